@@ -1,0 +1,1 @@
+"""kakusan (拡散): train, sample and measure diffusion models."""

@@ -1,0 +1,44 @@
+"""From one run seed to independent streams of randomness, none of which ever repeats another's seed.
+
+Torch's CPU generator keeps only the low 32 bits of a seed, and among 50,000 hashed seeds of 32 bits two agree with
+probability 25 %. Within a stream the index is therefore mixed by a *bijection* on 32 bits: no two indices collide.
+"""
+
+from hashlib import blake2b
+
+import torch
+
+from kakusan.errors import KakusanError
+
+_BITS = 32
+_MASK = 2**_BITS - 1
+
+
+def derive(seed: int, stream: str, index: int = 0) -> int:
+    """Returns the 32-bit seed of the ``index``-th draw of a named ``stream`` under a run's ``seed``.
+
+    For a fixed ``seed`` and ``stream`` this is a bijection of the index, so seeds within a stream never collide.
+
+    Args:
+        seed: The seed of the run, any integer.
+        stream: What is drawn, such as ``"image"`` or ``"step"``; streams are independent of each other.
+        index: Which draw, in [0, 2³²).
+
+    Raises:
+        KakusanError: ``index`` lies outside [0, 2³²).
+    """
+    if not 0 <= index <= _MASK:
+        raise KakusanError(f"a stream of seeds holds indices from 0 to {_MASK}, not {index}")
+    digest = blake2b(f"{seed}/{stream}".encode(), digest_size=12).digest()
+    keys = [int.from_bytes(digest[i : i + 4]) for i in (0, 4, 8)]
+    # Each line maps 32 bits onto 32 bits one to one: xor, an odd factor, and a shift that folds high bits down.
+    for key in keys:
+        index ^= key
+        index = index * 0x9E3779B1 & _MASK
+        index ^= index >> 15
+    return index
+
+
+def generator(seed: int, stream: str, index: int = 0) -> torch.Generator:
+    """Returns a CPU generator seeded by :func:`derive`, so that draws are the same whatever the device."""
+    return torch.Generator().manual_seed(derive(seed, stream, index))
