@@ -1,0 +1,121 @@
+"""Which times a sampler visits. K steps are K + 1 times, decreasing.
+
+How many network calls a step costs is the sampler's affair.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from kakusan.errors import KakusanError
+from kakusan.schedules import Chain, Schedule
+
+# Data are clean to the eye from here on: σ/α = 0.002, where EDM's grid ends.
+CLEAN_LOG_SNR = -2 * math.log(0.002)
+
+
+def trailing(schedule: Schedule, steps: int) -> Tensor:
+    """Even steps of time from t = 1 to 0; on a chain each is rounded to one of its indices, T − 1 first.
+
+    Source: "trailing" in Lin et al., "Common Diffusion Noise Schedules and Sample Steps are Flawed", 2023, table 2.
+
+    Args:
+        schedule: What is walked along.
+        steps: K, at most T on a chain.
+
+    Returns:
+        Times, float64, shape (K + 1,).
+
+    Raises:
+        KakusanError: ``steps`` is below 1, or above T on a chain.
+    """
+    _check_steps(steps, schedule)
+    times = torch.linspace(1, 0, steps + 1, dtype=torch.float64)
+    if isinstance(schedule, Chain):
+        times = (times * schedule.steps).round() / schedule.steps
+    return times
+
+
+def leading(schedule: Schedule, steps: int) -> Tensor:
+    """Every ⌊T/K⌋-th index of a chain, counted from index 0, then clean data: the first time is below 1 unless K = T.
+
+    Source: "leading" in Lin et al., 2023, table 2; the spacing that Ho et al. and Song et al. used.
+
+    Returns:
+        Times, float64, shape (K + 1,).
+
+    Raises:
+        KakusanError: The schedule is no chain, or ``steps`` is below 1 or above T.
+    """
+    if not isinstance(schedule, Chain):
+        raise KakusanError(f"leading spacing needs a chain, and {type(schedule).__name__} has no steps (use trailing)")
+    _check_steps(steps, schedule)
+    index = torch.arange(steps - 1, -1, -1) * (schedule.steps // steps)
+    return torch.cat([schedule.index_to_time(index), torch.zeros(1, dtype=torch.float64)])
+
+
+def uniform_log_snr(
+    schedule: Schedule, steps: int, *, start: float = -10.0, end: float = CLEAN_LOG_SNR, to_zero: bool = True
+) -> Tensor:
+    """Even steps of log-SNR from ``start`` up to ``end``, and a last one to clean data.
+
+    Args:
+        schedule: What is walked along.
+        steps: K. With ``to_zero`` K − 1 even steps and one to t = 0.
+        start: First log-SNR; where the schedule does not reach so far, its noisiest.
+        end: Last log-SNR before t = 0.
+        to_zero: Whether a last step leads to t = 0.
+
+    Returns:
+        Times, float64, shape (K + 1,).
+
+    Raises:
+        KakusanError: ``steps`` is below 1, or ``end`` is not above ``start``.
+    """
+    _check_steps(steps)
+    low = _reach(schedule, start, end)
+    return _times(schedule, torch.linspace(low, end, steps + (not to_zero), dtype=torch.float64), to_zero)
+
+
+def karras(
+    schedule: Schedule,
+    steps: int,
+    *,
+    rho: float = 7.0,
+    start: float = -10.0,
+    end: float = CLEAN_LOG_SNR,
+    to_zero: bool = True,
+) -> Tensor:
+    r"""Even steps of (σ/α)^{1/ρ} between two log-SNRs, and a last one to clean data: more of them near data.
+
+    Source: Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Models", 2022, equation (5).
+    Arguments, return and errors are those of :func:`uniform_log_snr`.
+    """
+    _check_steps(steps)
+    noisiest, cleanest = (math.exp(-value / 2 / rho) for value in (_reach(schedule, start, end), end))
+    ratio = torch.linspace(noisiest, cleanest, steps + (not to_zero), dtype=torch.float64) ** rho
+    return _times(schedule, -2 * ratio.log(), to_zero)
+
+
+def _check_steps(steps: int, schedule: Schedule | None = None) -> None:
+    if isinstance(schedule, Chain) and not 1 <= steps <= schedule.steps:
+        raise KakusanError(
+            f"steps must be between 1 and {schedule.steps} for this chain, not {steps} "
+            f"(use --steps {min(max(steps, 1), schedule.steps)}, or the grid uniform_log_snr or karras)"
+        )
+    if steps < 1:
+        raise KakusanError(f"a walk needs at least 1 step, not {steps}")
+
+
+def _reach(schedule: Schedule, start: float, end: float) -> float:
+    """Returns ``start``, or the schedule's lowest log-SNR where that is higher: below it, time would stand still."""
+    low = max(start, schedule.log_snr(torch.ones((), dtype=torch.float64)).item())
+    if not low < end:
+        raise KakusanError(f"a grid must end at a log-SNR above its start, {low:g}, not at {end:g}")
+    return low
+
+
+def _times(schedule: Schedule, log_snr: Tensor, to_zero: bool) -> Tensor:
+    times = schedule.time_at(log_snr)
+    return torch.cat([times, times.new_zeros(1)]) if to_zero else times

@@ -1,0 +1,6 @@
+"""Guidance wraps a denoiser in a denoiser, so any sampler walks under any guidance."""
+
+from kakusan.guidance.classifier_free import ClassifierFree
+from kakusan.guidance.threshold import Clip, DynamicThreshold
+
+__all__ = ["ClassifierFree", "Clip", "DynamicThreshold"]

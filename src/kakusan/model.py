@@ -1,0 +1,71 @@
+"""A model: a denoiser together with what turns its tensors into pictures and a person's wishes into conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kakusan.condition import Condition
+from kakusan.denoiser import Denoiser
+from kakusan.errors import KakusanError, unknown
+
+
+@dataclass(frozen=True)
+class Model:
+    """What :func:`kakusan.load` returns and :func:`kakusan.sample` takes.
+
+    Attributes:
+        denoiser: Network, schedule and parametrization.
+        shape: (C, H, W) of its pictures.
+        class_names: Name of every class, in the order of the labels; empty for an unconditional model.
+        source: Where the weights came from, for people: run, images seen, EMA or raw.
+        weights_hash: SHA-256 of the weights' file; empty for a model that was never saved.
+    """
+
+    denoiser: Denoiser
+    shape: tuple[int, int, int]
+    class_names: tuple[str, ...] = ()
+    source: str = ""
+    weights_hash: str = ""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        parameter = next(self.denoiser.parameters(), None)
+        return torch.device("cpu") if parameter is None else parameter.device
+
+    def condition(self, labels: Sequence[int | str] | Tensor | None, n: int) -> Condition | None:
+        """Returns the conditions of ``n`` images.
+
+        Args:
+            labels: One an image, as numbers or class names; −1 asks for no class; None gives each class in turn.
+
+        Raises:
+            KakusanError: The model has no classes, a label is unknown, or there are not ``n`` of them.
+        """
+        if not self.class_names:
+            if labels is None:
+                return None
+            raise KakusanError("this model has no classes to choose among (leave labels out)")
+        if labels is None:
+            labels = [i % len(self.class_names) for i in range(n)]
+        if isinstance(labels, Tensor):
+            labels = labels.tolist()
+        if len(labels) != n:
+            raise KakusanError(f"{n} images need {n} labels, not {len(labels)} (give one label an image)")
+        return Condition(labels=torch.tensor([self._label(label) for label in labels], dtype=torch.int64))
+
+    def _label(self, label: int | str) -> int:
+        """Returns the index of a class given as a name or as a number; a name that is a number counts as the name."""
+        if isinstance(label, str):
+            if label in self.class_names:
+                return self.class_names.index(label)
+            if not label.lstrip("-").isdecimal():
+                raise unknown("class", label, self.class_names)
+        last = len(self.class_names) - 1
+        if not -1 <= int(label) <= last:
+            raise KakusanError(f"labels must lie between 0 and {last} (or be -1, no class), not {label}")
+        return int(label)
