@@ -63,7 +63,7 @@ class Model:
         if isinstance(label, str):
             if label in self.class_names:
                 return self.class_names.index(label)
-            if not label.lstrip("-").isdecimal():
+            if not label.removeprefix("-").isdecimal():
                 raise unknown("class", label, self.class_names)
         last = len(self.class_names) - 1
         if not -1 <= int(label) <= last:

@@ -45,10 +45,12 @@ def q_step(schedule: Schedule, x_s: Tensor, s: Tensor, t: Tensor, epsilon: Tenso
     if (t < s).any():
         raise KakusanError(f"noise is added from an earlier time to a later one, not from {s.max()} to {t.min()}")
     (alpha_s, _), (alpha_t, sigma_t) = schedule(s), schedule(t)
-    # σ_t·√(1 − SNR_t/SNR_s) cannot become the root of a negative rounding error. At s = t = 0 both λ are infinite.
+    # σ_t·√(1 − SNR_t/SNR_s) cannot become the root of a negative rounding error. At s = t nothing happens, where the
+    # ends of time would give 0/0 and ∞ − ∞.
+    kept = torch.where(t == s, 1.0, alpha_t / alpha_s)
     gap = torch.where(t == s, 0.0, schedule.log_snr(t) - schedule.log_snr(s))
     added = sigma_t * torch.sqrt(-torch.expm1(gap))
-    return expand(alpha_t / alpha_s, x_s) * x_s + expand(added, x_s) * epsilon
+    return expand(kept, x_s) * x_s + expand(added, x_s) * epsilon
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from kakusan.denoiser import Denoise, expand
-from kakusan.errors import unknown
+from kakusan.errors import KakusanError, unknown
 from kakusan.samplers.step import Step
 
 Variance = Literal["posterior", "beta"]
@@ -47,10 +47,12 @@ def ddpm(
         K steps; the last one's ``x`` is the sample.
 
     Raises:
-        KakusanError: ``variance`` is neither.
+        KakusanError: ``variance`` is neither, or some times do not decrease.
     """
     if variance not in get_args(Variance):
         raise unknown("variance", variance, get_args(Variance))
+    if (times.diff() >= 0).any():
+        raise KakusanError("times must decrease: ddpm only walks from noise to data (ddim with eta=0 walks back)")
 
     for index, (t, s) in enumerate(pairwise(times)):
         prediction = denoise(x, t)
