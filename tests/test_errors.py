@@ -1,0 +1,22 @@
+"""A mistake is told in one sentence."""
+
+import pytest
+
+from kakusan.errors import KakusanError, unknown
+
+
+def test_a_mistake_is_a_value_error():
+    """Who does not know this library catches it all the same."""
+    with pytest.raises(ValueError, match=r"^T is 0$"):
+        raise KakusanError("T is 0")
+
+
+def test_an_unknown_name_is_answered_with_the_nearest():
+    error = unknown("sampler", "dimm", ["heun", "ddpm", "ddim"])
+    assert isinstance(error, KakusanError)
+    assert str(error) == "unknown sampler 'dimm': did you mean 'ddim'? known are ddim, ddpm, heun"
+
+
+def test_a_name_like_no_other_is_answered_with_all():
+    names = (name for name in ["b", "a"])
+    assert str(unknown("sampler", "euler", names)) == "unknown sampler 'euler': known are a, b"
