@@ -1,0 +1,101 @@
+"""Files that appear whole or not at all, and directories that are never written into unasked."""
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from secrets import token_hex
+
+from kakusan.errors import KakusanError
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Turns what the operating system refuses while ``path`` is written into one sentence.
+
+    Raises:
+        KakusanError: An ``OSError`` left the block: a full or read-only disk, a file where a directory should be.
+    """
+    try:
+        yield
+    except OSError as error:
+        mend = "free some space or choose another place" if error.errno == errno.ENOSPC else "choose another place"
+        raise KakusanError(f"cannot write {path}: {error.strerror or error} ({mend})") from error
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yields a temporary path beside ``path``, which takes its place when the block succeeds and is gone when it fails.
+
+    So a reader finds the old file or the new one, never half of one. What is written there may be a file, or a
+    directory that does not exist yet. Missing parent directories are made.
+
+    Args:
+        path: Where the file shall be.
+
+    Yields:
+        A hidden path in the same directory, with the same suffix.
+
+    Raises:
+        KakusanError: An ``OSError`` left the block, or the disk refused the file at its end.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{token_hex(4)}-{path.name}")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            _flush(temporary)
+            temporary.replace(path)
+        finally:
+            _remove(temporary)
+
+
+def atomic_write(path: str | Path, content: bytes | str) -> None:
+    """Writes ``content``, text as UTF-8, to ``path`` whole or not at all.
+
+    Raises:
+        KakusanError: The disk refuses it.
+    """
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def require_new_directory(path: str | Path, overwrite: bool = False) -> Path:
+    """Makes the directory ``path`` and returns it; one that holds files is refused.
+
+    Args:
+        path: The directory. It and its parents need not exist.
+        overwrite: Accepts a directory that holds files. Nothing is deleted: files of the same name give way as new
+            ones are written.
+
+    Raises:
+        KakusanError: The directory holds files and ``overwrite`` is false, is a file, or cannot be made.
+    """
+    path = Path(path)
+    with writing(path):
+        if path.is_file():
+            raise KakusanError(f"{path} is a file, not a directory (choose another name)")
+        path.mkdir(parents=True, exist_ok=True)
+        if not overwrite and any(path.iterdir()):
+            raise KakusanError(f"{path} already holds files (choose a new directory, or --overwrite to write into it)")
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    return path
+
+
+def _flush(path: Path) -> None:
+    """Brings a file, or the files of a directory, onto the disk: a rename may outrun the content it names."""
+    for file in path.rglob("*") if path.is_dir() else [path]:
+        if file.is_file():
+            with file.open("rb") as opened:
+                os.fsync(opened.fileno())
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

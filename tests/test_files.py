@@ -1,0 +1,121 @@
+"""A file is there whole or not at all, and what the disk refuses is told in one sentence."""
+
+import errno
+import os
+import resource
+from contextlib import contextmanager
+
+import pytest
+
+from kakusan.errors import KakusanError
+from kakusan.files import atomic_path, atomic_write, require_new_directory, writing
+
+
+@contextmanager
+def a_disk_that_holds(limit):
+    """Lets files grow to ``limit`` bytes, after which writing fails as it does on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("content", ["拡散\n", b"\x00\xff", ""])
+def test_what_is_written_is_read(tmp_path, content):
+    path = tmp_path / "deep" / "down" / "file.txt"
+    atomic_write(path, content)
+    assert path.read_bytes() == (content.encode() if isinstance(content, str) else content)
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_until_the_end_a_reader_finds_the_old_file(tmp_path):
+    path = tmp_path / "file.txt"
+    atomic_write(path, "old")
+    with atomic_path(path) as temporary:
+        assert temporary.parent == path.parent
+        assert temporary.suffix == path.suffix
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+
+
+@pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt])
+def test_a_failure_leaves_the_old_file_and_no_trace(tmp_path, failure):
+    path = tmp_path / "file.txt"
+    atomic_write(path, "old")
+
+    def fail_halfway():
+        with atomic_path(path) as temporary:
+            temporary.write_text("half")
+            raise failure
+
+    with pytest.raises(failure):
+        fail_halfway()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_disk_that_fills_up_leaves_the_old_file_and_no_trace(tmp_path):
+    path = tmp_path / "file.bin"
+    atomic_write(path, "old")
+    with a_disk_that_holds(1000), pytest.raises(KakusanError, match=r"cannot write .*file\.bin: File too large"):
+        atomic_write(path, bytes(100_000))
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_directory_appears_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "checkpoint"
+
+    def make(content):
+        with atomic_path(path) as temporary:
+            temporary.mkdir()
+            (temporary / "weights").write_text(content)
+
+    with pytest.raises(TypeError):
+        make(None)
+    assert list(tmp_path.iterdir()) == []
+    make("whole")
+    assert (path / "weights").read_text() == "whole"
+
+
+@pytest.mark.parametrize(
+    ("number", "mend"),
+    [(errno.ENOSPC, "free some space or choose another place"), (errno.EROFS, "choose another place")],
+)
+def test_the_sentence_names_path_reason_and_mend(number, mend):
+    with pytest.raises(KakusanError) as caught, writing("runs/a.png"):
+        raise OSError(number, os.strerror(number))
+    assert str(caught.value) == f"cannot write runs/a.png: {os.strerror(number)} ({mend})"
+
+
+def test_a_file_where_a_directory_should_be_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(KakusanError, match=r"cannot write .*below: "):
+        atomic_write(tmp_path / "file" / "below", "text")
+    with pytest.raises(KakusanError, match="is a file, not a directory"):
+        require_new_directory(tmp_path / "file")
+    with pytest.raises(KakusanError, match="Not a directory"):
+        require_new_directory(tmp_path / "file" / "below")
+
+
+def test_a_new_or_empty_directory_is_made(tmp_path):
+    for _ in range(2):
+        assert require_new_directory(tmp_path / "a" / "b").is_dir()
+
+
+def test_a_directory_that_holds_files_is_refused_unless_asked(tmp_path):
+    (tmp_path / "mine.txt").write_text("precious")
+    with pytest.raises(KakusanError, match=r"already holds files .*--overwrite"):
+        require_new_directory(tmp_path)
+    assert require_new_directory(str(tmp_path), overwrite=True) == tmp_path
+    assert (tmp_path / "mine.txt").read_text() == "precious"
+
+
+def test_a_directory_that_may_not_be_written_is_refused(tmp_path, monkeypatch):
+    """Asked of the operating system, not of the mode bits: as root every mode is writable."""
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(KakusanError, match=r"cannot write .*: Permission denied"):
+        require_new_directory(tmp_path)
