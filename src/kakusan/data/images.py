@@ -1,0 +1,63 @@
+"""A data set of images in memory, as bytes."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kakusan.errors import KakusanError
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Images of one shape, with what they show and what was done to them on the way in.
+
+    Attributes:
+        images: uint8, shape (N, C, H, W), N ≥ 1.
+        labels: Class of every image, int64, shape (N,), in [0, K); or None.
+        class_names: The K names of the classes; empty without labels.
+        name: What a person calls this set.
+        notes: Each kind of conversion once, as a sentence for the person whose images they are.
+        skipped: Files that could not be read: path below the source, and reason.
+
+    Raises:
+        KakusanError: The parts do not fit together.
+    """
+
+    images: Tensor
+    labels: Tensor | None = None
+    class_names: tuple[str, ...] = ()
+    name: str = "images"
+    notes: tuple[str, ...] = ()
+    skipped: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.images.dtype != torch.uint8 or self.images.ndim != 4 or 0 in self.images.shape:
+            raise KakusanError(
+                f"images must be uint8 of shape (N, C, H, W) with at least one image, "
+                f"not {self.images.dtype} of shape {tuple(self.images.shape)}"
+            )
+        if self.labels is None:
+            if self.class_names:
+                raise KakusanError(f"{len(self.class_names)} class names need labels (give both or neither)")
+            return
+        if self.labels.dtype != torch.int64 or self.labels.shape != (len(self),):
+            raise KakusanError(
+                f"labels must be int64 of shape ({len(self)},), one an image, "
+                f"not {self.labels.dtype} of shape {tuple(self.labels.shape)}"
+            )
+        lowest, highest = int(self.labels.min()), int(self.labels.max())
+        if lowest < 0 or highest >= len(self.class_names):
+            raise KakusanError(
+                f"labels must lie between 0 and {len(self.class_names) - 1}, one for each class name, "
+                f"not between {lowest} and {highest}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        _, channels, height, width = self.images.shape
+        return channels, height, width
