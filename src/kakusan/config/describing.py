@@ -1,0 +1,83 @@
+"""A configuration as YAML with comments, and as rows of a table: both are made from the models themselves."""
+
+import math
+import re
+from typing import Any, NamedTuple
+
+import yaml
+
+from kakusan.config.models import SECTIONS, Config, variants
+from kakusan.config.reading import SCALARS
+from kakusan.config.wording import allowed, either
+
+_COMMENT_COLUMN = 34
+
+
+class FieldRow(NamedTuple):
+    """What there is to know of a field; its value as YAML has it."""
+
+    section: str
+    name: str
+    value: str
+    allowed: str
+    description: str
+
+
+def field_rows(config: Config) -> list[FieldRow]:
+    """Returns every field in the order of the YAML; where a section is a choice, those of the chosen kind."""
+    return [row for section in SECTIONS for row in _section_rows(config, section)]
+
+
+def describe_section(section: str) -> str:
+    """Returns the sentence that says what a section is about."""
+    return Config.model_fields[section].description or str(variants(section)[""].__doc__)
+
+
+def to_yaml(config: Config) -> str:
+    """Returns YAML with every field and what it means; it loads as an equal configuration.
+
+    The version is the one thing not kept: it becomes that of the kakusan that writes.
+    """
+    from importlib.metadata import version  # slow to import, and not needed for help
+
+    blocks = [f"version: {_yaml(version('kakusan'))}"]
+    for section in SECTIONS:
+        lines = [
+            f"  {row.name}: {row.value}".ljust(_COMMENT_COLUMN) + f"  # {row.description}"
+            for row in _section_rows(config, section)
+        ]
+        blocks.append("\n".join([f"# {describe_section(section)}", f"{section}:", *lines]))
+    return "\n\n".join(blocks) + "\n"
+
+
+def _section_rows(config: Config, section: str) -> list[FieldRow]:
+    values = getattr(config, section)
+    return [
+        FieldRow(
+            section,
+            name,
+            _yaml(getattr(values, name)),
+            either(variants(section)) if name == "kind" else allowed(field),
+            str(field.description),
+        )
+        for name, field in type(values).model_fields.items()
+    ]
+
+
+class _Dumper(yaml.SafeDumper):
+    """Puts text in quotes where either YAML 1.1 or 1.2 would take it for something else."""
+
+
+_Dumper.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(rf"(?:{SCALARS['float']})\Z"), list("-+.0123456789")
+)
+
+
+def _yaml(value: Any) -> str:
+    """Returns a value as YAML on one line."""
+    # Only double quotes write every character, line breaks among them, on one line.
+    style = '"' if isinstance(value, str) and not value.isprintable() else None
+    text = yaml.dump(
+        value, Dumper=_Dumper, default_flow_style=True, default_style=style, width=math.inf, allow_unicode=True
+    )
+    return text.removesuffix("...\n").rstrip("\n")

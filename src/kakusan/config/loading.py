@@ -1,0 +1,119 @@
+"""From a preset or a YAML file, and what the command line puts over it, to a validated configuration."""
+
+import pathlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from types import NoneType
+from typing import Any, get_args, get_origin
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from kakusan.config.models import DURATIONS, SECTIONS, Config, known_fields, variants
+from kakusan.config.names import preset_text, presets
+from kakusan.config.reading import Path, read_document, read_value
+from kakusan.config.wording import explain
+from kakusan.errors import KakusanError, unknown
+
+Overrides = Mapping[str, Any] | Iterable[tuple[str, Any]]
+
+
+def load(source: str | pathlib.Path, overrides: Overrides = ()) -> Config:
+    """Returns the configuration of a preset or a YAML file, with single fields replaced.
+
+    Another ``kind`` of a section drops the fields that it does not have; one length of training replaces the others.
+
+    Args:
+        source: The name of a preset, or the path of a YAML file.
+        overrides: ``"section.field"``, or ``"section"`` for its kind, with a value or the text of one as typed on a
+            command line: ``"1e-4"``, ``"32,64"``, ``"none"``.
+
+    Raises:
+        KakusanError: There is no such source, or it is no valid configuration; file, line and field are named.
+    """
+    return _validated(*read_document(*_text(source)), overrides)
+
+
+def from_mapping(values: Mapping[str, Any], overrides: Overrides = ()) -> Config:
+    """Returns the configuration of a mapping of sections, with single fields replaced as by :func:`load`.
+
+    Raises:
+        KakusanError: It is no valid configuration; the field is named.
+    """
+    return _validated(values, {}, overrides)
+
+
+def _text(source: str | pathlib.Path) -> tuple[str, str]:
+    """Returns a source's YAML, and its name in errors."""
+    names = presets()
+    if str(source) in names:
+        return preset_text(str(source)), f"preset {source}"
+    path = pathlib.Path(source).expanduser()
+    if path.is_dir():
+        raise KakusanError(f"{path} is a folder: give a preset or a YAML file, such as the config.yaml of a run")
+    if path.name == str(source) and not path.suffix and not path.exists():
+        raise KakusanError(f"{unknown('preset', str(source), names)}, or the path of a YAML file")
+    try:
+        return path.read_text("utf-8"), str(path)
+    except UnicodeDecodeError as error:
+        raise KakusanError(f"{path} is no YAML file: byte {error.start} is not UTF-8 text") from error
+    except OSError as error:
+        raise KakusanError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _validated(values: Mapping[str, Any], places: dict[Path, str], overrides: Overrides) -> Config:
+    merged = {"data": {}, **{section: _written_out(section, fields) for section, fields in values.items()}}
+    for section, given in _by_section(overrides).items():
+        fields = merged.get(section, {})
+        if isinstance(fields, dict):
+            merged[section] = {**_kept(section, fields, given), **given}
+        places[section,] = ""  # what is typed stands in no file
+        places.update({(section, name): "" for name in given})
+    try:
+        return Config.model_validate(merged)
+    except ValidationError as error:
+        raise explain(error, places) from error
+
+
+def _written_out(section: str, fields: Any) -> Any:
+    """Returns a section as a mapping where it is empty or only names its kind."""
+    if isinstance(fields, str) and section in SECTIONS and "" not in variants(section):
+        return {"kind": fields}
+    return {} if fields is None else fields
+
+
+def _by_section(overrides: Overrides) -> dict[str, dict[str, Any]]:
+    sections: dict[str, dict[str, Any]] = defaultdict(dict)
+    for key, value in overrides.items() if isinstance(overrides, Mapping) else overrides:
+        section, _, name = key.partition(".")
+        if section not in SECTIONS:
+            raise unknown("section", section, SECTIONS)
+        if not name and "" in variants(section):
+            raise KakusanError(
+                f"{section} has no kinds: name one of its fields, such as {section}.{min(known_fields(section))}"
+            )
+        field = known_fields(section).get(name)
+        sections[section][name or "kind"] = _parsed(value, field, key) if isinstance(value, str) else value
+    return sections
+
+
+def _parsed(text: str, field: FieldInfo | None, key: str) -> Any:
+    annotation = None if field is None else field.annotation
+    if annotation is str:
+        return text
+    if text.lower() in ("none", "null") and NoneType in get_args(annotation):
+        return None
+    if get_origin(annotation) is tuple and not text.startswith("["):
+        text = f"[{text}]"
+    return read_value(text, f"--{key}")
+
+
+def _kept(section: str, fields: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Returns those ``fields`` that the ``given`` ones leave a meaning."""
+    if section == "training" and given.keys() & set(DURATIONS):
+        return {name: value for name, value in fields.items() if name not in DURATIONS}
+    model = variants(section).get(str(given.get("kind")))
+    if model is None:
+        return fields
+    elsewhere = known_fields(section).keys() - model.model_fields.keys()
+    return {name: value for name, value in fields.items() if name not in elsewhere}

@@ -1,0 +1,348 @@
+"""The configuration of a run: frozen sections whose descriptions are the help and the comments of the YAML.
+
+A section whose fields depend on a choice is a union told apart by ``kind``; the bare kind may stand for the section.
+"""
+
+import re
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
+
+from kakusan.config.names import GRIDS, SAMPLERS, lookup
+from kakusan.errors import KakusanError
+
+
+def _refuse_bool(value: Any) -> Any:
+    if isinstance(value, bool):  # which Python would take for 0 or 1
+        raise PydanticCustomError("bool", "not a number")
+    return value
+
+
+Integer = Annotated[int, BeforeValidator(_refuse_bool)]
+Count = Annotated[Integer, Field(ge=1)]
+CountOrZero = Annotated[Integer, Field(ge=0)]
+Number = Annotated[float, BeforeValidator(_refuse_bool)]
+Positive = Annotated[Number, Field(gt=0)]
+NotNegative = Annotated[Number, Field(ge=0)]
+Share = Annotated[Number, Field(ge=0, le=1)]
+ShareBelowOne = Annotated[Number, Field(ge=0, lt=1)]
+Beta = Annotated[Number, Field(gt=0, lt=1)]
+
+DURATIONS = ("steps", "images", "epochs")
+DEFAULT_IMAGES = 2_000_000
+
+
+class Section(BaseModel):
+    """A frozen part of the configuration in which every field is known."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
+
+
+def _choice(default: str) -> BeforeValidator:
+    """Reads a bare string as a kind, and gives a mapping without one the ``default`` kind."""
+
+    def read(value: Any) -> Any:
+        if isinstance(value, str):
+            return {"kind": value}
+        return {"kind": default, **value} if isinstance(value, dict) else value
+
+    return BeforeValidator(read)
+
+
+def _named(kind: str) -> AfterValidator:
+    """Accepts the names in one of the tables of :mod:`kakusan.config.names`."""
+
+    def check(name: str) -> str:
+        lookup(kind, name)
+        return name
+
+    return AfterValidator(check)
+
+
+def _check_device(device: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
+        raise KakusanError(f"training.device must be auto, cpu, cuda, cuda:N or mps, not {device!r}")
+    return device
+
+
+SamplerName = Annotated[str, _named("sampler"), Field(examples=list(SAMPLERS))]
+GridName = Annotated[str, _named("grid"), Field(examples=list(GRIDS))]
+Device = Annotated[str, AfterValidator(_check_device), Field(examples=["auto", "cpu", "cuda", "cuda:N", "mps"])]
+
+
+class Data(Section):
+    """The images to learn from."""
+
+    source: str = Field(min_length=1, description="digits, or a folder of images, whose sub-folders are classes")
+    size: Count | None = Field(
+        default=None, description="side in pixels to resize and crop to; null: as the images agree"
+    )
+    channels: Literal[1, 3] | None = Field(default=None, description="1 is grey, 3 is colour; null: as the images are")
+    flip: bool = Field(
+        default=False, description="mirror half of the images, drawn anew each time; not for digits or text"
+    )
+    max_broken: Share = Field(default=0.05, description="share of unreadable images that is skipped; more are refused")
+
+
+class UNet(Section):
+    """The modern U-Net."""
+
+    kind: Literal["unet"] = Field(default="unet", description="which network")
+    channels: tuple[Count, ...] = Field(
+        default=(64, 128, 256), min_length=1, description="feature channels of every level"
+    )
+    blocks: Count = Field(default=2, description="residual blocks a level")
+    attention_resolutions: tuple[Count, ...] = Field(
+        default=(8,), description="widths of the feature map, in pixels, at which attention follows each block"
+    )
+    middle_attention: bool = Field(default=True, description="attention at the lowest level")
+    head_channels: Count | None = Field(default=None, description="channels an attention head; null: a single head")
+    groups: Count | None = Field(
+        default=None, description="groups of every GroupNorm; null: the most that fit, up to 32"
+    )
+    dropout: ShareBelowOne = Field(default=0.1, description="share of features dropped while training")
+    scale_shift: bool = Field(
+        default=False, description="time scales and shifts the features instead of being added to them"
+    )
+    class_conditional: bool = Field(default=False, description="the labels of the data condition the network")
+
+
+class SimpleUNet(Section):
+    """The textbook's U-Net: three levels, no attention."""
+
+    kind: Literal["simple_unet"] = Field(default="simple_unet", description="which network")
+    base_channels: Count = Field(
+        default=64, multiple_of=8, description="feature channels of the first level, a multiple of 8"
+    )
+    time_emb_dim: Count = Field(default=256, multiple_of=2, description="width of the time embedding, even")
+
+
+class OwnNetwork(Section):
+    """A network handed over in Python, which a configuration can only name."""
+
+    kind: Literal["own"] = Field(default="own", description="which network: one handed over in Python")
+    name: str = Field(description="its class, for people")
+
+
+class BetaChain(Section):
+    """A chain whose β runs between two ends."""
+
+    kind: Literal["linear", "quadratic"] = Field(
+        default="linear", description="how noise grows: what is linear is β, or √β"
+    )
+    steps: Count = Field(default=1000, description="T, the noising steps of the chain")
+    beta_start: Beta = Field(default=1e-4, description="β, the variance added, of the first step")
+    beta_end: Beta = Field(default=0.02, description="β of the last step; 0.02 suits 1000 steps, fewer need more")
+
+
+class CosineChain(Section):
+    """A chain whose ᾱ falls as a squared cosine."""
+
+    kind: Literal["cosine"] = Field(default="cosine", description="how noise grows: the signal falls as a cosine")
+    steps: Count = Field(default=1000, description="T, the noising steps of the chain")
+    s: NotNegative = Field(default=0.008, description="offset that keeps the first steps from being too small")
+
+
+class OwnChain(Section):
+    """A chain given by its betas."""
+
+    kind: Literal["betas"] = Field(default="betas", description="how noise grows: as listed")
+    betas: tuple[Beta, ...] = Field(min_length=1, description="β of every step, the cleanest first")
+
+
+class EDMSchedule(Section):
+    """Noise piled upon data of unchanged scale."""
+
+    kind: Literal["edm"] = Field(default="edm", description="how noise grows: as the seventh power of time")
+    sigma_max: Positive = Field(default=80.0, description="the largest noise level, in units of the pixels' [-1, 1]")
+
+
+class FlowSchedule(Section):
+    """The straight line from data to noise."""
+
+    kind: Literal["rectified_flow"] = Field(
+        default="rectified_flow", description="how noise grows: linearly, as signal falls"
+    )
+
+
+class PlainParametrization(Section):
+    """A parametrization without fields."""
+
+    kind: Literal["epsilon", "x0", "v", "flow"] = Field(default="v", description="what the network's output means")
+
+
+class EDMParametrization(Section):
+    """Inputs, outputs and targets of unit variance at every noise level."""
+
+    kind: Literal["edm"] = Field(default="edm", description="what the network's output means")
+    sigma_data: Positive = Field(
+        default=0.5, description="standard deviation of the data, in units of the pixels' [-1, 1]"
+    )
+
+
+class Objective(Section):
+    """What a training step draws."""
+
+    times: Literal["uniform", "lognormal"] = Field(
+        default="uniform", description="how times are drawn; lognormal in σ, as EDM"
+    )
+    lognormal_mean: Number = Field(default=-1.2, description="mean of ln σ, for lognormal times")
+    lognormal_std: Positive = Field(default=1.2, description="standard deviation of ln σ, for lognormal times")
+    stratified: bool = Field(
+        default=True, description="spread the times of a batch evenly; the same mean, less variance"
+    )
+    condition_dropout: Share = Field(
+        default=0.1, description="share of conditions hidden, so that guidance is possible"
+    )
+
+
+class Optimizer(Section):
+    """AdamW and its learning rate."""
+
+    learning_rate: Positive = Field(default=2e-4, description="step size at its peak")
+    betas: tuple[ShareBelowOne, ShareBelowOne] = Field(
+        default=(0.9, 0.99), description="decay of the mean and of the square of gradients"
+    )
+    eps: Positive = Field(default=1e-8, description="added to the root of the mean square")
+    weight_decay: NotNegative = Field(
+        default=0.01, description="share of a weight removed a step, times the learning rate"
+    )
+    warmup_images: CountOrZero = Field(default=50_000, description="images over which the learning rate rises from 0")
+    decay: Literal["cosine", "none"] = Field(
+        default="cosine", description="how the learning rate falls to the end of training"
+    )
+    clip_norm: Positive | None = Field(default=1.0, description="largest norm of the gradient; null: as it is")
+
+
+class EMA(Section):
+    """The running average of weights that samples are drawn with."""
+
+    half_life: Positive = Field(default=250_000, description="images after which a weight counts half")
+    ramp_up: NotNegative = Field(
+        default=0.05, description="caps the half-life at this share of the images seen; 0: no cap"
+    )
+
+
+class Training(Section):
+    """How long, how large, where, and what is kept."""
+
+    steps: Count | None = Field(default=None, description="length in optimizer steps; one of steps, images and epochs")
+    images: Count | None = Field(default=None, description="length in images seen")
+    epochs: Count | None = Field(default=None, description="length in passes over the data")
+    batch_size: Count = Field(default=128, description="images a step, over all devices together")
+    seed: Integer = Field(default=0, description="everything random in the run follows from it")
+    device: Device = Field(default="auto", description="where to compute; auto takes the best there is")
+    dtype: Literal["float32", "bfloat16"] = Field(
+        default="float32", description="bfloat16: mixed precision, weights in float32"
+    )
+    compile: bool = Field(default=False, description="compile the network first: minutes at the start, faster steps")
+    log_every: Count = Field(default=50, description="steps between two lines of metrics")
+    checkpoint_every: Count = Field(default=100_000, description="images between two checkpoints")
+    samples_every: CountOrZero = Field(default=100_000, description="images between two grids of samples; 0: never")
+    keep: Count = Field(default=3, description="checkpoints kept, the latest ones")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _give_a_length(cls, values: Any) -> Any:
+        if isinstance(values, dict) and all(values.get(name) is None for name in DURATIONS):
+            return {**values, "images": DEFAULT_IMAGES}
+        return values
+
+    @model_validator(mode="after")
+    def _have_one_length(self) -> "Training":
+        given = [name for name in DURATIONS if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise KakusanError(f"training takes one of steps, images and epochs, not {' and '.join(given)}: keep one")
+        return self
+
+
+class Sampling(Section):
+    """How images are drawn, by default and in the grids during training."""
+
+    sampler: SamplerName = Field(default="ddim", description="how to walk from noise to data")
+    steps: Count | None = Field(default=None, description="steps of the walk; null: the sampler's own number")
+    eta: Share = Field(default=0.0, description="randomness of ddim: 0 is deterministic, 1 has ddpm's variance")
+    variance: Literal["posterior", "beta"] = Field(
+        default="posterior", description="noise of a step of ddpm: β̃, or β itself"
+    )
+    grid: GridName | None = Field(default=None, description="which times the steps visit; null: the sampler's own")
+    guidance: NotNegative = Field(
+        default=1.0, description="w: 0 is unconditional, 1 plainly conditional, above 1 exaggerates"
+    )
+    threshold: Literal["none", "clip", "dynamic"] = Field(
+        default="clip", description="how predicted pixels are kept in [-1, 1]"
+    )
+    batch: Count = Field(default=64, description="images drawn at a time")
+
+    @model_validator(mode="after")
+    def _take_eta_where_it_counts(self) -> "Sampling":
+        if self.eta > 0 and not SAMPLERS[self.sampler].takes_eta:
+            takers = ", ".join(name for name, target in SAMPLERS.items() if target.takes_eta)
+            raise KakusanError(
+                f"sampling.eta is {self.eta:g}, but {self.sampler} takes none: set it to 0, or use {takers}"
+            )
+        return self
+
+
+class Evaluation(Section):
+    """How samples are judged."""
+
+    n: Annotated[Integer, Field(ge=2)] | None = Field(
+        None, description="images compared on each side; null: half of the data"
+    )
+    splits: Count = Field(default=10, description="random splits of the data whose mean distance is the noise floor")
+    sampler: SamplerName | None = Field(default=None, description="how to walk; null: as sampling")
+    steps: Count | None = Field(default=None, description="steps of the walk; null: as sampling")
+    guidance: NotNegative | None = Field(default=None, description="w; null: as sampling")
+
+
+Network = Annotated[UNet | SimpleUNet | OwnNetwork, Field(discriminator="kind"), _choice("unet")]
+Schedule = Annotated[
+    BetaChain | CosineChain | OwnChain | EDMSchedule | FlowSchedule, Field(discriminator="kind"), _choice("cosine")
+]
+Parametrization = Annotated[PlainParametrization | EDMParametrization, Field(discriminator="kind"), _choice("v")]
+
+
+def _installed_version() -> str:
+    from importlib.metadata import version  # 30 ms, which the help has no need to spend
+
+    return version("kakusan")
+
+
+class Config(Section):
+    """Everything a run is made from."""
+
+    version: str = Field(default_factory=_installed_version, description="the kakusan that wrote this")
+    data: Data
+    network: Network = Field(default_factory=UNet, description="The network that is trained.")
+    schedule: Schedule = Field(default_factory=CosineChain, description="How much signal and noise there is at a time.")
+    parametrization: Parametrization = Field(
+        default_factory=PlainParametrization, description="What the network predicts: noise, image, or a mixture."
+    )
+    objective: Objective = Field(default_factory=Objective)
+    optimizer: Optimizer = Field(default_factory=Optimizer)
+    ema: EMA = Field(default_factory=EMA)
+    training: Training = Field(default_factory=Training)
+    sampling: Sampling = Field(default_factory=Sampling)
+    evaluation: Evaluation = Field(default_factory=Evaluation)
+
+
+SECTIONS = tuple(name for name in Config.model_fields if name != "version")
+
+
+def variants(section: str) -> dict[str, type[Section]]:
+    """Returns the models that a section can be, by kind; under the empty string where it has no choice."""
+    annotation: Any = Config.model_fields[section].annotation
+    models: tuple[type[Section], ...] = get_args(annotation) or (annotation,)
+    return {kind: model for model in models for kind in _kinds(model)}
+
+
+def known_fields(section: str) -> dict[str, FieldInfo]:
+    """Returns the fields that a section has under any kind."""
+    return {name: field for model in variants(section).values() for name, field in model.model_fields.items()}
+
+
+def _kinds(model: type[Section]) -> tuple[str, ...]:
+    return get_args(model.model_fields["kind"].annotation) if "kind" in model.model_fields else ("",)

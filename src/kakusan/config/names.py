@@ -1,0 +1,117 @@
+"""What can be named on the command line and in a configuration: torch-free tables of lazily loaded targets.
+
+A new sampler is one new file and one line here; an unknown name is answered before anything heavy is imported.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module, resources
+from importlib.resources.abc import Traversable
+from typing import Any
+
+from kakusan.errors import unknown
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where something is found, and what the help says of it.
+
+    Attributes:
+        path: Module and attribute, ``"package.module:attribute"``.
+        description: One line.
+    """
+
+    path: str
+    description: str
+
+
+@dataclass(frozen=True)
+class Sampler(Target):
+    """A sampler, and what can be asked of it.
+
+    Attributes:
+        default_grid: The grid it walks unless told otherwise.
+        default_steps: Its steps unless told otherwise, at most those of a chain; None: the whole chain.
+        calls_per_step: Network calls of a step; of a last step to clean data always one.
+        takes_eta: Whether its randomness is set by η.
+        takes_variance: Whether the variance of its reverse step can be chosen.
+    """
+
+    default_grid: str
+    default_steps: int | None = None
+    calls_per_step: int = 1
+    takes_eta: bool = False
+    takes_variance: bool = False
+
+
+SAMPLERS: Mapping[str, Sampler] = {
+    "ddpm": Sampler(
+        "kakusan.samplers.ddpm:ddpm",
+        "the reverse chain, with fresh noise at every step; best with all of them",
+        default_grid="trailing",
+        takes_variance=True,
+    ),
+    "ddim": Sampler(
+        "kakusan.samplers.ddim:ddim",
+        "a few dozen steps, deterministic at eta 0 and as random as ddpm at eta 1",
+        default_grid="trailing",
+        default_steps=50,
+        takes_eta=True,
+    ),
+    "heun": Sampler(
+        "kakusan.samplers.heun:heun",
+        "second order, two network calls a step, good from about ten steps",
+        default_grid="karras",
+        default_steps=18,
+        calls_per_step=2,
+    ),
+}
+
+GRIDS: Mapping[str, Target] = {
+    "trailing": Target("kakusan.grids:trailing", "even steps of a chain, counted back from its noisiest"),
+    "leading": Target("kakusan.grids:leading", "even steps of a chain, counted up from its cleanest"),
+    "uniform_log_snr": Target("kakusan.grids:uniform_log_snr", "even steps of log-SNR"),
+    "karras": Target("kakusan.grids:karras", "even steps of the noise level's seventh root"),
+}
+
+TABLES: Mapping[str, Mapping[str, Target]] = {"sampler": SAMPLERS, "grid": GRIDS}
+
+
+def lookup(kind: str, name: str) -> Target:
+    """Returns the target of a ``name`` in the table of its ``kind``, one of those in ``TABLES``.
+
+    Raises:
+        KakusanError: There is no such name; the nearest one is suggested.
+    """
+    table = TABLES[kind]
+    if name not in table:
+        raise unknown(kind, name, table)
+    return table[name]
+
+
+def load(target: Target) -> Any:
+    """Imports and returns what a target points to."""
+    module, _, attribute = target.path.partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def presets() -> dict[str, str]:
+    """Returns the name of every preset with its description, the comment in its first line."""
+    texts = {file.name.removesuffix(".yaml"): file.read_text("utf-8") for file in _preset_files()}
+    return {name: texts[name].partition("\n")[0].removeprefix("#").strip() for name in sorted(texts)}
+
+
+def preset_text(name: str) -> str:
+    """Returns the YAML of a preset.
+
+    Raises:
+        KakusanError: There is no such preset; the nearest one is suggested.
+    """
+    for file in _preset_files():
+        if file.name == f"{name}.yaml":
+            return file.read_text("utf-8")
+    raise unknown("preset", name, presets())
+
+
+def _preset_files() -> list[Traversable]:
+    return [file for file in resources.files("kakusan").joinpath("presets").iterdir() if file.name.endswith(".yaml")]

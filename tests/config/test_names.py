@@ -1,0 +1,59 @@
+"""Names are answered without torch, and every one of them leads somewhere."""
+
+import subprocess
+import sys
+from inspect import signature
+
+import pytest
+
+from kakusan.config import names
+from kakusan.errors import KakusanError
+
+QUICK = """
+import sys, time
+start = time.process_time()
+import kakusan.config
+seconds = time.process_time() - start
+assert not {"torch", "numpy"} & sys.modules.keys(), "something heavy was imported"
+print(seconds)
+"""
+
+
+def test_importing_the_room_is_quick_and_loads_neither_torch_nor_numpy():
+    runs = [subprocess.run([sys.executable, "-c", QUICK], capture_output=True, text=True) for _ in range(3)]
+    assert all(run.returncode == 0 for run in runs), runs[0].stderr
+    assert min(float(run.stdout) for run in runs) < 0.3  # twice what it takes, for a busy machine
+
+
+@pytest.mark.parametrize("target", [*names.SAMPLERS.values(), *names.GRIDS.values()], ids=lambda target: target.path)
+def test_every_target_can_be_loaded_and_is_described_in_one_line(target):
+    assert callable(names.load(target))
+    assert target.description
+    assert "\n" not in target.description
+
+
+@pytest.mark.parametrize("sampler", names.SAMPLERS.values(), ids=names.SAMPLERS)
+def test_the_table_says_what_a_sampler_takes(sampler):
+    takes = signature(names.load(sampler)).parameters.keys()
+    assert ("eta" in takes, "variance" in takes) == (sampler.takes_eta, sampler.takes_variance)
+    assert sampler.default_grid in names.GRIDS
+
+
+def test_an_unknown_name_is_answered_with_the_nearest():
+    with pytest.raises(
+        KakusanError, match=r"^unknown sampler 'dimm': did you mean 'ddim'\? known are ddim, ddpm, heun$"
+    ):
+        names.lookup("sampler", "dimm")
+    assert names.lookup("grid", "karras") is names.GRIDS["karras"]
+
+
+def test_presets_are_the_files_and_their_first_comments():
+    presets = names.presets()
+    assert "digits" in presets
+    for name, description in presets.items():
+        assert names.preset_text(name).startswith(f"# {description}\n")
+
+
+def test_an_unknown_preset_is_answered_with_the_nearest():
+    with pytest.raises(KakusanError, match="unknown preset 'digitz': did you mean 'digits'"):
+        names.preset_text("digitz")
