@@ -81,6 +81,14 @@ def test_a_directory_appears_whole_or_not_at_all(tmp_path):
     assert (path / "weights").read_text() == "whole"
 
 
+def test_content_reaches_the_disk_before_its_name_does(tmp_path, monkeypatch):
+    """Else a power cut leaves the new name on an empty file."""
+    path, flushed = tmp_path / "file.txt", []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: flushed.append((os.fstat(descriptor).st_size, path.exists())))
+    atomic_write(path, "text")
+    assert flushed == [(4, False)]
+
+
 @pytest.mark.parametrize(
     ("number", "mend"),
     [(errno.ENOSPC, "free some space or choose another place"), (errno.EROFS, "choose another place")],

@@ -55,13 +55,13 @@ def test_every_format_is_read(tmp_path, suffix):
 
 
 def test_first_level_folders_are_classes_and_order_is_natural(tmp_path):
-    names = ["class10/a.png", "class2/b10.png", "class2/b2.png", "class2/deep/er/c.png", "Class1/z.png"]
+    names = ["class10/a.png", "class2/b10.png", "class2/b2.png", "class2/deep/er/c.png", "Class3/z.png"]
     for value, name in enumerate(names):
         put(tmp_path / name, grey(value))
     images = folder(tmp_path)
-    assert images.class_names == ("Class1", "class2", "class10")
-    assert images.images[:, 0, 0, 0].tolist() == [4, 2, 1, 3, 0]
-    assert images.labels.tolist() == [0, 1, 1, 1, 2]
+    assert images.class_names == ("class2", "Class3", "class10")
+    assert images.images[:, 0, 0, 0].tolist() == [2, 1, 3, 4, 0]
+    assert images.labels.tolist() == [0, 0, 0, 1, 2]
     assert images.name == tmp_path.name
     assert images.notes == images.skipped == ()
 
