@@ -72,6 +72,7 @@ def test_edm_is_table_one_of_its_paper(sigma_data):
     expected = 1 / total.sqrt(), sigma_data**2 / total, sigma * sigma_data / total.sqrt()
     for coefficient, printed in zip(EDMPreconditioning(sigma_data).coefficients(alpha, sigma), expected, strict=True):
         torch.testing.assert_close(coefficient, printed)
+    assert EDMPreconditioning() == EDMPreconditioning(0.5)
 
 
 @pytest.mark.parametrize("name", ["epsilon", "x0", "v"])

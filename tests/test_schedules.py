@@ -223,6 +223,15 @@ def test_float32_keeps_its_digits_near_data(schedule):
         torch.testing.assert_close(rounded.double(), exact, rtol=1e-6, atol=0)
 
 
+@every_chain
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_a_chain_is_read_in_float64_whatever_the_time_comes_in(chain, dtype):
+    """T·t would miss its knot in a shorter dtype; only the result is rounded."""
+    t = TIMES.to(dtype)
+    for rounded, exact in zip(chain(t), chain(t.double()), strict=True):
+        assert torch.equal(rounded, exact.to(dtype))
+
+
 @every_schedule
 def test_schedules_survive_pickling(schedule):
     """Data loaders and process groups send them around."""

@@ -71,3 +71,27 @@ def test_a_generator_is_seeded_by_its_place_in_the_stream():
 def test_an_index_outside_the_stream_is_refused(index):
     with pytest.raises(ValueError, match=f"indices from 0 to 4294967295, not {index}$"):
         seeds.derive(0, "image", index)
+
+
+def test_the_shares_of_a_step_make_up_its_whole():
+    """Each process draws for all and keeps its part, so the number of processes changes nothing."""
+    whole = seeds.Draws(seed=0, step=3, count=6)
+    shares = [seeds.Draws(0, 3, 6, share) for share in (slice(0, 2), slice(2, 6))]
+    assert whole.normal("noise", (1, 4)).shape == (6, 1, 4)
+    assert torch.equal(torch.cat([share.normal("noise", (1, 4)) for share in shares]), whole.normal("noise", (1, 4)))
+    assert torch.equal(torch.cat([share.chance("drop", 0.5) for share in shares]), whole.chance("drop", 0.5))
+
+
+@pytest.mark.parametrize("other", [seeds.Draws(0, 4, 1000), seeds.Draws(1, 3, 1000)])
+def test_every_step_of_every_run_draws_anew(other):
+    draws = seeds.Draws(0, 3, 1000)
+    for numbers in (other.normal("noise", ()), draws.normal("flip", ())):
+        assert torch.corrcoef(torch.stack([draws.normal("noise", ()), numbers]))[0, 1].abs() < 0.15
+    assert torch.equal(draws.normal("noise", ()), seeds.Draws(0, 3, 1000).normal("noise", ()))
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.1, 1.0])
+def test_coins_fall_as_often_as_asked(probability):
+    coins = seeds.Draws(0, 0, 10_000).chance("drop", probability)
+    assert coins.dtype == torch.bool
+    assert coins.double().mean().item() == pytest.approx(probability, abs=0.015)
