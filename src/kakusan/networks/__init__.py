@@ -1,0 +1,6 @@
+"""Networks: plain torch modules from (scaled image, clock, condition) to a tensor. They know no noise."""
+
+from kakusan.networks.simple_unet import SimpleUNet
+from kakusan.networks.unet import UNet
+
+__all__ = ["SimpleUNet", "UNet"]

@@ -1,0 +1,123 @@
+"""The parts a U-Net is made of: residual block, self-attention over pixels, halving and doubling of the resolution."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+def zero_init(layer: nn.Conv2d | nn.Linear) -> None:
+    """Sets a layer to zero, so that the branch it ends adds nothing until training asks for it."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+
+
+class ResidualBlock(nn.Module):
+    r"""Two convolutions beside a shortcut; time enters between them.
+
+    .. math:: h = \mathrm{conv}_1(\mathrm{silu}(\mathrm{norm}_1(x))), \qquad
+              y = \mathrm{shortcut}(x) + \mathrm{conv}_2(\mathrm{silu}(m)), \qquad
+              m = \mathrm{norm}_2(h + \tau) \ \text{ or } \ \mathrm{norm}_2(h) (1 + s) + \tau
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output; where they differ the shortcut is a convolution of size 1.
+        time_width: Length of the embedding of time.
+        groups: Groups of both normalisations.
+        eps: What the normalisations add to the variance.
+        dropout: Probability of dropping a value before the second convolution.
+        scale_shift: Whether time scales and shifts after the second normalisation, or is added before it.
+
+    Source: Ho, Jain & Abbeel, 2020, appendix B; scale and shift: Nichol & Dhariwal, 2021.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        time_width: int,
+        groups: int,
+        eps: float,
+        dropout: float,
+        scale_shift: bool,
+    ) -> None:
+        super().__init__()
+        self.scale_shift = scale_shift
+        self.norm1 = nn.GroupNorm(groups, in_channels, eps=eps)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.time = nn.Linear(time_width, 2 * out_channels if scale_shift else out_channels)
+        self.norm2 = nn.GroupNorm(groups, out_channels, eps=eps)
+        self.dropout = nn.Dropout(dropout)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        self.shortcut = nn.Identity() if in_channels == out_channels else nn.Conv2d(in_channels, out_channels, 1)
+        zero_init(self.conv2)
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        """Returns (B, out, H, W) from ``x``, (B, in, H, W), and the activated embedding of ``time``, (B, width)."""
+        h = self.conv1(functional.silu(self.norm1(x)))
+        time = self.time(time)[:, :, None, None]
+        if self.scale_shift:
+            scale, shift = time.chunk(2, dim=1)
+            h = torch.addcmul(shift, self.norm2(h), 1 + scale)
+        else:
+            h = self.norm2(h + time)
+        y: Tensor = self.shortcut(x) + self.conv2(self.dropout(functional.silu(h)))
+        return y
+
+
+class Attention(nn.Module):
+    r"""Every pixel looks at every other one, and adds what it saw.
+
+    .. math:: y = x + W_o\, \mathrm{softmax}(Q K^\top / \sqrt{d})\, V
+
+    Args:
+        channels: Channels of input and output.
+        heads: How many heads share them.
+        groups: Groups of the normalisation.
+        eps: What the normalisation adds to the variance.
+
+    Source: Ho, Jain & Abbeel, 2020, appendix B; several heads: Dhariwal & Nichol, 2021.
+    """
+
+    def __init__(self, channels: int, *, heads: int, groups: int, eps: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.GroupNorm(groups, channels, eps=eps)
+        self.query = nn.Linear(channels, channels)
+        self.key = nn.Linear(channels, channels)
+        self.value = nn.Linear(channels, channels)
+        self.output = nn.Linear(channels, channels)
+        zero_init(self.output)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Returns (B, C, H, W) from ``x`` of the same shape."""
+        pixels = self.norm(x).flatten(2).transpose(1, 2)  # (B, HW, C)
+        query, key, value = (
+            layer(pixels).unflatten(2, (self.heads, -1)).transpose(1, 2)  # (B, heads, HW, C / heads)
+            for layer in (self.query, self.key, self.value)
+        )
+        seen = functional.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)  # (B, HW, C)
+        change: Tensor = self.output(seen).transpose(1, 2).unflatten(2, x.shape[2:])  # (B, C, H, W)
+        return x + change
+
+
+class Downsample(nn.Conv2d):
+    """Halves height and width by a convolution of size 3 and stride 2, padded at the right and at the bottom."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, channels, 3, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Returns (B, C, H / 2, W / 2) from ``x``, (B, C, H, W)."""
+        return super().forward(functional.pad(x, (0, 1, 0, 1)))
+
+
+class Upsample(nn.Conv2d):
+    """Doubles height and width by repeating pixels, then convolves."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Returns (B, C, 2 H, 2 W) from ``x``, (B, C, H, W)."""
+        return super().forward(functional.interpolate(x, scale_factor=2.0, mode="nearest"))
