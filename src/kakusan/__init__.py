@@ -1,1 +1,38 @@
-"""kakusan (拡散): train, sample and measure diffusion models."""
+"""kakusan (拡散): train, sample, measure and fine-tune diffusion models.
+
+Everything is imported when it is first used, so that ``import kakusan`` and ``kakusan --help`` do not load torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kakusan import denoiser, parametrization, schedules
+    from kakusan.api import evaluate, load, sample, train, walk
+    from kakusan.errors import KakusanError
+
+__all__ = [
+    "KakusanError",
+    "denoiser",
+    "evaluate",
+    "load",
+    "parametrization",
+    "sample",
+    "schedules",
+    "train",
+    "walk",
+]
+
+_HOMES = {**dict.fromkeys(("evaluate", "load", "sample", "train", "walk"), "api"), "KakusanError": "errors"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"kakusan.{_HOMES[name]}"), name)
+    if name in __all__:
+        return import_module(f"kakusan.{name}")
+    raise AttributeError(f"module 'kakusan' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

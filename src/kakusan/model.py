@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from kakusan.condition import Condition
+from kakusan.config.models import Sampling
 from kakusan.denoiser import Denoiser
 from kakusan.errors import KakusanError, unknown
 
@@ -21,6 +22,7 @@ class Model:
         denoiser: Network, schedule and parametrization.
         shape: (C, H, W) of its pictures.
         class_names: Name of every class, in the order of the labels; empty for an unconditional model.
+        sampling: How its pictures are drawn unless told otherwise.
         source: Where the weights came from, for people: run, images seen, EMA or raw.
         weights_hash: SHA-256 of the weights' file; empty for a model that was never saved.
     """
@@ -28,6 +30,7 @@ class Model:
     denoiser: Denoiser
     shape: tuple[int, int, int]
     class_names: tuple[str, ...] = ()
+    sampling: Sampling = field(default_factory=Sampling)
     source: str = ""
     weights_hash: str = ""
 

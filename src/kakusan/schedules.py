@@ -96,7 +96,8 @@ class Chain(Schedule):
 
     def training_time(self, quantile: Tensor) -> Tensor:
         """Returns a knot for each uniform draw, so that training visits the chain's own steps, all equally often."""
-        return 1 - (quantile * self.steps).floor() / self.steps
+        # A draw close enough to 1 is rounded up to T, which would be clean data.
+        return 1 - (quantile * self.steps).floor().clamp(max=self.steps - 1) / self.steps
 
     def index_to_time(self, index: Tensor) -> Tensor:
         """Returns t = (i + 1)/T in float64 on the CPU: with float32, T·t − 1 would miss the index by 3e-5."""

@@ -4,9 +4,12 @@ Torch's CPU generator keeps only the low 32 bits of a seed, and among 50,000 has
 probability 25 %. Within a stream the index is therefore mixed by a *bijection* on 32 bits: no two indices collide.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from hashlib import blake2b
 
 import torch
+from torch import Tensor
 
 from kakusan.errors import KakusanError
 
@@ -42,3 +45,35 @@ def derive(seed: int, stream: str, index: int = 0) -> int:
 def generator(seed: int, stream: str, index: int = 0) -> torch.Generator:
     """Returns a CPU generator seeded by :func:`derive`, so that draws are the same whatever the device."""
     return torch.Generator().manual_seed(derive(seed, stream, index))
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The randomness of one training step: drawn for the whole batch, of which each process then takes its share.
+
+    So at a fixed batch size a step is the same whatever the number of processes, and a run that resumes goes on with
+    the very draws it would have made.
+
+    Attributes:
+        seed: The seed of the run.
+        step: Optimizer steps before this one.
+        count: Images in the whole batch.
+        share: The part of it that this process computes.
+    """
+
+    seed: int
+    step: int
+    count: int
+    share: slice = field(default_factory=lambda: slice(None))
+
+    def generator(self, stream: str) -> torch.Generator:
+        """Returns the generator of a named stream, such as ``"noise"``, for this step."""
+        return generator(self.seed, stream, self.step)
+
+    def normal(self, stream: str, shape: Sequence[int]) -> Tensor:
+        """Returns this process's share of standard normal draws, each of ``shape``: (b, *shape) on the CPU."""
+        return torch.randn(self.count, *shape, generator=self.generator(stream))[self.share]
+
+    def chance(self, stream: str, probability: float) -> Tensor:
+        """Returns this process's share of independent coins, true with a ``probability``: bool, (b,) on the CPU."""
+        return (torch.rand(self.count, generator=self.generator(stream)) < probability)[self.share]

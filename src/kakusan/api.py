@@ -1,0 +1,388 @@
+"""What a notebook calls: train, load, sample, walk, evaluate."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from kakusan import build, config, sampling
+from kakusan.config.models import Sampling, UNet
+from kakusan.data.batches import Batches, ImageBatches, LoaderBatches
+from kakusan.data.images import ImageSet
+from kakusan.denoiser import Denoise, Denoiser
+from kakusan.devices import resolve
+from kakusan.errors import KakusanError
+from kakusan.evaluation.evaluate import Judgement, reference
+from kakusan.evaluation.evaluate import evaluate as judge_samples
+from kakusan.model import Model
+from kakusan.parametrization import Parametrization
+from kakusan.progress import Bar
+from kakusan.runs import Run, WeightsFrom, load_weights
+from kakusan.samplers.step import Step
+from kakusan.schedules import Schedule
+from kakusan.training.engine import Engine
+from kakusan.training.tasks.denoising import Denoising
+
+# What may be changed of a run that goes on: anything else would make it another run.
+_RESUMABLE = (
+    "steps",
+    "images",
+    "epochs",
+    "device",
+    "compile",
+    "log_every",
+    "checkpoint_every",
+    "samples_every",
+    "keep",
+)
+
+
+def train(
+    preset: str | Path | config.Config | None = None,
+    *,
+    run: str | Path | None = None,
+    resume: str | Path | Run | None = None,
+    network: nn.Module | None = None,
+    data: str | Path | ImageSet | Iterable[Any] | None = None,
+    class_names: Sequence[str] = (),
+    schedule: Schedule | str | None = None,
+    parametrization: Parametrization | str | None = None,
+    steps: int | None = None,
+    images: int | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+    show: bool = True,
+) -> Run:
+    """Trains a denoiser and returns its run directory; Ctrl-C saves a checkpoint and returns as well.
+
+    Args:
+        preset: A preset, the path of a YAML file, or a configuration; without one the defaults.
+        run: The directory to write, new or empty; ``runs/<preset>-<date>-<time>`` by default.
+        resume: A run to go on with, in place of ``preset`` and ``run``; with ``steps``, ``images`` or ``epochs`` it is
+            extended. What the run was given in Python, a network or a loader, must be given again.
+        network: A network of your own, called as ``network(x, clock)`` or ``network(x, clock, condition)``. It is
+            trained in place.
+        data: A source of images by name or path, an :class:`ImageSet`, or a ``DataLoader`` that yields images in
+            [−1, 1], alone or with labels. Its order is its own, so such a run resumes but does not repeat exactly.
+        class_names: The classes that condition a network of your own, where the data do not name them.
+        schedule: A schedule, or the name of its kind.
+        parametrization: A parametrization, or the name of its kind.
+        steps, images, epochs: How long; one of them.
+        batch_size, seed, device: Those fields of the section ``training``.
+        overrides: Any field: ``{"optimizer.learning_rate": 1e-3}``.
+        overwrite: Accept a directory that holds files; a run in it is replaced.
+        show: Whether to show progress.
+
+    Raises:
+        KakusanError: Something asked for cannot be had; or the loss became NaN or infinite.
+    """
+    given = dict(overrides or {})
+    shortcuts = {
+        "steps": steps,
+        "images": images,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "seed": seed,
+        "device": device,
+    }
+    given |= {f"training.{name}": value for name, value in shortcuts.items() if value is not None}
+    if schedule is not None:
+        given |= _section("schedule", schedule if isinstance(schedule, str) else build.schedule_settings(schedule))
+    if parametrization is not None:
+        given |= _section("parametrization", build.parametrization_settings(parametrization))
+    if network is not None:
+        given |= _section("network", {"kind": "own", "name": type(network).__name__})
+    if isinstance(data, (str, Path)):
+        given["data.source"] = str(data)
+
+    if resume is not None:
+        if preset is not None or run is not None:
+            raise KakusanError("resume names the run to go on with: leave out preset and run")
+        return _resume(resume if isinstance(resume, Run) else Run.open(resume), given, network, data, class_names, show)
+
+    settings = _settings(preset, given, data)
+    batches, classes = _data(settings, data, network, class_names)
+    if isinstance(batches, LoaderBatches):
+        settings = config.from_mapping(settings.model_dump(), {"training.batch_size": batches.batch_size})
+    model = build.model(settings, batches.shape, classes, network)
+    engine = _engine(model, batches, settings, show)
+    name = preset if isinstance(preset, str) and "/" not in preset else settings.network.kind
+    there = Run.create(run or f"runs/{Path(name).stem}-{datetime.now():%Y-%m-%d-%H%M%S}", overwrite)
+    there.write_config(config.to_yaml(settings))
+    return _train(engine, there)
+
+
+def load(
+    run: str | Path | Run,
+    *,
+    network: nn.Module | None = None,
+    checkpoint: int | None = None,
+    weights_from: WeightsFrom = "ema",
+    device: str = "auto",
+) -> Model:
+    """Returns the model of a run, in evaluation mode; its ``source`` says which weights these are.
+
+    Args:
+        run: The run directory.
+        network: The network, where the run trained one of your own; its weights are replaced.
+        checkpoint: Images seen when it was saved; the last one by default.
+        weights_from: ``"ema"``, the running average, or ``"raw"``, the weights as trained.
+        device: Where to put it.
+
+    Raises:
+        KakusanError: There is no such run or checkpoint, or its weights are damaged or do not fit.
+    """
+    run = run if isinstance(run, Run) else Run.open(run)
+    settings = config.load(run.config_path)
+    chosen = run.checkpoint(checkpoint)
+    state = chosen.state()
+    try:
+        shape, class_names = tuple(state["shape"]), tuple(state["class_names"])
+    except (KeyError, TypeError) as error:
+        raise KakusanError(
+            f"{chosen.path} does not say what its pictures are like (choose another checkpoint)"
+        ) from error
+    where = resolve(device)
+    model = build.model(settings, shape, class_names, network)
+    path = chosen.weights_path(weights_from)
+    load_weights(model.denoiser.network, path)
+    model.denoiser.to(where).eval()
+    return Model(
+        model.denoiser,
+        shape,
+        class_names,
+        sampling=settings.sampling,
+        source=f"{run.name}, {weights_from} weights after {chosen.images} images",
+        weights_hash=sha256(path.read_bytes()).hexdigest(),
+    )
+
+
+def sample(
+    model: Model | Denoiser | Denoise,
+    n: int = 1,
+    *,
+    sampler: str | None = None,
+    steps: int | None = None,
+    eta: float | None = None,
+    variance: str | None = None,
+    grid: str | None = None,
+    guidance_scale: float | None = None,
+    threshold: str | None = None,
+    labels: Sequence[int | str] | Tensor | None = None,
+    seed: int = 0,
+    shape: Sequence[int] | None = None,
+    batch: int | None = None,
+    show: bool = False,
+) -> Tensor:
+    """Draws ``n`` images, float32 of shape (n, C, H, W), on the model's device; a model's lie in [−1, 1].
+
+    What is left out is as the model's run was configured; for a bare denoiser it is DDIM, 50 steps, guidance 1.
+
+    Args:
+        model: What :func:`load` returns; or, with ``shape``, a denoiser, or any object with ``.schedule`` and
+            ``__call__(x, t)``. The values of those are left as they come: they may be latents.
+        n: How many images.
+        sampler: ``"ddim"``, ``"ddpm"`` or ``"heun"``.
+        steps: Steps of the walk.
+        eta: DDIM's randomness, 0 to 1.
+        variance: DDPM's, ``"posterior"`` or ``"beta"``.
+        grid: ``"trailing"``, ``"leading"``, ``"uniform_log_snr"`` or ``"karras"``.
+        guidance_scale: w in ε_∅ + w·(ε_c − ε_∅): 0 unconditional, 1 plainly conditional.
+        threshold: ``"none"``, ``"clip"`` or ``"dynamic"``.
+        labels: One class an image, by number or name; −1 is no class. By default each class in turn.
+        seed: Image i's noise follows from this and i, whatever the batch.
+        shape: (C, H, W), for a bare denoiser.
+        batch: Images drawn at a time.
+        show: Whether to show progress.
+
+    Raises:
+        KakusanError: Something asked for cannot be had.
+    """
+    given = {"sampler": sampler, "steps": steps, "eta": eta, "variance": variance, "grid": grid}
+    given |= {"guidance": guidance_scale, "threshold": threshold, "batch": batch}
+    plan = sampling.plan(model, n=n, settings=_sampling(model, given), seed=seed, labels=labels, shape=shape)
+    with Bar("sampling", 1, show=show) as bar:
+        images = sampling.sample(plan, bar.report)
+    return images.clamp(-1, 1) if isinstance(model, Model) else images
+
+
+def walk(
+    model: Model | Denoiser | Denoise,
+    n: int = 1,
+    *,
+    sampler: str | None = None,
+    steps: int | None = None,
+    eta: float | None = None,
+    variance: str | None = None,
+    grid: str | None = None,
+    guidance_scale: float | None = None,
+    threshold: str | None = None,
+    labels: Sequence[int | str] | Tensor | None = None,
+    seed: int = 0,
+    shape: Sequence[int] | None = None,
+) -> Iterator[Step]:
+    """Yields every step on the way to ``n`` images: ``t``, ``x`` and the predicted ``x0``, all images at once.
+
+    Arguments and errors are those of :func:`sample`; whoever drives the iterator may stop it.
+    """
+    given = {"sampler": sampler, "steps": steps, "eta": eta, "variance": variance, "grid": grid}
+    given |= {"guidance": guidance_scale, "threshold": threshold}
+    return sampling.walk(
+        sampling.plan(model, n=n, settings=_sampling(model, given), seed=seed, labels=labels, shape=shape)
+    )
+
+
+def evaluate(
+    model: Model | str | Path | Run,
+    *,
+    against: str | Path | ImageSet | None = None,
+    n: int | None = None,
+    sampler: str | None = None,
+    steps: int | None = None,
+    guidance_scale: float | None = None,
+    seed: int = 0,
+    show: bool = True,
+) -> Judgement:
+    """Judges samples of a model beside the noise floor of real images, and says by what protocol.
+
+    Args:
+        model: A model, or a run directory, whose configuration then fills in what is left out.
+        against: Labelled real images; a run's own by default.
+        n: Images on each side; half of the real ones by default.
+        sampler, steps, guidance_scale, seed: How the samples are drawn, as in :func:`sample`.
+        show: Whether to show progress.
+
+    Raises:
+        KakusanError: The images cannot be judged, or are not like the model's.
+    """
+    given: dict[str, Any] = {"sampler": sampler, "steps": steps, "guidance": guidance_scale}
+    splits = config.models.Evaluation().splits
+    if not isinstance(model, Model):
+        run = model if isinstance(model, Run) else Run.open(model)
+        settings = config.load(run.config_path)
+        model = load(run)
+        own = settings.evaluation
+        given = {name: value if value is not None else getattr(own, name) for name, value in given.items()}
+        n, splits = own.n if n is None else n, own.splits
+        if against is None:
+            against = build.images(settings.data)
+    if against is None:
+        raise KakusanError('a model alone does not know its data: say against what (against="digits")')
+    real = against if isinstance(against, ImageSet) else build.images(config.models.Data(source=str(against)))
+    prepared = reference(real, n=n, splits=splits, device=str(model.device), show=show)
+    with Bar("sampling", 1, show=show) as bar:
+        return judge_samples(
+            model, prepared, settings=_sampling(model, given), seed=seed, name=real.name, progress=bar.report
+        )
+
+
+def _section(section: str, settings: Mapping[str, object] | str) -> dict[str, object]:
+    if isinstance(settings, str):
+        settings = {"kind": settings}
+    return {f"{section}.{name}": value for name, value in settings.items()}
+
+
+def _sampling(model: object, given: Mapping[str, object]) -> Sampling:
+    # A bare denoiser's values may be latents, which know no limits.
+    defaults = model.sampling if isinstance(model, Model) else Sampling(threshold="none")
+    return sampling.settings(defaults, **given)
+
+
+def _settings(preset: str | Path | config.Config | None, given: dict[str, Any], data: object) -> config.Config:
+    if data is not None and not isinstance(data, (str, Path)):
+        given = {**given, "data.source": getattr(data, "name", type(data).__name__)}
+    if isinstance(preset, config.Config):
+        return config.from_mapping(preset.model_dump(), given)
+    return config.from_mapping({}, given) if preset is None else config.load(preset, given)
+
+
+def _data(
+    settings: config.Config, data: object, network: nn.Module | None, class_names: Sequence[str]
+) -> tuple[Batches, tuple[str, ...]]:
+    """Returns where batches come from, and the classes that condition the network."""
+    if data is None or isinstance(data, (str, Path)):
+        data = build.images(settings.data)
+    if isinstance(data, ImageSet):
+        batches: Batches = ImageBatches(data, settings.data.flip)
+        labelled, named = data.labels is not None, data.class_names
+    elif isinstance(data, Iterable):
+        batches = loader = LoaderBatches(data)
+        labelled, named = loader.labelled, tuple(getattr(getattr(data, "dataset", None), "classes", ()))
+    else:
+        raise KakusanError(f"data must be a source, an ImageSet or a data loader, not a {type(data).__name__}")
+
+    named = tuple(class_names) or tuple(map(str, named))
+    if isinstance(settings.network, UNet):
+        wanted = settings.network.class_conditional
+    else:
+        wanted = network is not None and (bool(class_names) or (labelled and _takes_condition(network)))
+    if not wanted:
+        return batches, ()
+    if not labelled or not named:
+        lack = "has no labels" if not labelled else "does not name its classes"
+        raise KakusanError(
+            f"a network conditioned on classes needs labelled data, and {settings.data.source} {lack} "
+            "(put each class into a folder of its own, give class_names, or set network.class_conditional to false)"
+        )
+    return batches, named
+
+
+def _takes_condition(network: nn.Module) -> bool:
+    kinds = [parameter.kind for parameter in inspect.signature(network.forward).parameters.values()]
+    positional = sum(
+        kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD) for kind in kinds
+    )
+    return positional >= 3
+
+
+def _engine(model: Model, batches: Batches, settings: config.Config, show: bool) -> Engine:
+    return Engine(
+        Denoising(model, build.times(settings.objective), settings.objective.condition_dropout, settings.sampling),
+        batches,
+        optimizer=settings.optimizer,
+        ema=settings.ema,
+        training=settings.training,
+        facts={"shape": list(model.shape), "class_names": list(model.class_names)},
+        show=show,
+    )
+
+
+def _resume(
+    run: Run,
+    given: dict[str, Any],
+    network: nn.Module | None,
+    data: object,
+    class_names: Sequence[str],
+    show: bool,
+) -> Run:
+    """Goes on with a run from its last checkpoint, after changes that leave it the same run."""
+    for key in given.keys() - {"network.kind", "network.name", "data.source"}:
+        if key.removeprefix("training.") not in _RESUMABLE:
+            raise KakusanError(
+                f"{key} cannot change in a run that goes on: only its length, device and what it writes can "
+                f"({', '.join(_RESUMABLE)}); start another run instead"
+            )
+    settings = config.load(run.config_path, given)
+    batches, classes = _data(settings, data, network, class_names)
+    engine = _engine(build.model(settings, batches.shape, classes, network), batches, settings, show)
+    engine.resume(run)
+    run.write_config(config.to_yaml(settings))
+    return _train(engine, run)
+
+
+def _train(engine: Engine, run: Run) -> Run:
+    run.log(f"training from {engine.images} images to {engine.total_images}")
+    outcome = engine.train(run)
+    how = "interrupted" if outcome.interrupted else "finished"
+    run.log(f"{how} after {outcome.images} images, {outcome.seconds:.1f} s")
+    return run

@@ -1,0 +1,162 @@
+"""From a configuration to the things it names, and from a schedule object back to its configuration."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from kakusan import schedules, seeds
+from kakusan.config import models as config
+from kakusan.data import sources
+from kakusan.data.images import ImageSet
+from kakusan.denoiser import Denoiser
+from kakusan.errors import KakusanError
+from kakusan.model import Model
+from kakusan.networks import SimpleUNet, UNet
+from kakusan.networks.sizes import check_images
+from kakusan.objective import TimeSampling
+from kakusan.parametrization import X0, EDMPreconditioning, Epsilon, Flow, Parametrization, V
+from kakusan.schedules import Chain, RectifiedFlow, Schedule
+
+_PLAIN_PARAMETRIZATIONS: dict[str, type[Parametrization]] = {"epsilon": Epsilon, "x0": X0, "v": V, "flow": Flow}
+_BETA_CHAINS = {"linear": schedules.linear, "quadratic": schedules.quadratic}
+
+
+def images(settings: config.Data) -> ImageSet:
+    """Loads the images of a configuration.
+
+    Raises:
+        KakusanError: There are none, or too many of them are broken.
+    """
+    return sources.load(settings.source, size=settings.size, channels=settings.channels, max_broken=settings.max_broken)
+
+
+def model(
+    settings: config.Config,
+    shape: tuple[int, int, int],
+    class_names: tuple[str, ...] = (),
+    network: nn.Module | None = None,
+) -> Model:
+    """Returns an untrained model, its weights drawn from the run's seed.
+
+    Args:
+        settings: Network, schedule and parametrization.
+        shape: (C, H, W) of the pictures.
+        class_names: The classes that condition it; empty for none.
+        network: A network of the user's own, taken as it is.
+
+    Raises:
+        KakusanError: Network, schedule and parametrization do not go together, or the network cannot take the shape.
+    """
+    if network is None:
+        network = _network(settings, shape, len(class_names))
+    denoiser = Denoiser(network, schedule(settings.schedule), parametrization(settings.parametrization))
+    return Model(denoiser, shape, class_names, sampling=settings.sampling)
+
+
+def schedule(settings: config.Schedule) -> Schedule:
+    """Returns the schedule of a configuration."""
+    match settings:
+        case config.BetaChain():
+            return _BETA_CHAINS[settings.kind](settings.steps, settings.beta_start, settings.beta_end)
+        case config.CosineChain():
+            return schedules.cosine(settings.steps, settings.s)
+        case config.OwnChain():
+            return Chain(torch.tensor(settings.betas, dtype=torch.float64))
+        case config.EDMSchedule():
+            return schedules.EDM(settings.sigma_max)
+    return RectifiedFlow()
+
+
+def parametrization(settings: config.Parametrization) -> Parametrization:
+    """Returns the parametrization of a configuration."""
+    if isinstance(settings, config.EDMParametrization):
+        return EDMPreconditioning(settings.sigma_data)
+    return _PLAIN_PARAMETRIZATIONS[settings.kind]()
+
+
+def times(settings: config.Objective) -> TimeSampling:
+    """Returns which times training visits."""
+    lognormal = (settings.lognormal_mean, settings.lognormal_std) if settings.times == "lognormal" else None
+    return TimeSampling(settings.stratified, lognormal)
+
+
+def schedule_settings(schedule: Schedule) -> dict[str, object]:
+    """Returns the section of a configuration from which :func:`schedule` makes an equal schedule again.
+
+    Raises:
+        KakusanError: It is of a class of the user's own, which a configuration cannot hold.
+    """
+    match schedule:
+        case Chain():
+            betas = schedule.betas
+            for usual in (schedules.linear, schedules.quadratic, schedules.cosine):
+                if torch.equal(usual(schedule.steps).betas, betas):
+                    return {"kind": usual.__name__, "steps": schedule.steps}
+            return {"kind": "betas", "betas": tuple(betas.tolist())}
+        case schedules.EDM():
+            return {"kind": "edm", "sigma_max": schedule.sigma_max}
+        case RectifiedFlow():
+            return {"kind": "rectified_flow"}
+    raise KakusanError(
+        f"a schedule of the class {type(schedule).__name__} cannot be written into config.yaml "
+        "(use one of kakusan.schedules, or a Chain of your own betas)"
+    )
+
+
+def parametrization_settings(parametrization: Parametrization | str) -> dict[str, object]:
+    """Returns the section of a configuration from which :func:`parametrization` makes an equal one again.
+
+    Raises:
+        KakusanError: It is of a class of the user's own.
+    """
+    if isinstance(parametrization, str):
+        return {"kind": parametrization}
+    if isinstance(parametrization, EDMPreconditioning):
+        return {"kind": "edm", "sigma_data": parametrization.sigma_data}
+    for kind, plain in _PLAIN_PARAMETRIZATIONS.items():
+        if isinstance(parametrization, plain):
+            return {"kind": kind}
+    raise KakusanError(
+        f"a parametrization of the class {type(parametrization).__name__} cannot be written into config.yaml "
+        "(use one of kakusan.parametrization)"
+    )
+
+
+def _network(settings: config.Config, shape: tuple[int, int, int], classes: int) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seeds.derive(settings.training.seed, "weights"))
+        match settings.network:
+            case config.UNet() as unet:
+                check_images(torch.empty(1, *shape, device="meta"), shape[0], 2 ** (len(unet.channels) - 1))
+                return _unet(unet, shape, classes)
+            case config.SimpleUNet() as simple:
+                check_images(torch.empty(1, *shape, device="meta"), shape[0], 8)
+                return SimpleUNet(shape[0], shape[0], simple.time_emb_dim, simple.base_channels)
+    raise KakusanError(
+        f"this run trained a network of your own, {settings.network.name}: hand it over "
+        "(kakusan.load(run, network=...), or kakusan.train(network=...))"
+    )
+
+
+def _unet(settings: config.UNet, shape: tuple[int, int, int], classes: int) -> UNet:
+    channels, _, width = shape
+    widths = [width // 2**level for level in range(len(settings.channels))]
+    for resolution in settings.attention_resolutions:
+        if resolution not in widths:
+            raise KakusanError(
+                f"network.attention_resolutions must be among the widths of the feature maps, "
+                f"{', '.join(map(str, widths))} for images {width} pixels wide, not {resolution}"
+            )
+    return UNet(
+        channels,
+        channels=settings.channels,
+        blocks=settings.blocks,
+        attention_levels=[widths.index(resolution) for resolution in settings.attention_resolutions],
+        middle_attention=settings.middle_attention,
+        head_channels=settings.head_channels,
+        groups=settings.groups,
+        dropout=settings.dropout,
+        scale_shift=settings.scale_shift,
+        classes=classes or None,
+    )

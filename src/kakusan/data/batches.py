@@ -1,0 +1,138 @@
+"""What a training step is fed: batches from a set in memory, or from a loader of the user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from kakusan.data.augment import flip
+from kakusan.data.images import ImageSet
+from kakusan.data.order import batch_indices
+from kakusan.errors import KakusanError
+from kakusan.pictures import from_uint8
+from kakusan.seeds import Draws
+
+# A set up to this size is kept on the device, so that a batch costs no transfer.
+_RESIDENT_BYTES = 2**30
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One process's share of a batch.
+
+    Attributes:
+        images: Values in [−1, 1], float32, shape (B, C, H, W).
+        labels: int64, shape (B,), or None.
+    """
+
+    images: Tensor
+    labels: Tensor | None = None
+
+
+class Batches(Protocol):
+    """Where batches come from."""
+
+    @property
+    def epoch(self) -> int:
+        """Images in one pass over the data."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of an image."""
+
+    def __call__(self, draws: Draws, device: torch.device) -> Batch:
+        """Returns the batch of a step, on ``device``."""
+
+
+class ImageBatches:
+    """Batches from a set in memory: which images, and which of them are mirrored, follows from the seed and the step.
+
+    Args:
+        images: The set.
+        flip: Whether to mirror every other image left to right.
+    """
+
+    def __init__(self, images: ImageSet, flip: bool = False) -> None:
+        self._set = images
+        self._pixels = images.images
+        self._flip = flip
+
+    @property
+    def epoch(self) -> int:
+        return len(self._set)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self._set.shape
+
+    def __call__(self, draws: Draws, device: torch.device) -> Batch:
+        if self._pixels.device != device and self._pixels.nbytes <= _RESIDENT_BYTES:
+            self._pixels = self._pixels.to(device)
+        indices = batch_indices(draws.seed, draws.step * draws.count, draws.count, len(self._set))[draws.share]
+        images = from_uint8(self._pixels[indices.to(self._pixels.device)].to(device))
+        if self._flip:
+            images = flip(images, draws.chance("flip", 0.5).to(device))
+        labels = self._set.labels
+        return Batch(images, None if labels is None else labels[indices].to(device))
+
+
+class LoaderBatches:
+    """Batches from any iterable of ``images``, ``(images,)`` or ``(images, labels)``, gone through again and again.
+
+    Its order is its own: a resumed run does not go on where it stopped in it, and of several processes each goes
+    through its own. Images are floats in [−1, 1], or bytes, which are brought there.
+
+    Args:
+        loader: Such as a ``torch.utils.data.DataLoader``.
+
+    Raises:
+        KakusanError: It yields nothing, or something else.
+    """
+
+    def __init__(self, loader: Iterable[Any]) -> None:
+        self._loader = loader
+        self._batches: Iterator[Any] = iter(())
+        first = self._read(next(iter(loader), None), torch.device("cpu"))
+        _, channels, height, width = first.images.shape
+        self.shape = (channels, height, width)
+        self.batch_size = len(first.images)
+        self.labelled = first.labels is not None
+        self.epoch = _images_in(loader, self.batch_size)
+
+    def __call__(self, draws: Draws, device: torch.device) -> Batch:
+        batch = next(self._batches, None)
+        if batch is None:
+            self._batches = iter(self._loader)
+            batch = next(self._batches, None)
+        return self._read(batch, device)
+
+    def _read(self, batch: Any, device: torch.device) -> Batch:
+        parts: Sequence[Any] = batch if isinstance(batch, (tuple, list)) else (batch,)
+        if not (parts and isinstance(parts[0], Tensor) and parts[0].ndim == 4):
+            raise KakusanError(
+                f"a data loader must yield images of shape (B, C, H, W), alone or with labels, not {_describe(batch)}"
+            )
+        images = parts[0].to(device)
+        images = from_uint8(images) if images.dtype == torch.uint8 else images.float()
+        labels = parts[1].to(device, torch.int64) if len(parts) > 1 and isinstance(parts[1], Tensor) else None
+        return Batch(images, labels)
+
+
+def _images_in(loader: Iterable[Any], batch_size: int) -> int:
+    """Returns the images in a pass, as far as a loader tells: of its data set, of its batches, or of one batch."""
+    for countable, factor in ((getattr(loader, "dataset", None), 1), (loader, batch_size)):
+        try:
+            return len(countable) * factor  # type: ignore[arg-type]
+        except TypeError:  # iterable data sets have no length
+            continue
+    return batch_size
+
+
+def _describe(batch: Any) -> str:
+    if batch is None:
+        return "nothing at all"
+    return f"a tensor of shape {tuple(batch.shape)}" if isinstance(batch, Tensor) else f"a {type(batch).__name__}"

@@ -1,0 +1,25 @@
+"""Where to compute: the name a person gives, checked against what is there."""
+
+import torch
+
+from kakusan.errors import KakusanError
+
+
+def resolve(name: str | torch.device = "auto") -> torch.device:
+    """Returns the device called ``name``; ``"auto"`` is the best there is: CUDA, else Apple's MPS, else the CPU.
+
+    Raises:
+        KakusanError: There is no such device here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise KakusanError(f"unknown device {name!r} (use auto, cpu, cuda, cuda:1 or mps)") from None
+    present = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    count = present.get(device.type, 0)
+    if (device.index or 0) >= count:
+        there = ", ".join(f"{kind} × {n}" if kind == "cuda" else kind for kind, n in present.items() if n)
+        raise KakusanError(f"there is no device {name} here, only {there} (use --device auto)")
+    return device

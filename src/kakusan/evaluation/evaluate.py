@@ -1,0 +1,175 @@
+"""The first honest judgement: samples against real images at the same number, beside real images against real ones."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from statistics import mean, stdev
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kakusan import sampling, seeds
+from kakusan.config.models import Sampling
+from kakusan.data.images import ImageSet
+from kakusan.errors import KakusanError
+from kakusan.evaluation.distances import frechet_distance
+from kakusan.evaluation.judge import Judge, judge
+from kakusan.model import Model
+from kakusan.pictures import from_uint8, to_uint8
+from kakusan.sampling import Progress
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What was found, and how.
+
+    Attributes:
+        frechet_distance: Mean Fréchet distance of the samples from random parts of the real images.
+        frechet_distance_spread: Standard deviation over these parts.
+        noise_floor: Mean distance of real images from others, at the same number: what perfect samples would score.
+        noise_floor_spread: Standard deviation over the splits.
+        class_accuracy: Share of samples that the judge takes for what they were asked to be; None without classes.
+        classifier_accuracy: Share of held-out real images that the judge recognises.
+        protocol: Everything another person needs to repeat the number.
+    """
+
+    frechet_distance: float
+    frechet_distance_spread: float
+    noise_floor: float
+    noise_floor_spread: float
+    class_accuracy: float | None
+    classifier_accuracy: float
+    protocol: dict[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns everything as plain values, for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Real images as a judge sees them, split in two again and again.
+
+    Attributes:
+        judge: The judge.
+        shape: (C, H, W) of the images.
+        class_names: Their classes.
+        features: Of all real images, shape (N, D).
+        halves: For each split, the indices of the images that samples are compared with, and of as many others.
+        labels: Classes for the samples of a model with classes: those of a part of the real images, shape (n,).
+    """
+
+    judge: Judge
+    shape: tuple[int, int, int]
+    class_names: tuple[str, ...]
+    features: Tensor
+    halves: list[tuple[Tensor, Tensor]]
+    labels: Tensor
+
+    @property
+    def n(self) -> int:
+        """Images on each side."""
+        return len(self.labels)
+
+    def noise_floor(self) -> list[float]:
+        """Returns the distance between the two sides of every split of real images."""
+        return [frechet_distance(self.features[other], self.features[half]) for half, other in self.halves]
+
+    def distances(self, images: Tensor) -> list[float]:
+        """Returns the distance of ``images``, shape (n, C, H, W), from the first side of every split."""
+        features = self.judge.features(images)
+        return [frechet_distance(features, self.features[half]) for half, _ in self.halves]
+
+
+def reference(images: ImageSet, *, n: int | None, splits: int, device: str = "auto", show: bool = True) -> Reference:
+    """Prepares real images to be compared with.
+
+    Args:
+        images: The data set, with labels.
+        n: Images on each side; half of the data by default.
+        splits: How many random splits.
+        device: Where a judge is trained, if there is none yet.
+        show: Whether to show its progress.
+
+    Raises:
+        KakusanError: ``n`` is more than half of the data, or the data cannot be judged.
+    """
+    most = len(images) // 2
+    n = most if n is None else n
+    if not 2 <= n <= most:
+        raise KakusanError(
+            f"evaluation.n must lie between 2 and {most}, half of the images of {images.name}, so that real images "
+            f"can be compared at the same number, not {n}"
+        )
+    critic = judge(images, device, show)
+    halves = []
+    for split in range(splits):
+        order = torch.randperm(len(images), generator=seeds.generator(0, "evaluation split", split))
+        halves.append((order[:n], order[n : 2 * n]))
+    assert images.labels is not None
+    return Reference(
+        judge=critic,
+        shape=images.shape,
+        class_names=images.class_names,
+        features=critic.features(from_uint8(images.images)),
+        halves=halves,
+        labels=images.labels[halves[0][1]],
+    )
+
+
+def evaluate(
+    model: Model, against: Reference, *, settings: Sampling, seed: int = 0, name: str, progress: Progress | None = None
+) -> Judgement:
+    """Draws samples from a model and judges them.
+
+    Args:
+        model: The model.
+        against: Real images of the same shape.
+        settings: How to draw.
+        seed: Of the samples.
+        name: What the reference is called in the protocol.
+        progress: Called as in :func:`kakusan.sampling.sample`.
+
+    Raises:
+        KakusanError: The model's pictures have another shape, or classes, than the reference.
+    """
+    if model.shape != against.shape:
+        raise KakusanError(
+            f"the model draws images of shape {model.shape}, {name} holds {against.shape}: compare like with like"
+        )
+    if model.class_names and model.class_names != against.class_names:
+        raise KakusanError(f"the model's classes are not those of {name} (evaluate against what it was trained on)")
+    labels = against.labels if model.class_names else None
+    plan = sampling.plan(model, n=against.n, settings=settings, seed=seed, labels=labels)
+    # Judged as the files that a person would get: as bytes.
+    images = from_uint8(to_uint8(sampling.sample(plan, progress)))
+    distances, floor = against.distances(images), against.noise_floor()
+    protocol = {
+        "n": against.n,
+        "reference": name,
+        "splits": len(against.halves),
+        "features": against.judge.name,
+        "sampler": plan.settings.sampler,
+        "steps": plan.steps,
+        "nfe": plan.network_calls,
+        "eta": plan.settings.eta,
+        "guidance": plan.settings.guidance,
+        "threshold": plan.settings.threshold,
+        "seed": seed,
+        "weights": model.source,
+        "weights_hash": model.weights_hash,
+    }
+    return Judgement(
+        frechet_distance=mean(distances),
+        frechet_distance_spread=_spread(distances),
+        noise_floor=mean(floor),
+        noise_floor_spread=_spread(floor),
+        class_accuracy=None if labels is None else against.judge.recognised(images, labels),
+        classifier_accuracy=against.judge.accuracy,
+        protocol=protocol,
+    )
+
+
+def _spread(values: list[float]) -> float:
+    return stdev(values) if len(values) > 1 else 0.0

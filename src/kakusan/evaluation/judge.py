@@ -1,0 +1,147 @@
+"""The judge: a small classifier trained on the very data set, whose features measure and whose head recognises."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import torch
+from platformdirs import user_cache_path
+from torch import Tensor
+
+from kakusan import seeds
+from kakusan.config.models import EMA, Optimizer, Training
+from kakusan.data.batches import ImageBatches
+from kakusan.data.images import ImageSet
+from kakusan.errors import KakusanError
+from kakusan.networks.classifier import Classifier
+from kakusan.pictures import from_uint8
+from kakusan.runs import load_weights, write_tensors
+from kakusan.training.engine import Engine
+from kakusan.training.tasks.classification import Classification
+
+# Part of the cache's key: another recipe is another judge, and its numbers cannot be compared.
+_RECIPE = "classifier-1"
+_HELD_OUT = 0.2
+_SEED = 0
+_CHUNK = 1024
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A trained classifier.
+
+    Attributes:
+        network: It.
+        accuracy: Share of held-out real images that it recognises.
+        name: What its features are called in a protocol.
+    """
+
+    network: Classifier
+    accuracy: float
+    name: str
+
+    @torch.no_grad()
+    def features(self, images: Tensor) -> Tensor:
+        """Returns the features of images in [−1, 1], shape (N, C, H, W): (N, D) on the CPU."""
+        return torch.cat([self.network.features(chunk).cpu() for chunk in self._chunks(images)])
+
+    @torch.no_grad()
+    def recognised(self, images: Tensor, labels: Tensor) -> float:
+        """Returns the share of images, shape (N, C, H, W), that it takes for what their ``labels``, (N,), say."""
+        guesses = torch.cat([self.network(chunk).argmax(1).cpu() for chunk in self._chunks(images)])
+        return (guesses == labels.cpu()).double().mean().item()
+
+    def _chunks(self, images: Tensor) -> list[Tensor]:
+        device = next(self.network.parameters()).device
+        return [images[start : start + _CHUNK].to(device) for start in range(0, len(images), _CHUNK)]
+
+
+def judge(images: ImageSet, device: str = "auto", show: bool = True) -> Judge:
+    """Returns the judge of a labelled data set: from the user's cache, or trained now and put there.
+
+    It learns from four fifths of the images; how well it does on the rest is its accuracy.
+
+    Raises:
+        KakusanError: The set has no labels, or fewer than ten images a class.
+    """
+    if images.labels is None or len(images.class_names) < 2:
+        raise KakusanError(
+            f"{images.name} has no classes to tell apart, and without pretrained weights only a classifier of its own "
+            "can judge (put each class into a folder of its own)"
+        )
+    if len(images) < 10 * len(images.class_names):
+        raise KakusanError(
+            f"{images.name} has {len(images)} images in {len(images.class_names)} classes: too few to train a judge on "
+            "(give at least ten a class)"
+        )
+    learnt, held_out = _split(images)
+    channels, height, width = images.shape
+    # A judge must not depend on what ran before it.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seeds.derive(_SEED, "judge"))
+        network = Classifier(channels, min(height, width), len(images.class_names))
+    path = user_cache_path("kakusan") / "judges" / f"{_fingerprint(images)}.safetensors"
+    if not _load(network, path):
+        network = _train(network, learnt, device, show)
+        with suppress(KakusanError):  # without a cache to write to, the next evaluation trains it again
+            write_tensors(path, network.state_dict())
+    trained = Judge(network.eval(), 0.0, f"{_RECIPE} ({_digest(network)})")
+    assert held_out.labels is not None
+    accuracy = trained.recognised(from_uint8(held_out.images), held_out.labels)
+    return Judge(trained.network, accuracy, trained.name)
+
+
+def _split(images: ImageSet) -> tuple[ImageSet, ImageSet]:
+    order = torch.randperm(len(images), generator=seeds.generator(_SEED, "held out"))
+    held_out = max(1, round(_HELD_OUT * len(images)))
+    assert images.labels is not None
+    parts = [
+        ImageSet(images.images[part], images.labels[part], images.class_names, images.name)
+        for part in (order[held_out:], order[:held_out])
+    ]
+    return parts[0], parts[1]
+
+
+def _train(network: Classifier, images: ImageSet, device: str, show: bool) -> Classifier:
+    training = Training(images=max(60_000, 20 * len(images)), batch_size=64, device=device, seed=_SEED, log_every=50)
+    optimizer = Optimizer(learning_rate=3e-3, weight_decay=0.05, warmup_images=3000)
+    engine = Engine(
+        Classification(network),
+        ImageBatches(images),
+        optimizer=optimizer,
+        ema=EMA(half_life=2000),
+        training=training,
+        show=show,
+        title="training a judge",
+    )
+    trained = engine.train().network
+    assert isinstance(trained, Classifier)
+    return trained
+
+
+def _load(network: Classifier, path: Path) -> bool:
+    """Loads a cached judge; one that is missing or damaged is trained anew."""
+    try:
+        load_weights(network, path)
+    except KakusanError:
+        return False
+    return True
+
+
+def _fingerprint(images: ImageSet) -> str:
+    """Returns a name that two sets share only where a judge would be the same."""
+    assert images.labels is not None
+    digest = sha256(f"{_RECIPE} {tuple(images.images.shape)} {images.class_names}".encode())
+    digest.update(images.images.numpy().tobytes())
+    digest.update(images.labels.numpy().tobytes())
+    return digest.hexdigest()[:24]
+
+
+def _digest(network: Classifier) -> str:
+    digest = sha256()
+    for tensor in network.state_dict().values():
+        digest.update(tensor.cpu().numpy().tobytes())
+    return digest.hexdigest()[:8]

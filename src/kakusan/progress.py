@@ -1,0 +1,65 @@
+"""A progress bar on standard error: what is done, a few numbers, time left. Plain lines where there is no terminal."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+_QUIET_SECONDS = 2.0
+_LINE_SECONDS = 15.0
+
+
+class Bar:
+    """A context in which progress is shown; what is over in two seconds shows nothing.
+
+    Args:
+        description: What is going on.
+        total: Units of work altogether.
+        done: Units done before.
+        show: False shows nothing at all.
+    """
+
+    def __init__(self, description: str, total: int, done: int = 0, show: bool = True) -> None:
+        self._description, self._total, self._show = description, total, show
+        self._console = Console(stderr=True)
+        self._progress: Progress | None = None
+        self._started = self._spoken = time.monotonic()
+        self._done_before = done
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def report(self, done: int, total: int) -> None:
+        """Shows that ``done`` units of a ``total`` found only now are done."""
+        self._total = total
+        self.update(done)
+
+    def update(self, done: int, numbers: str = "") -> None:
+        """Shows that ``done`` units are done, and ``numbers`` beside them."""
+        now = time.monotonic()
+        if not self._show or now - self._started < _QUIET_SECONDS:
+            return
+        if not self._console.is_terminal:
+            if now - self._spoken >= _LINE_SECONDS:
+                self._spoken = now
+                self._console.print(f"{self._description}: {done} of {self._total}  {numbers}", highlight=False)
+            return
+        if self._progress is None:
+            self._progress = self._start()
+        self._progress.update(self._progress.task_ids[0], completed=done, total=self._total, numbers=numbers)
+
+    def _start(self) -> Progress:
+        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[numbers]}"), TimeRemainingColumn())
+        progress = Progress(TextColumn("{task.description}"), *columns, console=self._console, transient=True)
+        progress.add_task(self._description, total=self._total, completed=self._done_before, numbers="")
+        progress.start()
+        return progress

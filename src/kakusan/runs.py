@@ -1,0 +1,217 @@
+"""The run directory: what lies where, read with an error that says so, and written whole.
+
+``config.yaml``, ``metrics.jsonl``, ``checkpoints/<images>/``, ``samples/``, ``report.html``, ``log.txt``.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from kakusan.errors import KakusanError
+from kakusan.files import atomic_write, require_new_directory, writing
+
+WeightsFrom = Literal["ema", "raw"]
+_OWN = ("config.yaml", "metrics.jsonl", "metrics.json", "checkpoints", "samples", "report.html", "log.txt")
+_FILES = {"ema": "ema.safetensors", "raw": "model.safetensors"}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One saved moment of a run.
+
+    Attributes:
+        path: Its directory.
+    """
+
+    path: Path
+
+    @property
+    def images(self) -> int:
+        """Images seen when it was saved."""
+        return int(self.path.name)
+
+    def state(self) -> dict[str, Any]:
+        """Returns the counters and facts beside the weights.
+
+        Raises:
+            KakusanError: They cannot be read.
+        """
+        try:
+            state: dict[str, Any] = json.loads((self.path / "state.json").read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise KakusanError(
+                f"checkpoint {self.path} has no readable state.json (choose another checkpoint)"
+            ) from error
+        return state
+
+    def weights_path(self, which: WeightsFrom) -> Path:
+        """Where its averaged (``"ema"``) or its plain weights (``"raw"``) are."""
+        return self.path / _FILES[which]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run directory, which exists.
+
+    Attributes:
+        path: The directory.
+    """
+
+    path: Path
+
+    @classmethod
+    def open(cls, path: str | Path) -> Run:
+        """Returns the run in a directory.
+
+        Raises:
+            KakusanError: There is no run in it.
+        """
+        path = Path(path)
+        if not path.exists():
+            raise KakusanError(f"there is no run directory {path} (train one: kakusan train digits --run {path})")
+        if not (path / "config.yaml").is_file():
+            raise KakusanError(f"{path} is not a run directory: it holds no config.yaml (give what --run was given)")
+        return cls(path)
+
+    @classmethod
+    def create(cls, path: str | Path, overwrite: bool = False) -> Run:
+        """Returns a new run in a directory that is new or empty.
+
+        Args:
+            path: The directory.
+            overwrite: Accepts one that holds files; what an earlier run wrote there is removed, and nothing else.
+
+        Raises:
+            KakusanError: The directory holds files, or cannot be written to.
+        """
+        path = require_new_directory(path, overwrite)
+        for name in _OWN:
+            with writing(path / name):
+                shutil.rmtree(path / name) if (path / name).is_dir() else (path / name).unlink(missing_ok=True)
+        return cls(path)
+
+    def write_config(self, text: str) -> None:
+        """Writes ``config.yaml``."""
+        atomic_write(self.config_path, text)
+
+    @property
+    def name(self) -> str:
+        """Its directory's name."""
+        return self.path.resolve().name
+
+    @property
+    def config_path(self) -> Path:
+        """Everything that decides the run."""
+        return self.path / "config.yaml"
+
+    @property
+    def metrics_path(self) -> Path:
+        """One JSON object a line."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def samples_path(self) -> Path:
+        """Where the grids drawn while training lie."""
+        return self.path / "samples"
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """Returns all complete checkpoints, the earliest first."""
+        directories = (self.path / "checkpoints").glob("*")
+        found = [Checkpoint(path) for path in directories if path.name.isdecimal() and path.is_dir()]
+        return sorted(found, key=lambda checkpoint: checkpoint.images)
+
+    def checkpoint(self, images: int | None = None) -> Checkpoint:
+        """Returns the last checkpoint, or the one saved after so many ``images``.
+
+        Raises:
+            KakusanError: There is no such checkpoint; those that exist are named.
+        """
+        there = self.checkpoints()
+        if not there:
+            raise KakusanError(f"{self.path} holds no checkpoint yet (train on: kakusan train --resume {self.path})")
+        if images is None:
+            return there[-1]
+        for checkpoint in there:
+            if checkpoint.images == images:
+                return checkpoint
+        known = ", ".join(str(checkpoint.images) for checkpoint in there)
+        raise KakusanError(f"{self.path} holds no checkpoint at {images} images (there are {known})")
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Returns every line of ``metrics.jsonl``; a last line cut short by a crash is left out."""
+        if not self.metrics_path.exists():
+            return []
+        lines = []
+        for line in self.metrics_path.read_text("utf-8").splitlines():
+            try:
+                lines.append(json.loads(line))
+            except ValueError:
+                break
+        return lines
+
+    def record(self, line: Mapping[str, Any]) -> None:
+        """Appends one line to ``metrics.jsonl``."""
+        with writing(self.metrics_path), self.metrics_path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(dict(line)) + "\n")
+
+    def forget_after(self, step: int) -> None:
+        """Drops the lines of steps that a resumed run will take again."""
+        kept = [line for line in self.metrics() if line.get("step", 0) <= step]
+        atomic_write(self.metrics_path, "".join(json.dumps(line) + "\n" for line in kept))
+
+    def log(self, message: str) -> None:
+        """Appends one dated line to ``log.txt``."""
+        path = self.path / "log.txt"
+        with writing(path), path.open("a", encoding="utf-8") as file:
+            file.write(f"{datetime.now().astimezone().isoformat(timespec='seconds')}  {message}\n")
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Returns the tensors of a safetensors file, on the CPU.
+
+    Raises:
+        KakusanError: It is missing, cut short, or no such file.
+    """
+    try:
+        return load_tensors(path.read_bytes())
+    except FileNotFoundError as error:
+        raise KakusanError(f"{path} is missing (choose another checkpoint)") from error
+    except (OSError, SafetensorError) as error:
+        raise KakusanError(f"{path} is damaged or cut short (choose another checkpoint): {error}") from error
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Writes a safetensors file whole; tensors may be on any device and share memory."""
+    plain = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
+    atomic_write(path, save_tensors(plain, metadata=None if metadata is None else dict(metadata)))
+
+
+def load_weights(network: torch.nn.Module, path: Path) -> None:
+    """Loads weights into a network of the same architecture.
+
+    Raises:
+        KakusanError: The file is damaged, or its tensors do not fit the network; the first that does not is named.
+    """
+    tensors, own = read_tensors(path), network.state_dict()
+    for name in sorted(own.keys() | tensors.keys()):
+        if name not in tensors or name not in own:
+            has, lacks = ("network", path) if name not in tensors else (path, "network")
+            raise KakusanError(f"{path} is of another architecture: {has} has {name}, {lacks} does not")
+        if own[name].shape != tensors[name].shape:
+            raise KakusanError(
+                f"{path} is of another architecture: {name} has shape {tuple(tensors[name].shape)} there, "
+                f"{tuple(own[name].shape)} in the network"
+            )
+    network.load_state_dict(tensors)

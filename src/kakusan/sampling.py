@@ -1,0 +1,249 @@
+"""From seeds to images: what is drawn, along which times, and the loop that drives a sampler.
+
+Image i has its own seed, so it starts from the same noise whatever the batch it is drawn in, and on any device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from kakusan import seeds
+from kakusan.condition import Condition
+from kakusan.config import from_mapping
+from kakusan.config.models import Sampling
+from kakusan.config.names import GRIDS, SAMPLERS, load
+from kakusan.denoiser import Bind, Denoise, Denoiser, expand
+from kakusan.errors import KakusanError
+from kakusan.guidance import ClassifierFree, Clip, DynamicThreshold
+from kakusan.model import Model
+from kakusan.samplers.step import Step
+from kakusan.schedules import Chain, Schedule
+
+Progress = Callable[[int, int], None]
+
+
+def settings(defaults: Sampling, **given: object) -> Sampling:
+    """Returns the ``defaults`` with what was ``given``, that is not None, in their place.
+
+    Steps and grid of one sampler say nothing about another: where another is given without them, it takes its own.
+
+    Raises:
+        KakusanError: Something given is unknown or out of its range.
+    """
+    chosen = {name: value for name, value in given.items() if value is not None}
+    kept = defaults.model_dump()
+    if chosen.get("sampler", defaults.sampler) != defaults.sampler:
+        kept |= {"steps": None, "grid": None, "eta": 0.0}
+    whole = {"data": {"source": "digits"}, "sampling": kept}  # what a configuration needs beside, to be checked as one
+    return from_mapping(whole, {f"sampling.{name}": value for name, value in chosen.items()}).sampling
+
+
+class ImageNoise:
+    """Standard normal noise for a batch in which every image draws from a generator of its own.
+
+    Args:
+        seed: The seed of the run.
+        indices: Which of the run's images these are.
+    """
+
+    def __init__(self, seed: int, indices: Sequence[int]) -> None:
+        self._generators = [seeds.generator(seed, "image", index) for index in indices]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Returns noise shaped, typed and placed like ``x``, shape (B, *): drawn in float32 on the CPU."""
+        noise = torch.empty(x.shape, dtype=torch.float32)
+        for image, generator in zip(noise, self._generators, strict=True):
+            image.normal_(generator=generator)
+        return noise.to(x)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that decides what is drawn, checked before the first network call.
+
+    Attributes:
+        denoiser: A denoiser that takes conditions, or any object with ``schedule`` and ``__call__(x, t)``.
+        settings: Sampler, steps, guidance and so on.
+        times: The grid, float64, shape (K + 1,).
+        shape: (C, H, W) of an image.
+        condition: One entry an image, or None.
+        seed: The seed of the run.
+        n: How many images.
+    """
+
+    denoiser: Denoiser | Denoise
+    settings: Sampling
+    times: Tensor
+    shape: tuple[int, ...]
+    condition: Condition | None
+    seed: int
+    n: int
+
+    @property
+    def steps(self) -> int:
+        """Steps of one walk."""
+        return len(self.times) - 1
+
+    @property
+    def network_calls(self) -> int:
+        """Network calls of one walk; a conditional and an unconditional half of one batch are one call."""
+        calls = SAMPLERS[self.settings.sampler].calls_per_step
+        return calls * self.steps - (calls - 1 if self.times[-1] == 0 else 0)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the images are drawn."""
+        parameters = self.denoiser.parameters() if isinstance(self.denoiser, nn.Module) else iter(())
+        parameter = next(parameters, None)
+        return torch.device("cpu") if parameter is None else parameter.device
+
+    def chunks(self) -> list[range]:
+        """The images of every chunk that is drawn at a time."""
+        return [range(i, min(i + self.settings.batch, self.n)) for i in range(0, self.n, self.settings.batch)]
+
+    def walk(self, images: range) -> Iterator[Step]:
+        """Walks the given images from noise to data, yielding every step."""
+        noise = ImageNoise(self.seed, images)
+        condition = None if self.condition is None else self.condition[images.start : images.stop].to(self.device)
+        denoise = _guided(self.denoiser, condition, self.settings)
+        x = noise(torch.empty(len(images), *self.shape, device=self.device))
+        x = x * expand(self.denoiser.schedule(self.times[0])[1], x)
+        sampler = load(SAMPLERS[self.settings.sampler])
+        steps: Iterator[Step] = sampler(denoise, x, self.times, noise=noise, **_options(self.settings))
+        return steps
+
+
+def plan(
+    model: Model | Denoiser | Denoise,
+    *,
+    n: int,
+    settings: Sampling,
+    seed: int = 0,
+    labels: Sequence[int | str] | Tensor | None = None,
+    shape: Sequence[int] | None = None,
+) -> Plan:
+    """Checks what is asked for, and returns the plan of it.
+
+    Args:
+        model: A model, or with ``shape`` any denoiser.
+        n: How many images, at least 1.
+        settings: Sampler, steps, guidance and so on.
+        seed: Image i's noise follows from this and i.
+        labels: One an image; None gives each class of a model in turn.
+        shape: (C, H, W), for anything but a model.
+
+    Raises:
+        KakusanError: Something asked for cannot be had; nothing was computed.
+    """
+    if n < 1:
+        raise KakusanError(f"n must be at least 1 image, not {n}")
+    if isinstance(model, Model):
+        if shape is not None and tuple(shape) != model.shape:
+            raise KakusanError(f"this model draws images of shape {model.shape}, not {tuple(shape)} (leave shape out)")
+        denoiser: Denoiser | Denoise = model.denoiser
+        condition = model.condition(labels, n)
+        shape = model.shape
+    else:
+        if shape is None:
+            raise KakusanError("a bare denoiser does not know the size of its images: give shape=(C, H, W)")
+        denoiser = model
+        condition = _bare_condition(model, labels, n)
+    if settings.guidance != 1 and condition is None:
+        raise KakusanError(
+            f"guidance {settings.guidance:g} needs a condition to be guided by, and there is none (use guidance 1)"
+        )
+    times = _times(denoiser.schedule, settings)
+    return Plan(denoiser, settings, times, tuple(shape), condition, seed, n)
+
+
+def sample(plan: Plan, progress: Progress | None = None) -> Tensor:
+    """Draws the images of a plan, shape (n, C, H, W), on the model's device and in its chunks.
+
+    Args:
+        plan: What is drawn.
+        progress: Called after every step with the steps done and the steps there are.
+    """
+    chunks = plan.chunks()
+    total = plan.steps * len(chunks)
+    drawn = []
+    with evaluating(plan.denoiser):
+        for number, images in enumerate(chunks):
+            for step in plan.walk(images):
+                if progress is not None:
+                    progress(number * plan.steps + step.index + 1, total)
+            drawn.append(step.x)
+    return torch.cat(drawn)
+
+
+def walk(plan: Plan) -> Iterator[Step]:
+    """Yields every step of a plan whose images are all drawn at once."""
+    with evaluating(plan.denoiser):
+        yield from plan.walk(range(plan.n))
+
+
+@contextmanager
+def evaluating(module: object) -> Iterator[None]:
+    """Switches dropout and the like off inside, and back to what it was outside."""
+    training = [part for part in module.modules() if part.training] if isinstance(module, nn.Module) else []
+    for part in training:
+        part.training = False
+    try:
+        yield
+    finally:
+        for part in training:
+            part.training = True
+
+
+def _bare_condition(
+    denoiser: Denoiser | Denoise, labels: Sequence[int | str] | Tensor | None, n: int
+) -> Condition | None:
+    if labels is None:
+        return None
+    if not isinstance(denoiser, Denoiser):
+        raise KakusanError("labels go to a model or a Denoiser; anything else has its condition bound already")
+    numbers = torch.as_tensor(labels, dtype=torch.int64)
+    if numbers.shape != (n,):
+        raise KakusanError(f"{n} images need {n} labels, not {len(numbers)} (give one label an image)")
+    return Condition(labels=numbers)
+
+
+def _guided(denoiser: Denoiser | Denoise, condition: Condition | None, settings: Sampling) -> Denoise:
+    """Returns the denoiser with condition, guidance and, outermost, thresholding."""
+    denoise: Denoise
+    if not isinstance(denoiser, Denoiser):
+        denoise = denoiser
+    elif condition is None:
+        denoise = Bind(denoiser)
+    else:
+        denoise = ClassifierFree(denoiser, condition, settings.guidance)
+    match settings.threshold:
+        case "clip":
+            return Clip(denoise)
+        case "dynamic":
+            return DynamicThreshold(denoise)
+    return denoise
+
+
+def _times(schedule: Schedule, settings: Sampling) -> Tensor:
+    """Returns the grid that is asked for, or the sampler's own."""
+    sampler = SAMPLERS[settings.sampler]
+    steps = settings.steps
+    if steps is None:
+        whole = schedule.steps if isinstance(schedule, Chain) else 1000
+        steps = whole if sampler.default_steps is None else min(sampler.default_steps, whole)
+    times: Tensor = load(GRIDS[settings.grid or sampler.default_grid])(schedule, steps)
+    return times
+
+
+def _options(settings: Sampling) -> dict[str, object]:
+    """Returns what a sampler takes beyond what they all do."""
+    sampler = SAMPLERS[settings.sampler]
+    return {
+        **({"eta": settings.eta} if sampler.takes_eta else {}),
+        **({"variance": settings.variance} if sampler.takes_variance else {}),
+    }

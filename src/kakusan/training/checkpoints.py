@@ -1,0 +1,78 @@
+"""Saving a moment of training, and going on from it exactly.
+
+Nothing random is saved: every draw follows from the seed and the step.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import Any
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from kakusan.errors import KakusanError
+from kakusan.files import atomic_path, atomic_write
+from kakusan.runs import Checkpoint, Run, load_weights, read_tensors, write_tensors
+
+_OPTIMIZER = "optimizer.safetensors"
+
+
+def save(
+    run: Run, *, network: nn.Module, average: nn.Module, optimizer: Optimizer, state: dict[str, Any], keep: int
+) -> Checkpoint:
+    """Writes a checkpoint, whole or not at all, and then removes all but the latest ``keep``.
+
+    Args:
+        run: Where to.
+        network: The plain weights.
+        average: The averaged ones.
+        optimizer: Its moments.
+        state: Counters and facts as JSON; ``state["images"]`` names the checkpoint.
+        keep: How many to keep, at least 1.
+
+    Raises:
+        KakusanError: The disk refuses it; the earlier checkpoints are untouched.
+    """
+    path = run.path / "checkpoints" / f"{state['images']:07d}"
+    if not path.exists():
+        with atomic_path(path) as temporary:
+            temporary.mkdir()
+            new = Checkpoint(temporary)
+            write_tensors(new.weights_path("raw"), network.state_dict())
+            write_tensors(new.weights_path("ema"), average.state_dict())
+            write_tensors(temporary / _OPTIMIZER, _flatten(optimizer))
+            atomic_write(temporary / "state.json", json.dumps(state, indent=2) + "\n")
+    for old in run.checkpoints()[:-keep]:
+        shutil.rmtree(old.path, ignore_errors=True)
+    return Checkpoint(path)
+
+
+def restore(checkpoint: Checkpoint, *, network: nn.Module, average: nn.Module, optimizer: Optimizer) -> dict[str, Any]:
+    """Loads all of a checkpoint, and returns its state.
+
+    Raises:
+        KakusanError: Part of it is missing, damaged, or of another architecture.
+    """
+    load_weights(network, checkpoint.weights_path("raw"))
+    load_weights(average, checkpoint.weights_path("ema"))
+    _unflatten(optimizer, read_tensors(checkpoint.path / _OPTIMIZER))
+    return checkpoint.state()
+
+
+def _flatten(optimizer: Optimizer) -> dict[str, Tensor]:
+    """Returns the optimizer's moments by name: ``"<parameter's number>.<moment>"``."""
+    state = optimizer.state_dict()["state"]
+    return {f"{number}.{name}": moment for number, moments in state.items() for name, moment in moments.items()}
+
+
+def _unflatten(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        number, _, name = key.partition(".")
+        state.setdefault(int(number), {})[name] = tensor
+    count = sum(len(group["params"]) for group in optimizer.param_groups)
+    if state and len(state) != count:
+        raise KakusanError(f"the checkpoint's optimizer has {len(state)} parameters, the network {count}")
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

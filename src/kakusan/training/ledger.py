@@ -1,0 +1,81 @@
+"""The books of a run: loss per line and per epoch, speed, and the first step whose loss is no number."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class Ledger:
+    """Collects the losses of steps without waiting for the device, until somebody asks for a line.
+
+    Attributes:
+        batch_size: Images a step.
+        epoch_images: Images an epoch.
+        epoch_sum, epoch_steps: Loss of the epoch in hand, summed over its steps; saved in checkpoints.
+        data_seconds: Time spent waiting for batches since the last line.
+    """
+
+    batch_size: int
+    epoch_images: int
+    epoch_sum: float = 0.0
+    epoch_steps: int = 0
+    data_seconds: float = 0.0
+    _losses: list[Tensor] = field(default_factory=list)
+    _since: float = field(default_factory=time.perf_counter)
+
+    def add(self, loss: Tensor) -> None:
+        """Takes the mean loss of a step, shape ()."""
+        self._losses.append(loss.detach())
+
+    def take(self) -> Tensor:
+        """Returns the losses since the last time, shape (K,), and forgets them."""
+        losses = torch.stack(self._losses) if self._losses else torch.empty(0)
+        self._losses.clear()
+        return losses
+
+    def lines(self, losses: list[float], step: int, **numbers: float) -> list[dict[str, Any]]:
+        """Returns the lines to record after ``step`` steps: one on the last of them, and one an epoch that ended.
+
+        Args:
+            losses: Loss of each of the latest steps.
+            step: Steps done.
+            **numbers: What else belongs on the line.
+        """
+        now = time.perf_counter()
+        seconds = max(now - self._since, 1e-9)
+        images = step * self.batch_size
+        line = {
+            "step": step,
+            "images": images,
+            "loss": math.fsum(losses) / len(losses),
+            **numbers,
+            "images_per_second": round(len(losses) * self.batch_size / seconds, 1),
+            "data_wait": round(self.data_seconds / seconds, 4),
+        }
+        self._since, self.data_seconds = now, 0.0
+        return [*self._epochs(losses, step - len(losses)), line]
+
+    def _epochs(self, losses: list[float], step: int) -> list[dict[str, Any]]:
+        ended = []
+        for loss in losses:
+            before, step = step * self.batch_size // self.epoch_images, step + 1
+            self.epoch_sum += loss
+            self.epoch_steps += 1
+            after = step * self.batch_size // self.epoch_images
+            if after > before:
+                mean = self.epoch_sum / self.epoch_steps
+                ended.append({"step": step, "images": step * self.batch_size, "epoch": after, "epoch_loss": mean})
+                self.epoch_sum, self.epoch_steps = 0.0, 0
+        return ended
+
+
+def first_non_finite(losses: list[float]) -> int | None:
+    """Returns the index of the first loss that is NaN or infinite."""
+    return next((index for index, loss in enumerate(losses) if not math.isfinite(loss)), None)

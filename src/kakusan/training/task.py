@@ -1,0 +1,39 @@
+"""The seam between what is learned and how: a task says the first, the engine does the second."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+from kakusan.data.batches import Batch
+from kakusan.seeds import Draws
+
+
+class Task(Protocol):
+    """Something to be learned.
+
+    Attributes:
+        network: What is trained. The engine puts its wrapped self (compiled, distributed) in its place, so a task calls
+            ``self.network`` and never a method of it.
+    """
+
+    network: nn.Module
+
+    def groups(self) -> list[dict[str, Any]]:
+        """Returns the optimizer's groups of parameters; a group may override any option of AdamW."""
+
+    def losses(self, batch: Batch, draws: Draws) -> Tensor:
+        """Returns the loss of every image, shape (B,), on the batch's device."""
+
+    def preview(self, network: nn.Module) -> Tensor | None:
+        """Returns pictures that show how far ``network`` has come, shape (N, C, H, W), always of the same seeds."""
+
+
+def decay_matrices_only(network: nn.Module) -> list[dict[str, Any]]:
+    """Returns two groups: matrices and kernels, and all vectors, from which weight decay is kept."""
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    return [
+        {"params": [p for p in parameters if p.ndim > 1]},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]

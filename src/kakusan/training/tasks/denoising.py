@@ -1,0 +1,65 @@
+"""The task at the heart of it: learn to see the image through the noise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from kakusan import sampling
+from kakusan.condition import Condition
+from kakusan.config.models import Sampling
+from kakusan.data.batches import Batch
+from kakusan.denoiser import Denoiser
+from kakusan.model import Model
+from kakusan.objective import TimeSampling, denoising_loss
+from kakusan.seeds import Draws
+from kakusan.training.task import decay_matrices_only
+
+_PREVIEW_SEED = 0
+
+
+class Denoising:
+    """Trains the network of a model's denoiser.
+
+    Args:
+        model: The model; its denoiser's network is trained in place.
+        times: Which times a step visits.
+        condition_dropout: Share of conditions replaced by the null condition, so that guidance has both.
+        settings: How preview pictures are drawn.
+    """
+
+    def __init__(self, model: Model, times: TimeSampling, condition_dropout: float, settings: Sampling) -> None:
+        self._model = model
+        self._times = times
+        self._condition_dropout = condition_dropout
+        self._settings = settings
+
+    @property
+    def network(self) -> nn.Module:
+        """The denoiser's network."""
+        return self._model.denoiser.network
+
+    @network.setter
+    def network(self, network: nn.Module) -> None:
+        self._model.denoiser.network = network
+
+    def groups(self) -> list[dict[str, Any]]:
+        return decay_matrices_only(self.network)
+
+    def losses(self, batch: Batch, draws: Draws) -> Tensor:
+        denoiser = self._model.denoiser
+        quantiles = self._times.quantiles(draws.count, draws.generator("times"))[draws.share]
+        noise = draws.normal("noise", self._model.shape).to(batch.images.device, non_blocking=True)
+        condition = None
+        if self._model.class_names:
+            assert batch.labels is not None, "a conditional model is built from labelled data only"
+            condition = Condition(batch.labels).drop(draws.chance("dropped", self._condition_dropout))
+        return denoising_loss(denoiser, batch.images, self._times(denoiser.schedule, quantiles), noise, condition)
+
+    def preview(self, network: nn.Module) -> Tensor:
+        """Draws 4 images of every class, or 16 without classes; of many classes, 64 images in all."""
+        denoiser = Denoiser(network, self._model.denoiser.schedule, self._model.denoiser.parametrization)
+        model = Model(denoiser, self._model.shape, self._model.class_names)
+        n = min(4 * len(self._model.class_names), 64) or 16
+        return sampling.sample(sampling.plan(model, n=n, settings=self._settings, seed=_PREVIEW_SEED))
