@@ -1,0 +1,32 @@
+"use strict";
+// Without this the film strip stands there; with it, a stage above shows one frame of the strip, large.
+for (const film of document.querySelectorAll(".film")) {
+  const frames = film.querySelectorAll(".strip li");
+  const [stage, pair, slider, time, play] = [".stage", ".pair", "input", "output", "button"].map((name) =>
+    film.querySelector(name),
+  );
+  let playing = 0;
+
+  const show = (index) => {
+    slider.value = index;
+    pair.replaceChildren(...[...frames[index].querySelectorAll("img")].map((image) => image.cloneNode()));
+    time.value = `t = ${frames[index].querySelector("span").textContent}`;
+    frames.forEach((frame, at) => frame.classList.toggle("current", at === index));
+  };
+  const stop = () => {
+    playing = clearInterval(playing) ?? 0;
+    play.textContent = "Play";
+  };
+  const step = () => (slider.valueAsNumber < frames.length - 1 ? show(slider.valueAsNumber + 1) : stop());
+
+  slider.addEventListener("input", () => (stop(), show(slider.valueAsNumber)));
+  frames.forEach((frame, index) => frame.addEventListener("click", () => (stop(), show(index))));
+  play.addEventListener("click", () => {
+    if (playing) return stop();
+    if (slider.valueAsNumber === frames.length - 1) show(0);
+    playing = setInterval(step, 4000 / frames.length);
+    play.textContent = "Pause";
+  });
+  show(0);
+  stage.hidden = false;
+}
