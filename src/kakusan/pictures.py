@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image, UnidentifiedImageError
@@ -33,13 +34,13 @@ def from_uint8(images: Tensor) -> Tensor:
     return images.float() / 127.5 - 1
 
 
-def save(path: str | Path, image: Tensor, metadata: Mapping[str, str] | None = None) -> None:
+def save(path: str | Path, image: Tensor, metadata: Mapping[str, Any] | None = None) -> None:
     """Writes a PNG, whole or not at all.
 
     Args:
         path: Where to; missing directories are made.
         image: Shape (C, H, W), with C = 1 (grey) or 3 (RGB): values in [-1, 1], or bytes.
-        metadata: Settings to ride inside the file, for :func:`read_metadata`.
+        metadata: Settings to ride inside the file as JSON, for :func:`read_metadata`.
 
     Raises:
         KakusanError: The image has another shape, or the disk refuses the file.
@@ -55,7 +56,7 @@ def save(path: str | Path, image: Tensor, metadata: Mapping[str, str] | None = N
         Image.fromarray(array.squeeze(-1) if len(pixels) == 1 else array).save(temporary, format="PNG", pnginfo=text)
 
 
-def read_metadata(path: str | Path) -> dict[str, str]:
+def read_metadata(path: str | Path) -> dict[str, Any]:
     """Returns the settings that :func:`save` put into a PNG.
 
     Raises:

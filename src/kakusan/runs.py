@@ -140,7 +140,10 @@ class Run:
         """
         there = self.checkpoints()
         if not there:
-            raise KakusanError(f"{self.path} holds no checkpoint yet (train on: kakusan train --resume {self.path})")
+            raise KakusanError(
+                f"{self.path} holds no checkpoint yet "
+                f"(start again: kakusan train {self.config_path} --run {self.path} --overwrite)"
+            )
         if images is None:
             return there[-1]
         for checkpoint in there:

@@ -68,7 +68,7 @@ class Plan:
 
     Attributes:
         denoiser: A denoiser that takes conditions, or any object with ``schedule`` and ``__call__(x, t)``.
-        settings: Sampler, steps, guidance and so on.
+        settings: Sampler, grid, steps, guidance and so on; none is left to a default.
         times: The grid, float64, shape (K + 1,).
         shape: (C, H, W) of an image.
         condition: One entry an image, or None.
@@ -157,7 +157,8 @@ def plan(
         raise KakusanError(
             f"guidance {settings.guidance:g} needs a condition to be guided by, and there is none (use guidance 1)"
         )
-    times = _times(denoiser.schedule, settings)
+    settings = _resolved(denoiser.schedule, settings)
+    times = load(GRIDS[str(settings.grid)])(denoiser.schedule, settings.steps)
     return Plan(denoiser, settings, times, tuple(shape), condition, seed, n)
 
 
@@ -229,15 +230,14 @@ def _guided(denoiser: Denoiser | Denoise, condition: Condition | None, settings:
     return denoise
 
 
-def _times(schedule: Schedule, settings: Sampling) -> Tensor:
-    """Returns the grid that is asked for, or the sampler's own."""
+def _resolved(schedule: Schedule, settings: Sampling) -> Sampling:
+    """Returns the settings with the sampler's own steps and grid where none are given."""
     sampler = SAMPLERS[settings.sampler]
     steps = settings.steps
     if steps is None:
         whole = schedule.steps if isinstance(schedule, Chain) else 1000
         steps = whole if sampler.default_steps is None else min(sampler.default_steps, whole)
-    times: Tensor = load(GRIDS[settings.grid or sampler.default_grid])(schedule, steps)
-    return times
+    return settings.model_copy(update={"steps": steps, "grid": settings.grid or sampler.default_grid})
 
 
 def _options(settings: Sampling) -> dict[str, object]:
