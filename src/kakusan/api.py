@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
@@ -12,8 +11,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from kakusan import build, config, sampling
-from kakusan.config.models import Sampling, UNet
-from kakusan.data.batches import Batches, ImageBatches, LoaderBatches
+from kakusan.config.models import Sampling
+from kakusan.data.batches import Batches, LoaderBatches
 from kakusan.data.images import ImageSet
 from kakusan.denoiser import Denoise, Denoiser
 from kakusan.devices import resolve
@@ -22,11 +21,12 @@ from kakusan.evaluation.evaluate import Judgement, reference
 from kakusan.evaluation.evaluate import evaluate as judge_samples
 from kakusan.model import Model
 from kakusan.parametrization import Parametrization
-from kakusan.progress import Bar
+from kakusan.progress import Bar, say
 from kakusan.runs import Run, WeightsFrom, load_weights
 from kakusan.samplers.step import Step
 from kakusan.schedules import Schedule
-from kakusan.training.engine import Engine
+from kakusan.training.engine import Engine, length
+from kakusan.training.introduction import introduction
 from kakusan.training.tasks.denoising import Denoising
 
 # What may be changed of a run that goes on: anything else would make it another run.
@@ -111,7 +111,7 @@ def train(
         return _resume(resume if isinstance(resume, Run) else Run.open(resume), given, network, data, class_names, show)
 
     settings = _settings(preset, given, data)
-    batches, classes = _data(settings, data, network, class_names)
+    batches, classes, remarks = build.batches(settings, data, network, class_names)
     if isinstance(batches, LoaderBatches):
         settings = config.from_mapping(settings.model_dump(), {"training.batch_size": batches.batch_size})
     model = build.model(settings, batches.shape, classes, network)
@@ -119,7 +119,7 @@ def train(
     name = preset if isinstance(preset, str) and "/" not in preset else settings.network.kind
     there = Run.create(run or f"runs/{Path(name).stem}-{datetime.now():%Y-%m-%d-%H%M%S}", overwrite)
     there.write_config(config.to_yaml(settings))
-    return _train(engine, there)
+    return _train(engine, there, [introduction(model, batches.epoch, settings), *remarks], show)
 
 
 def load(
@@ -251,6 +251,9 @@ def evaluate(
     steps: int | None = None,
     guidance_scale: float | None = None,
     seed: int = 0,
+    checkpoint: int | None = None,
+    weights_from: WeightsFrom = "ema",
+    device: str = "auto",
     show: bool = True,
 ) -> Judgement:
     """Judges samples of a model beside the noise floor of real images, and says by what protocol.
@@ -260,6 +263,7 @@ def evaluate(
         against: Labelled real images; a run's own by default.
         n: Images on each side; half of the real ones by default.
         sampler, steps, guidance_scale, seed: How the samples are drawn, as in :func:`sample`.
+        checkpoint, weights_from, device: Which weights of a run, and where, as in :func:`load`.
         show: Whether to show progress.
 
     Raises:
@@ -270,7 +274,7 @@ def evaluate(
     if not isinstance(model, Model):
         run = model if isinstance(model, Run) else Run.open(model)
         settings = config.load(run.config_path)
-        model = load(run)
+        model = load(run, checkpoint=checkpoint, weights_from=weights_from, device=device)
         own = settings.evaluation
         given = {name: value if value is not None else getattr(own, name) for name, value in given.items()}
         n, splits = own.n if n is None else n, own.splits
@@ -306,45 +310,6 @@ def _settings(preset: str | Path | config.Config | None, given: dict[str, Any], 
     return config.from_mapping({}, given) if preset is None else config.load(preset, given)
 
 
-def _data(
-    settings: config.Config, data: object, network: nn.Module | None, class_names: Sequence[str]
-) -> tuple[Batches, tuple[str, ...]]:
-    """Returns where batches come from, and the classes that condition the network."""
-    if data is None or isinstance(data, (str, Path)):
-        data = build.images(settings.data)
-    if isinstance(data, ImageSet):
-        batches: Batches = ImageBatches(data, settings.data.flip)
-        labelled, named = data.labels is not None, data.class_names
-    elif isinstance(data, Iterable):
-        batches = loader = LoaderBatches(data)
-        labelled, named = loader.labelled, tuple(getattr(getattr(data, "dataset", None), "classes", ()))
-    else:
-        raise KakusanError(f"data must be a source, an ImageSet or a data loader, not a {type(data).__name__}")
-
-    named = tuple(class_names) or tuple(map(str, named))
-    if isinstance(settings.network, UNet):
-        wanted = settings.network.class_conditional
-    else:
-        wanted = network is not None and (bool(class_names) or (labelled and _takes_condition(network)))
-    if not wanted:
-        return batches, ()
-    if not labelled or not named:
-        lack = "has no labels" if not labelled else "does not name its classes"
-        raise KakusanError(
-            f"a network conditioned on classes needs labelled data, and {settings.data.source} {lack} "
-            "(put each class into a folder of its own, give class_names, or set network.class_conditional to false)"
-        )
-    return batches, named
-
-
-def _takes_condition(network: nn.Module) -> bool:
-    kinds = [parameter.kind for parameter in inspect.signature(network.forward).parameters.values()]
-    positional = sum(
-        kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD) for kind in kinds
-    )
-    return positional >= 3
-
-
 def _engine(model: Model, batches: Batches, settings: config.Config, show: bool) -> Engine:
     return Engine(
         Denoising(model, build.times(settings.objective), settings.objective.condition_dropout, settings.sampling),
@@ -352,7 +317,11 @@ def _engine(model: Model, batches: Batches, settings: config.Config, show: bool)
         optimizer=settings.optimizer,
         ema=settings.ema,
         training=settings.training,
-        facts={"shape": list(model.shape), "class_names": list(model.class_names)},
+        facts={
+            "shape": list(model.shape),
+            "class_names": list(model.class_names),
+            "total_images": length(settings.training, batches.epoch) * settings.training.batch_size,
+        },
         show=show,
     )
 
@@ -373,15 +342,25 @@ def _resume(
                 f"({', '.join(_RESUMABLE)}); start another run instead"
             )
     settings = config.load(run.config_path, given)
-    batches, classes = _data(settings, data, network, class_names)
-    engine = _engine(build.model(settings, batches.shape, classes, network), batches, settings, show)
+    batches, classes, remarks = build.batches(settings, data, network, class_names)
+    model = build.model(settings, batches.shape, classes, network)
+    engine = _engine(model, batches, settings, show)
     engine.resume(run)
+    if engine.step >= engine.total_steps:
+        raise KakusanError(
+            f"{run.path} is finished: it has seen {engine.images} of {engine.total_images} images in {engine.step} "
+            "steps (give a greater length to go on, such as --steps)"
+        )
     run.write_config(config.to_yaml(settings))
-    return _train(engine, run)
+    return _train(engine, run, [introduction(model, batches.epoch, settings), *remarks], show)
 
 
-def _train(engine: Engine, run: Run) -> Run:
-    run.log(f"training from {engine.images} images to {engine.total_images}")
+def _train(engine: Engine, run: Run, lines: Sequence[str], show: bool) -> Run:
+    """Says and logs the ``lines`` of what is about to be learned, and learns it."""
+    for line in (*lines, f"training from {engine.images:,} to {engine.total_images:,} images in {run.path}"):
+        run.log(line)
+        if show:
+            say(line)
     outcome = engine.train(run)
     how = "interrupted" if outcome.interrupted else "finished"
     run.log(f"{how} after {outcome.images} images, {outcome.seconds:.1f} s")

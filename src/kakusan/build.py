@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
 import torch
 from torch import nn
 
 from kakusan import schedules, seeds
 from kakusan.config import models as config
 from kakusan.data import sources
+from kakusan.data.batches import Batches, ImageBatches, LoaderBatches
 from kakusan.data.images import ImageSet
+from kakusan.data.remarks import remarks_on
 from kakusan.denoiser import Denoiser
 from kakusan.errors import KakusanError
 from kakusan.model import Model
@@ -29,6 +35,48 @@ def images(settings: config.Data) -> ImageSet:
         KakusanError: There are none, or too many of them are broken.
     """
     return sources.load(settings.source, size=settings.size, channels=settings.channels, max_broken=settings.max_broken)
+
+
+def batches(
+    settings: config.Config, data: object, network: nn.Module | None, class_names: Sequence[str]
+) -> tuple[Batches, tuple[str, ...], list[str]]:
+    """Returns where batches come from, the classes that condition the network, and what is to be said of the images.
+
+    Args:
+        settings: Data and network.
+        data: A source by name or path, an :class:`ImageSet`, or any iterable of batches; None is that of the settings.
+        network: A network of the user's own.
+        class_names: The classes, where the data do not name them.
+
+    Raises:
+        KakusanError: The data cannot be read, or have no labels where the network needs them.
+    """
+    remarks: list[str] = []
+    if data is None or isinstance(data, (str, Path)):
+        data = images(settings.data)
+    if isinstance(data, ImageSet):
+        source: Batches = ImageBatches(data, settings.data.flip)
+        labelled, named, remarks = data.labels is not None, data.class_names, remarks_on(data)
+    elif isinstance(data, Iterable):
+        source = loader = LoaderBatches(data)
+        labelled, named = loader.labelled, tuple(getattr(getattr(data, "dataset", None), "classes", ()))
+    else:
+        raise KakusanError(f"data must be a source, an ImageSet or a data loader, not a {type(data).__name__}")
+
+    named = tuple(class_names) or tuple(map(str, named))
+    if isinstance(settings.network, config.UNet):
+        wanted = settings.network.class_conditional
+    else:
+        wanted = network is not None and (bool(class_names) or (labelled and _takes_condition(network)))
+    if not wanted:
+        return source, (), remarks
+    if not labelled or not named:
+        lack = "has no labels" if not labelled else "does not name its classes"
+        raise KakusanError(
+            f"a network conditioned on classes needs labelled data, and {settings.data.source} {lack} "
+            "(put each class into a folder of its own, give class_names, or set network.class_conditional to false)"
+        )
+    return source, named, remarks
 
 
 def model(
@@ -121,6 +169,14 @@ def parametrization_settings(parametrization: Parametrization | str) -> dict[str
         f"a parametrization of the class {type(parametrization).__name__} cannot be written into config.yaml "
         "(use one of kakusan.parametrization)"
     )
+
+
+def _takes_condition(network: nn.Module) -> bool:
+    kinds = [parameter.kind for parameter in inspect.signature(network.forward).parameters.values()]
+    positional = sum(
+        kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD) for kind in kinds
+    )
+    return positional >= 3
 
 
 def _network(settings: config.Config, shape: tuple[int, int, int], classes: int) -> nn.Module:

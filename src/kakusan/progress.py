@@ -1,7 +1,11 @@
-"""A progress bar on standard error: what is done, a few numbers, time left. Plain lines where there is no terminal."""
+"""What is going on, told on standard error: sentences, and a bar with what is done, a few numbers and the time left.
+
+Where there is no terminal, the bar becomes plain lines.
+"""
 
 from __future__ import annotations
 
+import sys
 import time
 from types import TracebackType
 
@@ -10,6 +14,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 _QUIET_SECONDS = 2.0
 _LINE_SECONDS = 15.0
+
+
+def say(sentence: str) -> None:
+    """Prints a sentence on standard error, beside the bars: standard output belongs to results."""
+    print(sentence, file=sys.stderr, flush=True)
 
 
 class Bar:
