@@ -60,6 +60,10 @@ class Engine:
 
     Raises:
         KakusanError: The device is not there, or the batch cannot be shared evenly among the processes.
+
+    Attributes:
+        step: Steps taken.
+        total_steps: Steps at the end.
     """
 
     def __init__(
@@ -94,6 +98,11 @@ class Engine:
         self._ledger = Ledger(training.batch_size, batches.epoch)
 
     @property
+    def keeps_books(self) -> bool:
+        """Whether this is the one process that writes."""
+        return self._accelerator.is_main_process
+
+    @property
     def images(self) -> int:
         """Images seen."""
         return self.step * self._training.batch_size
@@ -107,15 +116,20 @@ class Engine:
         """Goes to where a run's last checkpoint stands.
 
         Raises:
-            KakusanError: There is none, or it is damaged or of another architecture.
+            KakusanError: There is none, it is damaged or of another architecture, or beyond the end of training.
         """
         checkpoint = run.checkpoint()
         state = checkpoints.restore(
             checkpoint, network=self._network, average=self._average.network, optimizer=self._optimizer
         )
         self.step = state["step"]
+        if self.step > self.total_steps:
+            raise KakusanError(
+                f"{run.path} has already taken {self.step} steps, more than {self.total_steps} (give a larger number)"
+            )
         self._ledger.epoch_sum, self._ledger.epoch_steps = state["epoch_sum"], state["epoch_steps"]
-        run.forget_after(self.step)
+        if self.keeps_books:
+            run.forget_after(self.step)
 
     def train(self, run: Run | None = None) -> Outcome:
         """Trains to the end, or to Ctrl-C, and saves a checkpoint there.
@@ -130,17 +144,34 @@ class Engine:
         self._run = run
         live = torch.compile(self._network) if self._training.compile else self._network
         self._task.network, optimizer = self._accelerator.prepare(live, self._optimizer)
+        try:
+            self._loop(optimizer)
+        finally:
+            # Undoes what autocast has patched, also in a network of the user's own.
+            self._accelerator.unwrap_model(self._task.network, keep_fp32_wrapper=False)
+            self._task.network = self._network.eval()
+        self._accelerator.wait_for_everyone()
+        seconds, interrupted = time.perf_counter() - started, self.step < self.total_steps
+        return Outcome(self._average.network, self.images, seconds, interrupted)
+
+    def _loop(self, optimizer: Any) -> None:
         with (
             torch.random.fork_rng(),
             stop_on_interrupt() as stop,
-            Bar(self._title, self.total_steps, self.step, show=self._show and self._accelerator.is_main_process) as bar,
+            Bar(self._title, self.total_steps, self.step, show=self._show and self.keeps_books) as bar,
         ):
-            while self.step < self.total_steps and not stop.is_set():
+            stopping = False
+            while self.step < self.total_steps and not stopping:
                 gradient_norm = self._advance(optimizer)
-                self._keep_books(gradient_norm, bar, stopping=stop.is_set())
-        self._accelerator.unwrap_model(self._task.network, keep_fp32_wrapper=False)  # undoes what autocast has patched
-        self._task.network = self._network.eval()
-        return Outcome(self._average.network, self.images, time.perf_counter() - started, stop.is_set())
+                stopping = self._agreed(stop.is_set())
+                self._keep_books(gradient_norm, bar, stopping)
+
+    def _agreed(self, stop: bool) -> bool:
+        """Whether any process is to stop: one that went on alone would wait for the others for ever."""
+        if self._accelerator.num_processes == 1:
+            return stop
+        votes: Tensor = self._accelerator.reduce(torch.tensor(float(stop), device=self._accelerator.device))
+        return votes.item() > 0
 
     def _advance(self, optimizer: Any) -> Tensor:
         """Takes one step of the optimizer and returns the gradient's norm, without waiting for the device."""
@@ -183,7 +214,7 @@ class Engine:
         if last or saving or self.step % self._training.log_every == 0:
             line = self._record(gradient_norm)
             bar.update(self.step, f"loss {line['loss']:.4f}  {line['images_per_second']:.0f} images/s")
-        if self._run is None or not self._accelerator.is_main_process:
+        if self._run is None or not self.keeps_books:
             return
         if saving:
             self._save()
@@ -196,20 +227,23 @@ class Engine:
 
     def _record(self, gradient_norm: Tensor) -> dict[str, Any]:
         losses: list[float] = self._accelerator.reduce(self._ledger.take(), "mean").tolist()
+        norm = gradient_norm.item()
         bad = first_non_finite(losses)
         if bad is not None:
-            raise KakusanError(self._non_finite(losses[bad], self.step - len(losses) + bad + 1))
-        lines = self._ledger.lines(losses, self.step, lr=self._learning_rate(), grad_norm=float(gradient_norm))
-        if self._run is not None and self._accelerator.is_main_process:
+            raise KakusanError(self._non_finite("loss", losses[bad], self.step - len(losses) + bad + 1))
+        if not math.isfinite(norm):  # the weights are spoilt already, which the next loss would tell too late
+            raise KakusanError(self._non_finite("gradient", norm, self.step))
+        lines = self._ledger.lines(losses, self.step, lr=self._optimizer.param_groups[0]["lr"], grad_norm=norm)
+        if self._run is not None and self.keeps_books:
             for line in lines:
                 self._run.record(line)
         return lines[-1]
 
-    def _non_finite(self, loss: float, step: int) -> str:
+    def _non_finite(self, what: str, value: float, step: int) -> str:
         there = self._run.checkpoints() if self._run is not None else []
         good = f"the last good checkpoint is {there[-1].path}" if there else "no checkpoint was saved before"
         return (
-            f"the loss became {loss} at step {step} of {self.total_steps}; {good} (try a lower "
+            f"the {what} became {value} at step {step} of {self.total_steps}; {good} (try a lower "
             "optimizer.learning_rate, a longer optimizer.warmup_images, or training.dtype float32)"
         )
 
