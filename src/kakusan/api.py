@@ -112,13 +112,14 @@ def train(
 
     settings = _settings(preset, given, data)
     batches, classes, remarks = build.batches(settings, data, network, class_names)
-    if isinstance(batches, LoaderBatches):
+    if isinstance(batches, LoaderBatches) and "training.batch_size" not in given:
         settings = config.from_mapping(settings.model_dump(), {"training.batch_size": batches.batch_size})
     model = build.model(settings, batches.shape, classes, network)
     engine = _engine(model, batches, settings, show)
     name = preset if isinstance(preset, str) and "/" not in preset else settings.network.kind
-    there = Run.create(run or f"runs/{Path(name).stem}-{datetime.now():%Y-%m-%d-%H%M%S}", overwrite)
-    there.write_config(config.to_yaml(settings))
+    there = Run(Path(run or f"runs/{Path(name).stem}-{datetime.now():%Y-%m-%d-%H%M%S}"))
+    if engine.keeps_books:
+        Run.create(there.path, overwrite).write_config(config.to_yaml(settings))
     return _train(engine, there, [introduction(model, batches.epoch, settings), *remarks], show)
 
 
@@ -351,12 +352,16 @@ def _resume(
             f"{run.path} is finished: it has seen {engine.images} of {engine.total_images} images in {engine.step} "
             "steps (give a greater length to go on, such as --steps)"
         )
-    run.write_config(config.to_yaml(settings))
+    if engine.keeps_books:
+        run.write_config(config.to_yaml(settings))
     return _train(engine, run, [introduction(model, batches.epoch, settings), *remarks], show)
 
 
 def _train(engine: Engine, run: Run, lines: Sequence[str], show: bool) -> Run:
     """Says and logs the ``lines`` of what is about to be learned, and learns it."""
+    if not engine.keeps_books:
+        engine.train(run)
+        return run
     for line in (*lines, f"training from {engine.images:,} to {engine.total_images:,} images in {run.path}"):
         run.log(line)
         if show:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import nn
@@ -105,15 +106,11 @@ def model(
 def schedule(settings: config.Schedule) -> Schedule:
     """Returns the schedule of a configuration."""
     match settings:
-        case config.BetaChain():
-            return _BETA_CHAINS[settings.kind](settings.steps, settings.beta_start, settings.beta_end)
-        case config.CosineChain():
-            return schedules.cosine(settings.steps, settings.s)
-        case config.OwnChain():
-            return Chain(torch.tensor(settings.betas, dtype=torch.float64))
         case config.EDMSchedule():
             return schedules.EDM(settings.sigma_max)
-    return RectifiedFlow()
+        case config.FlowSchedule():
+            return RectifiedFlow()
+    return _chain(settings)
 
 
 def parametrization(settings: config.Parametrization) -> Parametrization:
@@ -137,11 +134,10 @@ def schedule_settings(schedule: Schedule) -> dict[str, object]:
     """
     match schedule:
         case Chain():
-            betas = schedule.betas
-            for usual in (schedules.linear, schedules.quadratic, schedules.cosine):
-                if torch.equal(usual(schedule.steps).betas, betas):
-                    return {"kind": usual.__name__, "steps": schedule.steps}
-            return {"kind": "betas", "betas": tuple(betas.tolist())}
+            for usual in _usual_chains(schedule.steps):
+                if torch.equal(_chain(usual).betas, schedule.betas):
+                    return usual.model_dump()
+            return {"kind": "betas", "betas": tuple(schedule.betas.tolist())}
         case schedules.EDM():
             return {"kind": "edm", "sigma_max": schedule.sigma_max}
         case RectifiedFlow():
@@ -169,6 +165,20 @@ def parametrization_settings(parametrization: Parametrization | str) -> dict[str
         f"a parametrization of the class {type(parametrization).__name__} cannot be written into config.yaml "
         "(use one of kakusan.parametrization)"
     )
+
+
+def _chain(settings: config.BetaChain | config.CosineChain | config.OwnChain) -> Chain:
+    match settings:
+        case config.BetaChain():
+            return _BETA_CHAINS[settings.kind](settings.steps, settings.beta_start, settings.beta_end)
+        case config.CosineChain():
+            return schedules.cosine(settings.steps, settings.s)
+    return Chain(torch.tensor(settings.betas, dtype=torch.float64))
+
+
+def _usual_chains(steps: int) -> list[config.BetaChain | config.CosineChain]:
+    kinds: tuple[Literal["linear", "quadratic"], ...] = ("linear", "quadratic")
+    return [*(config.BetaChain(kind=kind, steps=steps) for kind in kinds), config.CosineChain(steps=steps)]
 
 
 def _takes_condition(network: nn.Module) -> bool:

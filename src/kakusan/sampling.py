@@ -207,9 +207,11 @@ def _bare_condition(
         return None
     if not isinstance(denoiser, Denoiser):
         raise KakusanError("labels go to a model or a Denoiser; anything else has its condition bound already")
+    if not isinstance(labels, Tensor) and any(isinstance(label, str) for label in labels):
+        raise KakusanError("a bare Denoiser does not know the names of its classes: give labels as numbers")
     numbers = torch.as_tensor(labels, dtype=torch.int64)
     if numbers.shape != (n,):
-        raise KakusanError(f"{n} images need {n} labels, not {len(numbers)} (give one label an image)")
+        raise KakusanError(f"{n} images need {n} labels, not {numbers.numel()} (give one label an image)")
     return Condition(labels=numbers)
 
 

@@ -32,6 +32,21 @@ class Batch:
     images: Tensor
     labels: Tensor | None = None
 
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, part: slice) -> Batch:
+        return Batch(self.images[part], None if self.labels is None else self.labels[part])
+
+    def to(self, device: torch.device) -> Batch:
+        """Returns the batch on another device."""
+        return Batch(self.images.to(device), None if self.labels is None else self.labels.to(device))
+
+    def then(self, other: Batch) -> Batch:
+        """Returns the images of both, in this order; there are labels where both have them."""
+        labels = None if self.labels is None or other.labels is None else torch.cat([self.labels, other.labels])
+        return Batch(torch.cat([self.images, other.images]), labels)
+
 
 class Batches(Protocol):
     """Where batches come from."""
@@ -84,19 +99,23 @@ class LoaderBatches:
     """Batches from any iterable of ``images``, ``(images,)`` or ``(images, labels)``, gone through again and again.
 
     Its order is its own: a resumed run does not go on where it stopped in it, and of several processes each goes
-    through its own. Images are floats in [−1, 1], or bytes, which are brought there.
+    through its own. Images are floats in [−1, 1], or bytes, which are brought there. However many of them the loader
+    yields at a time, fewer at its end perhaps, a step gets as many as it asks for.
 
     Args:
         loader: Such as a ``torch.utils.data.DataLoader``.
 
     Raises:
-        KakusanError: It yields nothing, or something else.
+        KakusanError: It yields nothing, or something else, or can be gone through only once.
     """
 
     def __init__(self, loader: Iterable[Any]) -> None:
+        if isinstance(loader, Iterator):
+            raise KakusanError("an iterator ends after one pass over its batches: give a DataLoader, or a list of them")
         self._loader = loader
         self._batches: Iterator[Any] = iter(())
-        first = self._read(next(iter(loader), None), torch.device("cpu"))
+        first = self._read(next(iter(loader), None))
+        self._waiting = first[:0]
         _, channels, height, width = first.images.shape
         self.shape = (channels, height, width)
         self.batch_size = len(first.images)
@@ -104,21 +123,26 @@ class LoaderBatches:
         self.epoch = _images_in(loader, self.batch_size)
 
     def __call__(self, draws: Draws, device: torch.device) -> Batch:
+        while len(self._waiting) < draws.count:
+            self._waiting = self._waiting.then(self._next())
+        batch, self._waiting = self._waiting[: draws.count], self._waiting[draws.count :]
+        return batch[draws.share].to(device)
+
+    def _next(self) -> Batch:
         batch = next(self._batches, None)
         if batch is None:
             self._batches = iter(self._loader)
             batch = next(self._batches, None)
-        return self._read(batch, device)
+        return self._read(batch)
 
-    def _read(self, batch: Any, device: torch.device) -> Batch:
+    def _read(self, batch: Any) -> Batch:
         parts: Sequence[Any] = batch if isinstance(batch, (tuple, list)) else (batch,)
-        if not (parts and isinstance(parts[0], Tensor) and parts[0].ndim == 4):
+        if not (parts and isinstance(parts[0], Tensor) and parts[0].ndim == 4 and len(parts[0]) > 0):
             raise KakusanError(
                 f"a data loader must yield images of shape (B, C, H, W), alone or with labels, not {_describe(batch)}"
             )
-        images = parts[0].to(device)
-        images = from_uint8(images) if images.dtype == torch.uint8 else images.float()
-        labels = parts[1].to(device, torch.int64) if len(parts) > 1 and isinstance(parts[1], Tensor) else None
+        images = from_uint8(parts[0]) if parts[0].dtype == torch.uint8 else parts[0].float()
+        labels = parts[1].to(torch.int64) if len(parts) > 1 and isinstance(parts[1], Tensor) else None
         return Batch(images, labels)
 
 

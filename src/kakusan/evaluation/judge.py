@@ -15,6 +15,7 @@ from kakusan import seeds
 from kakusan.config.models import EMA, Optimizer, Training
 from kakusan.data.batches import ImageBatches
 from kakusan.data.images import ImageSet
+from kakusan.devices import resolve
 from kakusan.errors import KakusanError
 from kakusan.networks.classifier import Classifier
 from kakusan.pictures import from_uint8
@@ -88,7 +89,7 @@ def judge(images: ImageSet, device: str = "auto", show: bool = True) -> Judge:
         network = _train(network, learnt, device, show)
         with suppress(KakusanError):  # without a cache to write to, the next evaluation trains it again
             write_tensors(path, network.state_dict())
-    trained = Judge(network.eval(), 0.0, f"{_RECIPE} ({_digest(network)})")
+    trained = Judge(network.to(resolve(device)).eval(), 0.0, f"{_RECIPE} ({_digest(network)})")
     assert held_out.labels is not None
     accuracy = trained.recognised(from_uint8(held_out.images), held_out.labels)
     return Judge(trained.network, accuracy, trained.name)
@@ -117,9 +118,11 @@ def _train(network: Classifier, images: ImageSet, device: str, show: bool) -> Cl
         show=show,
         title="training a judge",
     )
-    trained = engine.train().network
-    assert isinstance(trained, Classifier)
-    return trained
+    outcome = engine.train()
+    if outcome.interrupted:  # a judge that stopped half-way must judge nothing, least of all from the cache
+        raise KeyboardInterrupt
+    assert isinstance(outcome.network, Classifier)
+    return outcome.network
 
 
 def _load(network: Classifier, path: Path) -> bool:

@@ -100,7 +100,7 @@ class Engine:
     @property
     def keeps_books(self) -> bool:
         """Whether this is the one process that writes."""
-        return self._accelerator.is_main_process
+        return bool(self._accelerator.is_main_process)
 
     @property
     def images(self) -> int:
@@ -116,17 +116,13 @@ class Engine:
         """Goes to where a run's last checkpoint stands.
 
         Raises:
-            KakusanError: There is none, it is damaged or of another architecture, or beyond the end of training.
+            KakusanError: There is none, or it is damaged or of another architecture.
         """
         checkpoint = run.checkpoint()
         state = checkpoints.restore(
             checkpoint, network=self._network, average=self._average.network, optimizer=self._optimizer
         )
         self.step = state["step"]
-        if self.step > self.total_steps:
-            raise KakusanError(
-                f"{run.path} has already taken {self.step} steps, more than {self.total_steps} (give a larger number)"
-            )
         self._ledger.epoch_sum, self._ledger.epoch_steps = state["epoch_sum"], state["epoch_steps"]
         if self.keeps_books:
             run.forget_after(self.step)

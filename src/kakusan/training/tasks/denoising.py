@@ -27,6 +27,9 @@ class Denoising:
         times: Which times a step visits.
         condition_dropout: Share of conditions replaced by the null condition, so that guidance has both.
         settings: How preview pictures are drawn.
+
+    Raises:
+        KakusanError: Pictures cannot be drawn so: told now, and not when the first are due.
     """
 
     def __init__(self, model: Model, times: TimeSampling, condition_dropout: float, settings: Sampling) -> None:
@@ -34,6 +37,7 @@ class Denoising:
         self._times = times
         self._condition_dropout = condition_dropout
         self._settings = settings
+        self._preview_plan(self.network)
 
     @property
     def network(self) -> nn.Module:
@@ -57,9 +61,12 @@ class Denoising:
             condition = Condition(batch.labels).drop(draws.chance("dropped", self._condition_dropout))
         return denoising_loss(denoiser, batch.images, self._times(denoiser.schedule, quantiles), noise, condition)
 
-    def preview(self, network: nn.Module) -> Tensor:
-        """Draws 4 images of every class, or 16 without classes; of many classes, 64 images in all."""
+    def preview(self, network: nn.Module) -> Tensor | None:
+        """Draws 4 images of every class, or 16 without classes, at most 64; None where channels make no picture."""
+        return sampling.sample(self._preview_plan(network)) if self._model.shape[0] in (1, 3) else None
+
+    def _preview_plan(self, network: nn.Module) -> sampling.Plan:
         denoiser = Denoiser(network, self._model.denoiser.schedule, self._model.denoiser.parametrization)
         model = Model(denoiser, self._model.shape, self._model.class_names)
         n = min(4 * len(self._model.class_names), 64) or 16
-        return sampling.sample(sampling.plan(model, n=n, settings=self._settings, seed=_PREVIEW_SEED))
+        return sampling.plan(model, n=n, settings=self._settings, seed=_PREVIEW_SEED)
