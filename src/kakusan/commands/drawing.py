@@ -1,0 +1,85 @@
+"""From a plan to picture files: every chunk is written as soon as it is drawn, so that Ctrl-C keeps what was done."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from kakusan import pictures
+from kakusan.commands import stamp as stamps
+from kakusan.commands.output import Interrupted
+from kakusan.commands.stamp import Stamp
+from kakusan.errors import KakusanError
+from kakusan.progress import Bar
+from kakusan.sampling import Plan
+
+_GRID_IMAGES = 256
+_FILM_IMAGES = 8
+_FILM_STEPS = 12
+
+
+def draw(plan: Plan, stamp: Stamp, wanted: range, directory: Path, film: bool) -> list[str]:
+    """Draws the wanted images of a plan, in the chunks that they belong to, and returns the names of their files.
+
+    Args:
+        plan: What is drawn.
+        stamp: What the files shall say of it.
+        wanted: Which images are written.
+        directory: Where to, beside ``grid.png`` where several are wanted.
+        film: Whether to write ``trajectory.png`` as well: how the first of them emerge.
+
+    Raises:
+        KakusanError: The disk refuses a file.
+        Interrupted: Ctrl-C; finished chunks are kept.
+    """
+    chunks = [chunk for chunk in plan.chunks() if chunk.start < wanted.stop and wanted.start < chunk.stop]
+    digits = max(4, len(str(plan.n - 1)))
+    names: list[str] = []
+    shown: list[Tensor] = []
+    with Bar("sampling", plan.steps * len(chunks)) as bar:
+        for number, chunk in enumerate(chunks):
+            images = range(max(chunk.start, wanted.start), min(chunk.stop, wanted.stop))
+            rows = slice(images.start - chunk.start, images.stop - chunk.start)
+            try:
+                frames = _walk(plan, chunk, rows, number, bar)
+            except KeyboardInterrupt:
+                raise Interrupted(f"interrupted: {len(names)} of {len(wanted)} images are in {directory}") from None
+            for index, image in zip(images, frames[-1], strict=True):
+                names.append(f"{index:0{digits}}.png")
+                pictures.save(directory / names[-1], image, stamp.metadata(index))
+            shown.append(frames[-1][: _GRID_IMAGES - sum(map(len, shown))])
+            if film and number == 0:
+                strip = pictures.film_strip([frame[:_FILM_IMAGES] for frame in frames])
+                pictures.save(directory / "trajectory.png", strip, stamp.metadata())
+    if len(wanted) > 1:
+        pictures.save(directory / "grid.png", pictures.grid(torch.cat(shown), _columns(stamp)), stamp.metadata())
+    return names
+
+
+def clear(directory: Path) -> None:
+    """Removes the pictures that an earlier call wrote, so that they do not mix with new ones; and nothing else."""
+    for path in directory.glob("*.png"):
+        with suppress(KakusanError):
+            stamps.read(path)
+            path.unlink()
+
+
+def _walk(plan: Plan, chunk: range, rows: slice, number: int, bar: Bar) -> list[Tensor]:
+    """Returns some of the wanted images at a few steps of their walk, on the CPU; all of them at the last one."""
+    kept = {round(i * (plan.steps - 1) / max(1, _FILM_STEPS - 1)) for i in range(_FILM_STEPS)}
+    frames = []
+    for step in plan.walk(chunk):
+        bar.update(number * plan.steps + step.index + 1)
+        if step.index == plan.steps - 1:
+            frames.append(step.x[rows].cpu())
+        elif step.index in kept:
+            frames.append(step.x[rows][:_FILM_IMAGES].cpu())
+    return frames
+
+
+def _columns(stamp: Stamp) -> int | None:
+    """Returns a column a label, where they are few enough to stand beside each other."""
+    return len(stamp.labels) if stamp.labels is not None and 1 < len(stamp.labels) <= 16 else None

@@ -1,0 +1,131 @@
+"""The front door: which commands there are, and how whatever goes wrong in them is told in one line."""
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+from typer.core import TyperGroup
+
+from kakusan.commands.demo import demo
+from kakusan.commands.evaluate import evaluate
+from kakusan.commands.fields import FieldsCommand
+from kakusan.commands.info import info
+from kakusan.commands.output import Interrupted
+from kakusan.commands.sample import sample
+from kakusan.commands.train import train
+from kakusan.errors import KakusanError, unknown
+
+_INTERRUPTED = 130
+_NOUNS = {"int_parsing": "a whole number", "float_parsing": "a number"}
+_UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # typer exports the name of this one only
+
+
+class Commands(TyperGroup):
+    """The group of all commands, which answers an unknown one with the nearest."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        command = super().get_command(ctx, cmd_name)
+        if command is None and not ctx.resilient_parsing:
+            raise unknown("command", cmd_name, self.list_commands(ctx))
+        return command
+
+
+app = typer.Typer(
+    cls=Commands,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+app.command()(demo)
+# Its help depends on its arguments, so it answers --help itself.
+app.command(cls=FieldsCommand, add_help_option=False)(train)
+app.command()(sample)
+app.command()(evaluate)
+app.command()(info)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version  # slow to import, and not needed for help
+
+        typer.echo(f"kakusan {version('kakusan')}")
+        raise typer.Exit
+
+
+@app.callback()
+def front(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="show the version and exit")
+    ] = False,
+) -> None:
+    """Trains, samples and measures diffusion models.
+
+    Begin with "kakusan demo", or with "kakusan train digits". Every command explains itself with --help, and shows
+    the traceback of an error with --debug.
+    """
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit status: 0, 2 for a mistake of the user, 1 for one of ours, 130 for Ctrl-C.
+
+    Args:
+        arguments: What follows the program's name; by default what was typed.
+    """
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        status = typer.main.get_command(app).main(given, prog_name="kakusan", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # leaving flushes once more
+        return 1
+    except (Exception, KeyboardInterrupt) as error:
+        if "--debug" in given:
+            traceback.print_exc()
+        sentence, status = _verdict(error)
+        print(f"kakusan: {' '.join(sentence.split())}", file=sys.stderr)
+        return status
+    if status == _INTERRUPTED:
+        print("kakusan: interrupted", file=sys.stderr)
+    return status if isinstance(status, int) else 0
+
+
+def _verdict(error: BaseException) -> tuple[str, int]:
+    """Returns what to say of an error, and the exit status."""
+    match error:
+        case KakusanError():
+            return str(error), 2
+        case Interrupted():
+            return str(error), _INTERRUPTED
+        case KeyboardInterrupt() | typer.Abort():
+            return "interrupted", _INTERRUPTED
+        case OSError():
+            return f"{error.filename or 'the system'}: {error.strerror or error}", 2
+    if isinstance(error, _UsageError):
+        return _usage(error), 2
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return "there is not enough memory (draw or train with a smaller batch)", 2
+    return (
+        f"this is a bug of kakusan, not a mistake of yours: {type(error).__name__}: {error} "
+        "(--debug shows the traceback, which we would like to see)"
+    ), 1
+
+
+def _usage(error: Any) -> str:
+    """Returns what is wrong with the options, and where they are explained."""
+    if hasattr(error, "possibilities"):
+        names = [name for parameter in error.ctx.command.params for name in parameter.opts if name.startswith("--")]
+        return str(unknown("option", error.option_name, names))
+    where = "" if error.ctx is None else f" (see {error.ctx.command_path} --help)"
+    details = error.__cause__.errors()[0] if isinstance(error.__cause__, ValidationError) else {"type": ""}
+    if details["type"] in _NOUNS:
+        return f"{error.param.opts[0]} must be {_NOUNS[details['type']]}, not {details['input']!r}{where}"
+    message = error.format_message().replace("Value error, ", "").rstrip(".")
+    return f"{message[:1].lower()}{message[1:]}{where}"

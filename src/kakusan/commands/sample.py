@@ -1,0 +1,168 @@
+"""``kakusan sample``: numbered pictures from a run, each of which says how it was drawn."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from kakusan.commands import options
+from kakusan.commands.options import Debug, Json, Overwrite, RunDirectory
+from kakusan.commands.output import show_json
+from kakusan.errors import KakusanError
+
+if TYPE_CHECKING:
+    from kakusan.commands.stamp import Stamp
+    from kakusan.runs import Run
+    from kakusan.sampling import Plan
+
+_N = 64
+
+
+def sample(
+    run: RunDirectory,
+    n: Annotated[int | None, typer.Option("-n", "--n", metavar="N", help=f"how many images  [default: {_N}]")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--out", metavar="DIR", help="where they go, new or empty  [default: RUN/generated/DATE-TIME]"
+        ),
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(metavar="A,B", help="classes, by number or name, that repeat in turn  [default: all of them]"),
+    ] = None,
+    sampler: options.Sampler = None,
+    steps: options.SamplingSteps = None,
+    eta: Annotated[float | None, typer.Option(metavar="ETA", help="randomness of ddim, from 0 to 1")] = None,
+    variance: Annotated[
+        Literal["posterior", "beta"] | None, typer.Option(metavar="posterior|beta", help="noise of a step of ddpm")
+    ] = None,
+    grid: Annotated[
+        str | None, typer.Option(metavar="NAME", help="which times: trailing, leading, uniform_log_snr or karras")
+    ] = None,
+    guidance: options.Guidance = None,
+    threshold: Annotated[
+        Literal["none", "clip", "dynamic"] | None,
+        typer.Option(metavar="none|clip|dynamic", help="how predicted pixels are kept in [-1, 1]"),
+    ] = None,
+    batch: Annotated[int | None, typer.Option(metavar="N", help="images drawn at a time")] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="INTEGER", help="image i has its own seed, derived from this  [default: 0]")
+    ] = None,
+    checkpoint: options.CheckpointImages = None,
+    weights_from: options.WeightsFrom = None,
+    like: Annotated[
+        Path | None, typer.Option(metavar="IMAGE", help="draw this picture again, as it says itself how it was drawn")
+    ] = None,
+    trajectory: Annotated[
+        bool, typer.Option("--trajectory", help="write the film strip trajectory.png as well")
+    ] = False,
+    device: Annotated[str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps")] = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Draws images from a run.
+
+    They are written as numbered PNGs, with a grid of them. What is left out is as the run was
+    configured. The settings ride inside every picture.
+    """
+    given = {"sampler": sampler, "steps": steps, "eta": eta, "variance": variance, "grid": grid}
+    given |= {"guidance": guidance, "threshold": threshold, "batch": batch}
+    others = {"n": n, "labels": labels, "seed": seed, "checkpoint": checkpoint, "weights_from": weights_from}
+
+    from kakusan.commands.drawing import clear, draw
+    from kakusan.files import require_new_directory
+    from kakusan.runs import Run
+
+    opened = Run.open(run)
+    if like is None:
+        plan, stamp = _plan(opened, given, device=device, **others)
+    else:
+        _leave_out({**given, **others})
+        plan, stamp = _plan_again(opened, like, device)
+    directory = require_new_directory(out or run / "generated" / f"{datetime.now():%Y-%m-%d-%H%M%S}", overwrite)
+    if like is None:
+        clear(directory)
+    wanted = range(plan.n) if stamp.index is None else range(stamp.index, stamp.index + 1)
+    names = draw(plan, stamp, wanted, directory, trajectory)
+    if json:
+        show_json({"directory": str(directory), "images": names, **stamp.metadata(stamp.index)})
+    else:
+        typer.echo(f"{len(names):,} image{'' if len(names) == 1 else 's'} in {directory}")
+
+
+def _plan(
+    run: Run,
+    given: dict[str, Any],
+    *,
+    n: Any,
+    labels: Any,
+    seed: Any,
+    checkpoint: Any,
+    weights_from: Any,
+    device: str | None,
+) -> tuple[Plan, Stamp]:
+    """Checks what is asked for, and says with which weights it will be drawn."""
+    from kakusan import api, sampling
+    from kakusan.commands import stamp
+
+    n, weights_from = _N if n is None else n, weights_from or "ema"
+    chosen = run.checkpoint(checkpoint)
+    model = api.load(run, checkpoint=chosen.images, weights_from=weights_from, device=device or "auto")
+    plan = sampling.plan(
+        model,
+        n=n,
+        settings=sampling.settings(model.sampling, **given),
+        seed=seed or 0,
+        labels=_in_turn(labels, n),
+    )
+    _announce(plan, model.source)
+    return plan, stamp.of(plan, model, run, chosen, weights_from)
+
+
+def _plan_again(run: Run, like: Path, device: str | None) -> tuple[Plan, Stamp]:
+    """Plans what a picture says; its whole set, since a picture depends, in its last bits, on those drawn with it."""
+    from kakusan import api, sampling
+    from kakusan.commands import stamp as stamps
+
+    stamp = stamps.read(like)
+    model = api.load(run, checkpoint=stamp.checkpoint, weights_from=stamp.weights_from, device=device or stamp.device)
+    if model.weights_hash != stamp.weights:
+        raise KakusanError(
+            f"{like} was drawn with other weights than those of {run.path}: it needs the run {stamp.run}, checkpoint "
+            f"{stamp.checkpoint}, {stamp.weights_from} weights with the SHA-256 {stamp.weights[:12]}…, "
+            f"not {model.weights_hash[:12]}…"
+        )
+    labels = None if stamp.labels is None else [stamp.labels[i % len(stamp.labels)] for i in range(stamp.n)]
+    plan = sampling.plan(model, n=stamp.n, settings=stamp.sampling, seed=stamp.seed, labels=labels)
+    _announce(plan, model.source)
+    return plan, stamp
+
+
+def _in_turn(labels: str | None, n: int) -> list[str] | None:
+    """Returns ``n`` labels from a list with commas, repeated in turn."""
+    if labels is None:
+        return None
+    names = [name.strip() for name in labels.split(",")]
+    return [names[i % len(names)] for i in range(n)]
+
+
+def _leave_out(given: dict[str, Any]) -> None:
+    for name, value in given.items():
+        if value is not None:
+            option = "-n" if name == "n" else f"--{name.replace('_', '-')}"
+            raise KakusanError(f"--like draws a picture as it says itself: leave out {option}")
+
+
+def _announce(plan: Plan, source: str) -> None:
+    from kakusan.progress import say
+
+    settings, calls = plan.settings, plan.network_calls
+    say(
+        f"drawing with {source}: {settings.sampler}, {plan.steps} steps, {calls} network calls an image, "
+        f"guidance {settings.guidance:g}, seed {plan.seed}"
+    )

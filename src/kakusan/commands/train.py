@@ -1,0 +1,115 @@
+"""``kakusan train``: from a preset or a YAML file to a run directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from kakusan.commands.fields import fields_help, fields_of, presets_help
+from kakusan.commands.options import Debug, Json, Overwrite
+from kakusan.commands.output import Interrupted, show_json
+from kakusan.errors import KakusanError
+
+if TYPE_CHECKING:
+    from kakusan.runs import Run
+
+
+def train(
+    context: typer.Context,
+    preset: Annotated[
+        str | None, typer.Argument(metavar="PRESET|YAML", help="a preset, or the path of a YAML file")
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="the run directory to write  [default: runs/PRESET-DATE-TIME]")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(metavar="N", help="length in optimizer steps")] = None,
+    images: Annotated[int | None, typer.Option(metavar="N", help="length in images seen")] = None,
+    epochs: Annotated[int | None, typer.Option(metavar="N", help="length in passes over the data")] = None,
+    seed: Annotated[int | None, typer.Option(metavar="INTEGER", help="everything random follows from it")] = None,
+    device: Annotated[str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps")] = None,
+    dtype: Annotated[
+        Literal["float32", "bfloat16"] | None,
+        typer.Option(metavar="NAME", help="float32, or bfloat16 for mixed precision"),
+    ] = None,
+    compile: Annotated[  # noqa: A002 (the option's name)
+        bool, typer.Option("--compile", help="compile the network first")
+    ] = False,
+    resume: Annotated[Path | None, typer.Option(metavar="RUN", help="go on with this run; longer, if so asked")] = None,
+    overwrite: Overwrite = False,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="print the YAML that the run would use, and train nothing")
+    ] = False,
+    json: Json = False,
+    debug: Debug = False,
+    help: Annotated[  # noqa: A002 (the option's name)
+        bool, typer.Option("--help", "-h", help="show this message, or with a preset its fields, and exit")
+    ] = False,
+) -> None:
+    """Trains a model on images.
+
+    Everything is kept in a run directory. Any field of the configuration may be set as
+    well: --optimizer.learning_rate 1e-3, --data.source my-images.
+    """
+    lengths = {"steps": steps, "images": images, "epochs": epochs}
+    others = {"seed": seed, "device": device, "dtype": dtype, "compile": compile or None}
+    given = {f"training.{name}": value for name, value in (lengths | others).items() if value is not None}
+    fields: dict[str, Any] = {**fields_of(context), **given}
+    if help and preset is None:
+        typer.echo(presets_help(context))
+        return
+    source = _source(preset, resume, run, overwrite)
+    if help or print_config:
+        _explain(context, source, fields, help)
+        return
+
+    from kakusan import api
+
+    there = api.train(None if resume else source, run=run, resume=resume, overrides=fields, overwrite=overwrite)
+    _report(there, json)
+
+
+def _source(preset: str | None, resume: Path | None, run: Path | None, overwrite: bool) -> str:
+    """Returns the preset or the YAML file."""
+    if resume is None:
+        if preset is None:
+            raise KakusanError("say what to train: a preset, such as digits, or a YAML file (see kakusan train --help)")
+        return preset
+    if preset is not None or run is not None or overwrite:
+        raise KakusanError("--resume RUN goes on with a run as it is: leave out PRESET, --run and --overwrite")
+    return str(resume / "config.yaml")
+
+
+def _explain(context: typer.Context, source: str, fields: dict[str, Any], help: bool) -> None:  # noqa: A002
+    from kakusan import config
+
+    settings = config.load(source, fields)
+    typer.echo(fields_help(context, source, settings) if help else config.to_yaml(settings), nl=help)
+
+
+def _report(run: Run, json: bool) -> None:
+    """Says what there is now, and what may be done with it; or, after Ctrl-C, how to go on."""
+    there = run.checkpoints()
+    state = there[-1].state() if there else {"images": 0, "step": 0, "total_images": 1}
+    interrupted = state["images"] < state["total_images"]
+    losses = [line["loss"] for line in run.metrics() if "loss" in line]
+    if json:
+        facts = {"run": str(run.path), "images": state["images"], "steps": state["step"]}
+        checkpoint = str(there[-1].path) if there else None
+        show_json(
+            {**facts, "loss": losses[-1] if losses else None, "checkpoint": checkpoint, "interrupted": interrupted}
+        )
+    if interrupted:
+        raise Interrupted(_how_to_go_on(run, state["images"]))
+    if not json:
+        typer.echo(f"{run.path}: {state['images']:,} images seen, loss {losses[-1]:.4f}")
+        typer.echo("next, with the running average (EMA) of the weights:")
+        typer.echo(f"  kakusan sample {run.path} -n 64")
+        typer.echo(f"  kakusan evaluate {run.path}")
+
+
+def _how_to_go_on(run: Run, images: int) -> str:
+    if images == 0:
+        return f"interrupted before the first step (start again: kakusan train {run.config_path} --run DIR)"
+    return f"interrupted after {images} images, which are saved (go on: kakusan train --resume {run.path})"
