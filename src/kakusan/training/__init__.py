@@ -1,0 +1,1 @@
+"""One engine, and what it needs to train anything: tasks, optimizer, running average, checkpoints, books."""
