@@ -59,7 +59,18 @@ def test_attention_does_not_care_about_the_order_of_pixels():
     torch.testing.assert_close(attention(x.flip(2, 3)), attention(x).flip(2, 3))
 
 
-def test_resolutions_halve_and_double():
-    x = torch.randn(2, 4, 6, 10)
-    assert Downsample(4)(x).shape == (2, 4, 3, 5)
-    assert Upsample(4)(x).shape == (2, 4, 12, 20)
+def test_halving_is_a_convolution_padded_at_the_right_and_at_the_bottom():
+    downsample, x = Downsample(4).double(), torch.randn(2, 4, 6, 10).double()
+    padded = torch.zeros(2, 4, 7, 11).double()
+    padded[:, :, :6, :10] = x
+    expected = functional.conv2d(padded, downsample.weight, downsample.bias, stride=2)
+    assert downsample(x).shape == (2, 4, 3, 5)
+    torch.testing.assert_close(downsample(x), expected)
+
+
+def test_doubling_repeats_pixels_and_convolves():
+    upsample, x = Upsample(4).double(), torch.randn(2, 4, 6, 10).double()
+    repeated = x.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+    expected = functional.conv2d(repeated, upsample.weight, upsample.bias, padding=1)
+    assert upsample(x).shape == (2, 4, 12, 20)
+    torch.testing.assert_close(upsample(x), expected)

@@ -113,11 +113,19 @@ class Downsample(nn.Conv2d):
 
 
 class Upsample(nn.Conv2d):
-    """Doubles height and width by repeating pixels, then convolves."""
+    """Doubles height and width by repeating pixels, and convolves the result with a kernel of size 3.
+
+    Both in one: to repeat a pixel is to spread it with a box of 2 x 2, and box and kernel make one kernel of 4 x 4, a
+    transposed convolution of stride 2. It multiplies less than half as often, 16 times a pixel of the input, not 36.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Returns (B, C, 2 H, 2 W) from ``x``, (B, C, H, W)."""
-        return super().forward(functional.interpolate(x, scale_factor=2.0, mode="nearest"))
+        # A transposed convolution stamps its kernel where a convolution reads it: flipped, input channels first.
+        kernel = functional.pad(self.weight.flip(2, 3).transpose(0, 1), (1, 1, 1, 1))  # (in, out, 5, 5)
+        kernel = kernel[:, :, 1:] + kernel[:, :, :-1]
+        kernel = kernel[:, :, :, 1:] + kernel[:, :, :, :-1]  # (in, out, 4, 4)
+        return functional.conv_transpose2d(x, kernel, self.bias, stride=2, padding=1)
