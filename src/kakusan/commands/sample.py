@@ -11,6 +11,7 @@ import typer
 from kakusan.commands import options
 from kakusan.commands.options import Debug, Json, Overwrite, RunDirectory
 from kakusan.commands.output import show_json
+from kakusan.config.names import lookup
 from kakusan.errors import KakusanError
 
 if TYPE_CHECKING:
@@ -74,6 +75,10 @@ def sample(
     given |= {"guidance": guidance, "threshold": threshold, "batch": batch}
     others = {"n": n, "labels": labels, "seed": seed, "checkpoint": checkpoint, "weights_from": weights_from}
 
+    for kind, name in {"sampler": sampler, "grid": grid}.items():
+        if name is not None:
+            lookup(kind, name)  # before anything heavy is imported
+
     from kakusan.commands.drawing import clear, draw
     from kakusan.files import require_new_directory
     from kakusan.runs import Run
@@ -87,6 +92,7 @@ def sample(
     directory = require_new_directory(out or run / "generated" / f"{datetime.now():%Y-%m-%d-%H%M%S}", overwrite)
     if like is None:
         clear(directory)
+    _announce(plan, stamp)
     wanted = range(plan.n) if stamp.index is None else range(stamp.index, stamp.index + 1)
     names = draw(plan, stamp, wanted, directory, trajectory)
     if json:
@@ -106,7 +112,7 @@ def _plan(
     weights_from: Any,
     device: str | None,
 ) -> tuple[Plan, Stamp]:
-    """Checks what is asked for, and says with which weights it will be drawn."""
+    """Checks what is asked for."""
     from kakusan import api, sampling
     from kakusan.commands import stamp
 
@@ -120,7 +126,6 @@ def _plan(
         seed=seed or 0,
         labels=_in_turn(labels, n),
     )
-    _announce(plan, model.source)
     return plan, stamp.of(plan, model, run, chosen, weights_from)
 
 
@@ -139,7 +144,6 @@ def _plan_again(run: Run, like: Path, device: str | None) -> tuple[Plan, Stamp]:
         )
     labels = None if stamp.labels is None else [stamp.labels[i % len(stamp.labels)] for i in range(stamp.n)]
     plan = sampling.plan(model, n=stamp.n, settings=stamp.sampling, seed=stamp.seed, labels=labels)
-    _announce(plan, model.source)
     return plan, stamp
 
 
@@ -158,11 +162,11 @@ def _leave_out(given: dict[str, Any]) -> None:
             raise KakusanError(f"--like draws a picture as it says itself: leave out {option}")
 
 
-def _announce(plan: Plan, source: str) -> None:
+def _announce(plan: Plan, stamp: Stamp) -> None:
     from kakusan.progress import say
 
-    settings, calls = plan.settings, plan.network_calls
     say(
-        f"drawing with {source}: {settings.sampler}, {plan.steps} steps, {calls} network calls an image, "
-        f"guidance {settings.guidance:g}, seed {plan.seed}"
+        f"drawing with the {'averaged (EMA)' if stamp.weights_from == 'ema' else 'raw'} weights of {stamp.run} after "
+        f"{stamp.checkpoint} images: {plan.settings.sampler}, {plan.steps} steps, {plan.network_calls} network calls, "
+        f"guidance {plan.settings.guidance:g}, seed {plan.seed}"
     )

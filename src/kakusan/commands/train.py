@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from kakusan import config
 from kakusan.commands.fields import fields_help, fields_of, presets_help
 from kakusan.commands.options import Debug, Json, Overwrite
 from kakusan.commands.output import Interrupted, show_json
@@ -60,8 +61,10 @@ def train(
         typer.echo(presets_help(context))
         return
     source = _source(preset, resume, run, overwrite)
+    if resume is None or help or print_config:
+        settings = config.load(source, fields)  # refused before anything heavy is imported
     if help or print_config:
-        _explain(context, source, fields, help)
+        typer.echo(fields_help(context, source, settings) if help else config.to_yaml(settings), nl=help)
         return
 
     from kakusan import api
@@ -79,13 +82,6 @@ def _source(preset: str | None, resume: Path | None, run: Path | None, overwrite
     if preset is not None or run is not None or overwrite:
         raise KakusanError("--resume RUN goes on with a run as it is: leave out PRESET, --run and --overwrite")
     return str(resume / "config.yaml")
-
-
-def _explain(context: typer.Context, source: str, fields: dict[str, Any], help: bool) -> None:  # noqa: A002
-    from kakusan import config
-
-    settings = config.load(source, fields)
-    typer.echo(fields_help(context, source, settings) if help else config.to_yaml(settings), nl=help)
 
 
 def _report(run: Run, json: bool) -> None:
