@@ -52,7 +52,7 @@ class Checkpoint:
             state: dict[str, Any] = json.loads((self.path / "state.json").read_text("utf-8"))
         except (OSError, ValueError) as error:
             raise KakusanError(
-                f"checkpoint {self.path} has no readable state.json (choose another checkpoint)"
+                f"checkpoint {self.path} has no readable state.json (choose another checkpoint, or remove this one)"
             ) from error
         return state
 
@@ -190,9 +190,11 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_tensors(path.read_bytes())
     except FileNotFoundError as error:
-        raise KakusanError(f"{path} is missing (choose another checkpoint)") from error
+        raise KakusanError(f"{path} is missing (choose another checkpoint, or remove this one)") from error
     except (OSError, SafetensorError) as error:
-        raise KakusanError(f"{path} is damaged or cut short (choose another checkpoint): {error}") from error
+        raise KakusanError(
+            f"{path} is damaged or cut short (choose another checkpoint, or remove this one): {error}"
+        ) from error
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
