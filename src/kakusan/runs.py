@@ -49,8 +49,8 @@ class Checkpoint:
             KakusanError: They cannot be read.
         """
         try:
-            state: dict[str, Any] = json.loads((self.path / "state.json").read_text("utf-8"))
-        except (OSError, ValueError) as error:
+            state: dict[str, Any] = dict(json.loads((self.path / "state.json").read_text("utf-8")))
+        except (OSError, TypeError, ValueError) as error:
             raise KakusanError(
                 f"checkpoint {self.path} has no readable state.json (choose another checkpoint, or remove this one)"
             ) from error

@@ -1,0 +1,35 @@
+"""The first Ctrl-C is a wish, the second an order."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from kakusan.training.interrupt import stop_on_interrupt
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_is_remembered_and_the_second_raises(number):
+    before = signal.getsignal(number)
+    with stop_on_interrupt() as stop:
+        assert not stop.is_set()
+        os.kill(os.getpid(), number)
+        assert stop.is_set()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), number)
+    assert signal.getsignal(number) is before
+
+
+def test_outside_the_main_thread_signals_are_left_alone():
+    found = []
+
+    def train():
+        with stop_on_interrupt() as stop:
+            found.append((stop.is_set(), signal.getsignal(signal.SIGINT)))
+
+    before = signal.getsignal(signal.SIGINT)
+    thread = threading.Thread(target=train)
+    thread.start()
+    thread.join()
+    assert found == [(False, before)]
