@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from statistics import mean, stdev
 from typing import Any
 
@@ -31,6 +33,7 @@ class Judgement:
         noise_floor_spread: Standard deviation over the splits.
         class_accuracy: Share of samples that the judge takes for what they were asked to be; None without classes.
         classifier_accuracy: Share of held-out real images that the judge recognises.
+        seconds: Time that drawing the samples took.
         protocol: Everything another person needs to repeat the number.
     """
 
@@ -40,6 +43,7 @@ class Judgement:
     noise_floor_spread: float
     class_accuracy: float | None
     classifier_accuracy: float
+    seconds: float
     protocol: dict[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
@@ -72,8 +76,9 @@ class Reference:
         """Images on each side."""
         return len(self.labels)
 
+    @cached_property
     def noise_floor(self) -> list[float]:
-        """Returns the distance between the two sides of every split of real images."""
+        """The distance between the two sides of every split of real images."""
         return [frechet_distance(self.features[other], self.features[half]) for half, other in self.halves]
 
     def distances(self, images: Tensor) -> list[float]:
@@ -143,8 +148,10 @@ def evaluate(
     labels = against.labels if model.class_names else None
     plan = sampling.plan(model, n=against.n, settings=settings, seed=seed, labels=labels)
     # Judged as the files that a person would get: as bytes.
+    started = time.perf_counter()
     images = from_uint8(to_uint8(sampling.sample(plan, progress)))
-    distances, floor = against.distances(images), against.noise_floor()
+    seconds = time.perf_counter() - started
+    distances, floor = against.distances(images), against.noise_floor
     protocol = {
         "n": against.n,
         "reference": name,
@@ -167,6 +174,7 @@ def evaluate(
         noise_floor_spread=_spread(floor),
         class_accuracy=None if labels is None else against.judge.recognised(images, labels),
         classifier_accuracy=against.judge.accuracy,
+        seconds=seconds,
         protocol=protocol,
     )
 

@@ -24,7 +24,7 @@ from kakusan.training.engine import Engine
 from kakusan.training.tasks.classification import Classification
 
 # Part of the cache's key: another recipe is another judge, and its numbers cannot be compared.
-_RECIPE = "classifier-1"
+_RECIPE = "classifier-2"
 _HELD_OUT = 0.2
 _SEED = 0
 _CHUNK = 1024
@@ -107,7 +107,7 @@ def _split(images: ImageSet) -> tuple[ImageSet, ImageSet]:
 
 
 def _train(network: Classifier, images: ImageSet, device: str, show: bool) -> Classifier:
-    training = Training(images=max(60_000, 20 * len(images)), batch_size=64, device=device, seed=_SEED, log_every=50)
+    training = Training(images=max(40_000, 10 * len(images)), batch_size=64, device=device, seed=_SEED, log_every=50)
     optimizer = Optimizer(learning_rate=3e-3, weight_decay=0.05, warmup_images=3000)
     engine = Engine(
         Classification(network),

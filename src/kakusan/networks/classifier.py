@@ -6,14 +6,16 @@ from torch import Tensor, nn
 
 
 class Classifier(nn.Module):
-    """Convolutions that halve the image until it is 4 pixels or less, an average over it, and a linear head.
+    """Convolutions that halve the image until it is 4 pixels or less, averages over its quarters, and a linear head.
+
+    Quarters and not the whole: features that forget where strokes are do not notice when they are in the wrong place.
 
     Args:
         in_channels: Channels of the images.
         size: Their smaller side in pixels, which sets how often they are halved.
         classes: How many classes.
         width: Channels of the first convolution; they double at each halving, up to ``features``.
-        features: Length of the features.
+        features: Channels of the last convolution.
     """
 
     def __init__(self, in_channels: int, size: int, classes: int, width: int = 32, features: int = 64) -> None:
@@ -23,11 +25,11 @@ class Classifier(nn.Module):
             wider = min(2 * width, features)
             layers += [*_block(width, wider, stride=2), *_block(wider, wider)]
             width, size = wider, (size + 1) // 2
-        self.body = nn.Sequential(*layers, *_block(width, features), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        self.head = nn.Linear(features, classes)
+        self.body = nn.Sequential(*layers, *_block(width, features), nn.AdaptiveAvgPool2d(2), nn.Flatten())
+        self.head = nn.Linear(4 * features, classes)
 
     def features(self, images: Tensor) -> Tensor:
-        """Returns what the head sees of images in [−1, 1], shape (B, C, H, W): (B, features)."""
+        """Returns what the head sees of images in [−1, 1], shape (B, C, H, W): (B, 4·features)."""
         features: Tensor = self.body(images)
         return features
 

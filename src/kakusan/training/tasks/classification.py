@@ -27,7 +27,7 @@ class Classification:
 
     def losses(self, batch: Batch, draws: Draws) -> Tensor:
         assert batch.labels is not None, "a classifier is trained on labelled data only"
-        return cross_entropy(self.network(batch.images), batch.labels, reduction="none", label_smoothing=0.1)
+        return cross_entropy(self.network(batch.images), batch.labels, reduction="none")
 
     def preview(self, network: nn.Module) -> None:
         """A classifier draws no pictures."""

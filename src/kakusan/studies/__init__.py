@@ -1,0 +1,1 @@
+"""Experiments that end in a finding: each trains or takes runs, measures, and writes a report."""

@@ -1,0 +1,153 @@
+"""The whole story on embedded data: train on scanned digits, sample, judge, compare samplers, and write it all down."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kakusan import api, build, config, sampling
+from kakusan.evaluation.evaluate import Judgement, Reference, evaluate, reference
+from kakusan.files import atomic_write
+from kakusan.model import Model
+from kakusan.pictures import from_uint8, grid, save, to_uint8
+from kakusan.progress import Bar, say
+from kakusan.reporting.demo import Story, render
+from kakusan.runs import Run
+
+_PRESET = "digits"
+_COLUMNS = 10
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A sampler in the comparison.
+
+    Attributes:
+        sampler: Its name.
+        steps: Its steps.
+        images: How many to draw; None draws as many as a distance takes.
+    """
+
+    sampler: str
+    steps: int
+    images: int | None = None
+
+
+# The whole chain costs a thousand calls: a hundred images time it and tell its accuracy, not its distance.
+_CONTENDERS = (Contender("ddpm", 1000, images=100), Contender("ddim", 50), Contender("ddim", 10), Contender("heun", 10))
+
+
+def demo(path: Path = Path("runs/demo"), show: bool = True) -> dict[str, Any]:
+    """Trains a model of the digits in ``path``, itself a run directory, and adds ``metrics.json`` and ``report.html``.
+
+    Args:
+        path: Where; an earlier run there is replaced.
+        show: Whether to say what goes on, on standard error.
+
+    Returns:
+        What ``metrics.json`` holds.
+
+    Raises:
+        KakusanError: The directory cannot be written.
+        KeyboardInterrupt: Ctrl-C ended the training; its checkpoint is saved.
+    """
+    started = time.perf_counter()
+    run = api.train(_PRESET, run=path, overwrite=True, show=show)
+    state = run.checkpoint().state()
+    if state["images"] < state["total_images"]:
+        raise KeyboardInterrupt
+    train_seconds = time.perf_counter() - started
+
+    settings = config.load(run.config_path)
+    model = api.load(run, device=settings.training.device)
+    real = reference(
+        build.images(settings.data),
+        n=settings.evaluation.n,
+        splits=settings.evaluation.splits,
+        device=settings.training.device,
+        show=show,
+    )
+    rows, judged = _compare(model, real, settings, show)
+    run.record({"evaluation": judged.as_dict()})
+    metrics: dict[str, Any] = {
+        **judged.as_dict(),
+        "train_seconds": round(train_seconds, 1),
+        "total_seconds": 0.0,
+        "parameters": sum(parameter.numel() for parameter in model.denoiser.parameters()),
+        "samplers": rows,
+    }
+    metrics["total_seconds"] = round(time.perf_counter() - started, 1)
+    _write(run, model, settings, metrics)
+    if show:
+        say(f"report written to {run.path / 'report.html'}")
+    return metrics
+
+
+def _compare(
+    model: Model, real: Reference, settings: config.Config, show: bool
+) -> tuple[list[dict[str, Any]], Judgement]:
+    """Returns a row for every contender, and the judgement of the one that the run samples with by default."""
+    rows, judgements = [], {}
+    for contender in _CONTENDERS:
+        how = sampling.settings(model.sampling, sampler=contender.sampler, steps=contender.steps)
+        with Bar(f"{contender.sampler} with {contender.steps} steps", 1, show=show) as bar:
+            if contender.images is None:
+                judged = evaluate(model, real, settings=how, seed=_SEED, name=settings.data.source, progress=bar.report)
+                judgements[contender.sampler, contender.steps] = judged
+                accuracy, distance, seconds = judged.class_accuracy, judged.frechet_distance, judged.seconds
+                images, calls = real.n, judged.protocol["nfe"]
+            else:
+                plan = sampling.plan(model, n=contender.images, settings=how, seed=_SEED)
+                before = time.perf_counter()
+                drawn = from_uint8(to_uint8(sampling.sample(plan, bar.report)))
+                seconds, distance, images, calls = time.perf_counter() - before, None, plan.n, plan.network_calls
+                assert plan.condition is not None, "the digits have classes"
+                accuracy = real.judge.recognised(drawn, plan.condition.labels)
+        rows.append(
+            {
+                "name": contender.sampler,
+                "steps": contender.steps,
+                "nfe": calls,
+                "seconds": round(seconds, 3),
+                "images": images,
+                "class_accuracy": accuracy,
+                "frechet_distance": distance,
+            }
+        )
+    return rows, judgements["ddim", 50]
+
+
+def _write(run: Run, model: Model, settings: config.Config, metrics: dict[str, Any]) -> None:
+    labels = [label for label in range(len(model.class_names)) for _ in range(_COLUMNS)]
+    samples = api.sample(model, n=len(labels), labels=labels, seed=_SEED).cpu()
+    save(run.samples_path / "by-class.png", grid(samples, columns=_COLUMNS))
+    emerging = [
+        (float(step.t), step.x[0].clamp(-1, 1).cpu(), step.x0[0].clamp(-1, 1).cpu())
+        for step in api.walk(model, n=1, labels=[3], seed=_SEED)
+    ]
+    story = Story(
+        name=run.name,
+        metrics=metrics,
+        lines=run.metrics(),
+        samples=samples,
+        columns=_COLUMNS,
+        class_names=model.class_names,
+        frames=emerging,
+        machine=_machine(),
+        schedule=settings.schedule.kind,
+    )
+    atomic_write(run.path / "report.html", render(story))
+    atomic_write(run.path / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+
+
+def _machine() -> str:
+    where = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU threads"
+    return f"{where}, {platform.machine()}, Python {platform.python_version()}, torch {version('torch')}"
