@@ -67,7 +67,7 @@ def evaluate(
 def _show(judgement: Judgement) -> None:
     distance = f"{judgement.frechet_distance:.2f} ± {judgement.frechet_distance_spread:.2f}"
     floor = f"{judgement.noise_floor:.2f} ± {judgement.noise_floor_spread:.2f}"
-    rows = [("", "samples", "real images"), ("Fréchet distance", distance, floor)]
+    rows = [("", "samples", "real images (noise floor)"), ("Fréchet distance", distance, floor)]
     if judgement.class_accuracy is not None:
         rows.append(("class accuracy", f"{judgement.class_accuracy:.1%}", f"{judgement.classifier_accuracy:.1%}"))
     show_table(rows)

@@ -44,7 +44,7 @@ def machine() -> dict[str, Any]:
         "system": platform.platform(terse=True),
         "processor": platform.machine(),
         "cores": os.cpu_count(),
-        "memory_gib": _memory(),
+        "memory_GiB": _memory(),
         "devices": ["cpu", *devices, *(["mps"] if torch.backends.mps.is_available() else [])],
         **{package: _version(package) for package in _PACKAGES},
     }
@@ -93,7 +93,7 @@ def run_facts(path: Path) -> dict[str, Any]:
         "loss": losses[-1] if losses else None,
         "checkpoints": [checkpoint.images for checkpoint in there],
         "evaluation": {name: judged[-1][name] for name in distances} if judged else None,
-        "size_mib": _mebibytes(path),
+        "size_MiB": _mebibytes(path),
     }
 
 
@@ -105,7 +105,7 @@ def checkpoint_facts(checkpoint: Checkpoint) -> dict[str, Any]:
         **{name: state.get(name) for name in ("images", "total_images", "shape", "class_names")},
         "steps": state.get("step"),
         "parameters": weights_facts(checkpoint.weights_path("ema"))["parameters"],
-        "size_mib": _mebibytes(checkpoint.path),
+        "size_MiB": _mebibytes(checkpoint.path),
     }
 
 
@@ -121,7 +121,7 @@ def weights_facts(path: Path) -> dict[str, Any]:
         "parameters": sum(tensor.numel() for tensor in tensors.values()),
         "tensors": len(tensors),
         "dtypes": sorted({str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()}),
-        "size_mib": _mebibytes(path),
+        "size_MiB": _mebibytes(path),
         "sha256": sha256(path.read_bytes()).hexdigest(),
     }
 

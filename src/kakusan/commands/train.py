@@ -86,26 +86,19 @@ def _source(preset: str | None, resume: Path | None, run: Path | None, overwrite
 
 def _report(run: Run, json: bool) -> None:
     """Says what there is now, and what may be done with it; or, after Ctrl-C, how to go on."""
-    there = run.checkpoints()
-    state = there[-1].state() if there else {"images": 0, "step": 0, "total_images": 1}
+    checkpoint = run.checkpoint()
+    state = checkpoint.state()
     interrupted = state["images"] < state["total_images"]
-    losses = [line["loss"] for line in run.metrics() if "loss" in line]
+    loss = [line["loss"] for line in run.metrics() if "loss" in line][-1]
     if json:
-        facts = {"run": str(run.path), "images": state["images"], "steps": state["step"]}
-        checkpoint = str(there[-1].path) if there else None
-        show_json(
-            {**facts, "loss": losses[-1] if losses else None, "checkpoint": checkpoint, "interrupted": interrupted}
-        )
+        facts = {"run": str(run.path), "images": state["images"], "steps": state["step"], "loss": loss}
+        show_json({**facts, "checkpoint": str(checkpoint.path), "interrupted": interrupted})
     if interrupted:
-        raise Interrupted(_how_to_go_on(run, state["images"]))
+        raise Interrupted(
+            f"interrupted after {state['images']} images, which are saved (go on: kakusan train --resume {run.path})"
+        )
     if not json:
-        typer.echo(f"{run.path}: {state['images']:,} images seen, loss {losses[-1]:.4f}")
+        typer.echo(f"{run.path}: {state['images']:,} images seen, loss {loss:.4f}")
         typer.echo("next, with the running average (EMA) of the weights:")
-        typer.echo(f"  kakusan sample {run.path} -n 64")
+        typer.echo(f"  kakusan sample {run.path} -n 64 -o {run.name}-samples")
         typer.echo(f"  kakusan evaluate {run.path}")
-
-
-def _how_to_go_on(run: Run, images: int) -> str:
-    if images == 0:
-        return f"interrupted before the first step (start again: kakusan train {run.config_path} --run DIR)"
-    return f"interrupted after {images} images, which are saved (go on: kakusan train --resume {run.path})"
