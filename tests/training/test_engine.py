@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from kakusan.config.models import Training
 from kakusan.errors import KakusanError
 from kakusan.runs import read_tensors
 from kakusan.training.engine import length
@@ -29,7 +30,7 @@ def interrupted_at(step, number=signal.SIGINT):
     return Interrupted
 
 
-class PowerCut(RuntimeError):
+class CrashError(RuntimeError):
     """What a run cannot prepare for."""
 
 
@@ -37,7 +38,7 @@ def crashing_at(step):
     class Crashing(Denoising):
         def losses(self, batch, draws):
             if draws.step == step - 1:
-                raise PowerCut
+                raise CrashError
             return super().losses(batch, draws)
 
     return Crashing
@@ -70,13 +71,13 @@ def test_resuming_after_an_interruption_equals_going_on(whole, tmp_path, step, n
 
 def test_resuming_after_a_crash_repeats_what_was_lost_and_nothing_else(whole, tmp_path):
     there = run(tmp_path / "run")
-    with pytest.raises(PowerCut):
+    with pytest.raises(CrashError):
         engine(task=crashing_at(9), checkpoint_every=20).train(there)
     assert there.checkpoint().images == 40
     assert there.metrics()[-1]["step"] == 8
     again = engine(task=crashing_at(12), checkpoint_every=20)
     again.resume(there)
-    with pytest.raises(PowerCut):  # once more, and further from the last checkpoint
+    with pytest.raises(CrashError):  # once more, and further from the last checkpoint
         again.train(there)
     assert there.checkpoint().images == 40
     assert there.metrics()[-1]["step"] == 11
@@ -297,7 +298,7 @@ def test_mixed_precision_learns_too_and_leaves_the_network_as_it_was(tmp_path):
 def test_a_failure_leaves_the_network_as_it_was():
     net = tiny.network()
     forward = net.forward
-    with pytest.raises(PowerCut):
+    with pytest.raises(CrashError):
         engine(net, dtype="bfloat16", task=crashing_at(2)).train()
     assert net.forward == forward
 
@@ -314,8 +315,6 @@ def test_how_long_counted_in_steps_images_or_epochs(given, steps):
 
 
 def test_length_needs_no_engine():
-    from kakusan.config.models import Training
-
     assert length(Training(epochs=3, batch_size=128), 1797) == 43
 
 

@@ -1,0 +1,220 @@
+"""From a configuration to things, and back."""
+
+import pytest
+import torch
+from torch import nn
+
+from kakusan import build, schedules
+from kakusan.config import from_mapping, to_yaml
+from kakusan.config.loading import load
+from kakusan.data.batches import ImageBatches, LoaderBatches
+from kakusan.errors import KakusanError
+from kakusan.networks import SimpleUNet, UNet
+from kakusan.objective import TimeSampling
+from kakusan.schedules import Chain
+from tests import tiny
+from tests.oracles import SCHEDULES
+from tests.test_parametrization import PARAMETRIZATIONS
+
+
+def settings(**overrides):
+    return from_mapping({"data": {"source": "digits"}}, {name.replace("__", "."): v for name, v in overrides.items()})
+
+
+OWN_CHAIN = Chain(torch.tensor([1 / 3, 1e-5, 0.7071067811865476], dtype=torch.float64))
+WRITTEN = {
+    **SCHEDULES,
+    "50 steps": schedules.linear(50),
+    "1 step": schedules.linear(1),
+    "another end": schedules.quadratic(10, 1e-3, 0.5),
+    "own betas": OWN_CHAIN,
+    "edm, 10": schedules.EDM(10.0),
+}
+
+
+def same(a, b):
+    if isinstance(a, Chain):
+        return type(b) is Chain and torch.equal(a.betas, b.betas)
+    return a == b
+
+
+@pytest.mark.parametrize("schedule", WRITTEN.values(), ids=WRITTEN.keys())
+def test_a_schedule_survives_its_configuration(schedule, tmp_path):
+    """Through the text of config.yaml, to the last bit of every β."""
+    section = build.schedule_settings(schedule)
+    written = from_mapping({"data": {"source": "digits"}, "schedule": section})
+    (tmp_path / "config.yaml").write_text(to_yaml(written))
+    assert same(build.schedule(load(tmp_path / "config.yaml").schedule), schedule)
+
+
+@pytest.mark.parametrize("schedule", WRITTEN.values(), ids=WRITTEN.keys())
+def test_a_schedule_takes_the_place_of_another_whatever_that_was_set_to(schedule):
+    given = {f"schedule.{name}": value for name, value in build.schedule_settings(schedule).items()}
+    for other in (
+        {"kind": "cosine", "steps": 7, "s": 0.5},
+        {"kind": "linear", "steps": 7, "beta_start": 0.3, "beta_end": 0.4},
+        {"kind": "edm", "sigma_max": 3.0},
+    ):
+        changed = from_mapping({"data": {"source": "digits"}, "schedule": other}, given)
+        assert same(build.schedule(changed.schedule), schedule)
+
+
+def test_the_usual_chains_are_written_by_name():
+    assert build.schedule_settings(schedules.cosine(30)) == {"kind": "cosine", "steps": 30, "s": 0.008}
+    assert build.schedule_settings(schedules.linear(30))["kind"] == "linear"
+    assert build.schedule_settings(OWN_CHAIN)["kind"] == "betas"
+
+
+@pytest.mark.parametrize("parametrization", PARAMETRIZATIONS.values(), ids=PARAMETRIZATIONS.keys())
+def test_a_parametrization_survives_its_configuration(parametrization):
+    section = build.parametrization_settings(parametrization)
+    written = from_mapping({"data": {"source": "digits"}, "parametrization": section})
+    assert build.parametrization(written.parametrization) == parametrization
+
+
+def test_a_name_is_a_kind():
+    assert build.parametrization_settings("edm") == {"kind": "edm"}
+
+
+def test_a_class_of_ones_own_cannot_be_written():
+    class Own(schedules.Schedule):
+        def __call__(self, t):
+            return 1 - t, t
+
+        def time_at(self, log_snr):
+            return log_snr
+
+        def clock(self, t):
+            return t
+
+    with pytest.raises(KakusanError, match=r"a schedule of the class Own cannot be written into config\.yaml"):
+        build.schedule_settings(Own())
+    with pytest.raises(KakusanError, match=r"a parametrization of the class object cannot be written"):
+        build.parametrization_settings(object())
+
+
+def test_times():
+    assert build.times(settings().objective) == TimeSampling(stratified=True)
+    lognormal = settings(objective__times="lognormal", objective__lognormal_mean=0.5, objective__stratified=False)
+    assert build.times(lognormal.objective) == TimeSampling(lognormal=(0.5, 1.2))
+
+
+def unet(**overrides):
+    return settings(
+        **{"network__channels": "8,16", "network__blocks": 1, "network__attention_resolutions": "4", **overrides}
+    )
+
+
+def test_every_field_of_a_unet_arrives():
+    network = build.model(
+        unet(
+            network__dropout=0.25, network__scale_shift=True, network__head_channels=8, network__middle_attention=False
+        ),
+        (3, 8, 8),
+        ("a", "b"),
+    ).denoiser.network
+    assert isinstance(network, UNet)
+    assert network.channels == (8, 16)
+    assert network.attention_levels == (1,)
+    assert (network.in_channels, network.out_channels, network.classes, network.blocks) == (3, 3, 2, 1)
+    assert (network.dropout, network.scale_shift, network.head_channels) == (0.25, True, 8)
+    assert not network.middle_attention
+
+
+def test_attention_is_placed_by_the_width_of_the_images():
+    wide = build.model(unet(network__attention_resolutions="8"), (1, 8, 16)).denoiser.network
+    assert wide.attention_levels == (1,)
+    none = build.model(unet(network__attention_resolutions="[]"), (1, 8, 8)).denoiser.network
+    assert none.attention_levels == ()
+    with pytest.raises(
+        KakusanError, match=r"among the widths of the feature maps, 8, 4 for images 8 pixels wide, not 16"
+    ):
+        build.model(unet(network__attention_resolutions="16"), (1, 8, 8))
+
+
+def test_the_chapters_unet():
+    simple = settings(network="simple_unet", network__base_channels=8, network__time_emb_dim=16)
+    network = build.model(simple, (2, 8, 8)).denoiser.network
+    assert isinstance(network, SimpleUNet)
+    assert network(torch.zeros(1, 2, 8, 8), torch.zeros(1)).shape == (1, 2, 8, 8)
+
+
+@pytest.mark.parametrize(("network", "factor"), [("unet", 2), ("simple_unet", 8)])
+def test_images_that_do_not_fit_are_refused_saying_which_do(network, factor):
+    chosen = unet() if network == "unet" else settings(network="simple_unet")
+    with pytest.raises(
+        KakusanError, match=rf"a height of 9 does not fit this network: it must be a multiple of {factor}"
+    ):
+        build.model(chosen, (1, 9, 8))
+
+
+def test_weights_follow_from_the_seed_and_from_nothing_else():
+    def weights(seed):
+        return torch.cat([p.flatten() for p in build.model(unet(training__seed=seed), (1, 8, 8)).denoiser.parameters()])
+
+    state = torch.get_rng_state()
+    first = weights(0)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.rand(1)
+    assert torch.equal(weights(0), first)
+    assert not torch.equal(weights(1), first)
+
+
+def test_a_network_of_ones_own_is_taken_and_cannot_be_guessed():
+    own = settings(network="own", network__name="MyNet")
+    network = nn.Identity()
+    assert build.model(own, (1, 8, 8), network=network).denoiser.network is network
+    with pytest.raises(
+        KakusanError, match=r"a network of your own, MyNet: hand it over \(kakusan\.load\(run, network="
+    ):
+        build.model(own, (1, 8, 8))
+
+
+def test_batches_of_a_set_and_of_a_loader():
+    chosen = unet(network__class_conditional=True, data__flip=True)
+    batches, classes, _ = build.batches(chosen, tiny.pictures(), None, ())
+    assert isinstance(batches, ImageBatches)
+    assert classes == tiny.CLASSES
+    loader = [(torch.zeros(2, 1, 4, 4), torch.zeros(2))]
+    batches, classes, _ = build.batches(chosen, loader, None, ["a", "b"])
+    assert isinstance(batches, LoaderBatches)
+    assert classes == ("a", "b")
+
+
+def test_batches_of_the_configured_source():
+    batches, classes, _ = build.batches(unet(network__class_conditional=True), None, None, ())
+    assert batches.epoch == 1797
+    assert classes == tuple("0123456789")
+    assert build.batches(unet(), None, None, ())[1] == ()  # nobody asked for classes
+
+
+@pytest.mark.parametrize(
+    ("network", "labelled", "named", "classes"),
+    [
+        (tiny.TinyNetwork(1, 3), True, (), tiny.CLASSES),
+        (tiny.TinyNetwork(1, 3), True, ("a", "b", "c"), ("a", "b", "c")),
+        (tiny.TinyNetwork(1, 3), False, (), ()),
+        (tiny.PlainNetwork(), True, (), ()),
+    ],
+)
+def test_ones_own_network_gets_classes_where_it_takes_and_the_data_have_them(network, labelled, named, classes):
+    own = settings(network="own", network__name="MyNet")
+    assert build.batches(own, tiny.pictures(labelled=labelled), network, named)[1] == classes
+
+
+@pytest.mark.parametrize(
+    ("data", "lack"),
+    [
+        (tiny.pictures(labelled=False), "has no labels"),
+        ([torch.zeros(2, 1, 4, 4)], "has no labels"),
+        ([(torch.zeros(2, 1, 4, 4), torch.zeros(2))], "does not name its classes"),
+    ],
+)
+def test_conditions_without_labels_are_refused(data, lack):
+    with pytest.raises(KakusanError, match=f"needs labelled data, and digits {lack}"):
+        build.batches(unet(network__class_conditional=True), data, None, ())
+
+
+def test_what_is_no_data_is_refused():
+    with pytest.raises(KakusanError, match="data must be a source, an ImageSet or a data loader, not a int"):
+        build.batches(unet(), 3, None, ())

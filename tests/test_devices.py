@@ -1,0 +1,55 @@
+"""A device is there or is refused, naming those that are."""
+
+import pytest
+import torch
+
+from kakusan.devices import resolve
+from kakusan.errors import KakusanError
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Makes this machine have so many GPUs of NVIDIA's, or one of Apple's."""
+
+    def furnish(cuda=0, mps=False):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda > 0)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: cuda)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+
+    return furnish
+
+
+@pytest.mark.parametrize(
+    ("there", "best"), [({}, "cpu"), ({"mps": True}, "mps"), ({"cuda": 2}, "cuda"), ({"cuda": 1, "mps": True}, "cuda")]
+)
+def test_auto_is_the_best_there_is(machine, there, best):
+    machine(**there)
+    assert resolve() == resolve("auto") == torch.device(best)
+
+
+@pytest.mark.parametrize("name", ["cpu", "cuda", "cuda:0", "cuda:1", torch.device("cuda:1")])
+def test_what_is_there_is_given(machine, name):
+    machine(cuda=2)
+    assert resolve(name) == torch.device(name)
+
+
+@pytest.mark.parametrize(
+    ("there", "name", "answer"),
+    [
+        ({}, "cuda", "there is no device cuda here, only cpu "),
+        ({}, "mps", "there is no device mps here, only cpu "),
+        ({"cuda": 2}, "cuda:2", "there is no device cuda:2 here, only cpu, cuda × 2 "),
+        ({"mps": True}, "cuda", "only cpu, mps "),
+        ({}, "meta", "there is no device meta here"),
+    ],
+)
+def test_what_is_not_there_is_refused(machine, there, name, answer):
+    machine(**there)
+    with pytest.raises(KakusanError, match=answer):
+        resolve(name)
+
+
+@pytest.mark.parametrize("name", ["gpu", "", "cuda:x"])
+def test_what_is_no_device_is_refused(name):
+    with pytest.raises(KakusanError, match=rf"unknown device '{name}' \(use auto, cpu"):
+        resolve(name)

@@ -1,0 +1,150 @@
+"""A run directory describes itself, and what is not one is told apart."""
+
+import json
+
+import pytest
+import torch
+
+from kakusan.errors import KakusanError
+from kakusan.runs import Run, load_weights, read_tensors, write_tensors
+from tests import tiny
+
+
+@pytest.fixture
+def there(tmp_path):
+    return Run.create(tmp_path / "runs" / "pets")
+
+
+def saved(there, *images):
+    for count in images:
+        (there.path / "checkpoints" / f"{count:07d}").mkdir(parents=True)
+
+
+def test_it_is_made_and_opened_again(there):
+    there.write_config("data: {source: digits}\n")
+    assert Run.open(str(there.path)) == there
+    assert there.name == "pets"
+    assert there.config_path.read_text() == "data: {source: digits}\n"
+
+
+def test_it_has_a_name_wherever_one_stands(there, monkeypatch):
+    monkeypatch.chdir(there.path)
+    assert Run.create(".").name == "pets"
+
+
+def test_what_is_not_there_is_refused(tmp_path):
+    with pytest.raises(KakusanError, match=r"there is no run directory .*nowhere \(train one: "):
+        Run.open(tmp_path / "nowhere")
+
+
+def test_what_is_no_run_is_refused(tmp_path):
+    with pytest.raises(KakusanError, match=r"is not a run directory: it holds no config\.yaml"):
+        Run.open(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(KakusanError, match="is not a run directory"):
+        Run.open(tmp_path / "file")
+
+
+def test_files_are_in_the_way_of_a_new_run(there):
+    (there.path / "mine.txt").touch()
+    with pytest.raises(KakusanError, match="already holds files"):
+        Run.create(there.path)
+
+
+def test_overwriting_takes_an_earlier_runs_files_and_no_others(there):
+    for name in ("config.yaml", "metrics.jsonl", "metrics.json", "report.html", "log.txt", "mine.txt"):
+        (there.path / name).write_text("old")
+    for name in ("checkpoints/0000010", "samples", "photos"):
+        (there.path / name).mkdir(parents=True)
+        (there.path / name / "file").write_text("old")
+    Run.create(there.path, overwrite=True)
+    assert {path.name for path in there.path.iterdir()} == {"mine.txt", "photos"}
+    assert (there.path / "photos" / "file").read_text() == "old"
+
+
+def test_checkpoints_are_in_the_order_of_their_images(there):
+    saved(there, 500, 12_000_000, 7)
+    assert [checkpoint.images for checkpoint in there.checkpoints()] == [7, 500, 12_000_000]
+    assert there.checkpoint().images == 12_000_000
+    assert there.checkpoint(500).path == there.path / "checkpoints" / "0000500"
+
+
+def test_a_checkpoint_that_is_not_there_is_refused_naming_those_that_are(there):
+    with pytest.raises(KakusanError, match="holds no checkpoint yet"):
+        there.checkpoint()
+    saved(there, 500, 7)
+    with pytest.raises(KakusanError, match=r"holds no checkpoint at 8 images \(there are 7, 500\)"):
+        there.checkpoint(8)
+
+
+def test_lines_are_read_as_they_were_written(there):
+    assert there.metrics() == []
+    lines = [{"step": 1, "loss": 0.1 + 0.2}, {"step": 2, "name": "拡散"}]
+    for line in lines:
+        there.record(line)
+    assert there.metrics() == lines
+    assert [json.loads(line) for line in there.metrics_path.read_text().splitlines()] == lines
+
+
+def test_a_line_cut_short_by_a_crash_is_left_out(there):
+    there.record({"step": 1})
+    with there.metrics_path.open("a") as file:
+        file.write('{"step": 2, "lo')
+    assert there.metrics() == [{"step": 1}]
+    there.forget_after(5)
+    there.record({"step": 2})
+    assert there.metrics() == [{"step": 1}, {"step": 2}]
+
+
+def test_what_comes_after_a_step_is_forgotten(there):
+    lines = [{"step": 1}, {"step": 2, "epoch": 1}, {"step": 2}, {"evaluation": True}, {"step": 3}]
+    for line in lines:
+        there.record(line)
+    there.forget_after(2)
+    assert there.metrics() == lines[:4]
+
+
+def test_the_log_has_a_date_a_line(there):
+    there.log("training starts")
+    there.log("training ends")
+    lines = (there.path / "log.txt").read_text().splitlines()
+    assert [line.split("  ")[1] for line in lines] == ["training starts", "training ends"]
+    assert all(line.startswith("20") for line in lines)
+
+
+def test_tensors_are_read_as_they_were_written(tmp_path):
+    """Also those that share memory, lie across it, or have no dimension."""
+    base = torch.arange(6.0).reshape(2, 3)
+    tensors = {"a": base, "b": base.T, "c": base[0], "d": torch.tensor(3), "e": torch.ones(2, dtype=torch.bfloat16)}
+    write_tensors(tmp_path / "x.safetensors", tensors, {"note": "text"})
+    read = read_tensors(tmp_path / "x.safetensors")
+    assert read.keys() == tensors.keys()
+    assert all(torch.equal(read[name], tensor) and read[name].dtype == tensor.dtype for name, tensor in tensors.items())
+
+
+def test_weights_of_the_same_architecture_fit(tmp_path):
+    source, target = tiny.network(seed=0), tiny.network(seed=1)
+    write_tensors(tmp_path / "x.safetensors", source.state_dict())
+    load_weights(target, tmp_path / "x.safetensors")
+    assert all(torch.equal(source.state_dict()[name], tensor) for name, tensor in target.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("change", "answer"),
+    [
+        (lambda weights: weights.pop("clock.bias"), r"network has clock\.bias, .*x\.safetensors does not$"),
+        (lambda weights: weights.update(extra=torch.ones(1)), r"x\.safetensors has extra, network does not$"),
+        (
+            lambda weights: weights.update({"clock.bias": torch.ones(3)}),
+            r"clock\.bias has shape \(3,\) there, \(8,\) in the network$",
+        ),
+    ],
+)
+def test_weights_of_another_architecture_do_not_and_change_nothing(tmp_path, change, answer):
+    network, weights = tiny.network(seed=1), tiny.network(seed=0).state_dict()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    change(weights)
+    write_tensors(tmp_path / "x.safetensors", weights)
+    with pytest.raises(KakusanError, match=f"is of another architecture: .*{answer}"):
+        load_weights(network, tmp_path / "x.safetensors")
+    assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
