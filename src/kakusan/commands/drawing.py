@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from kakusan import pictures
-from kakusan.commands import stamp as stamps
 from kakusan.commands.output import Interrupted
 from kakusan.commands.stamp import Stamp
 from kakusan.errors import KakusanError
@@ -35,27 +34,11 @@ def draw(plan: Plan, stamp: Stamp, wanted: range, directory: Path, film: bool) -
         KakusanError: The disk refuses a file.
         Interrupted: Ctrl-C; finished chunks are kept.
     """
-    chunks = [chunk for chunk in plan.chunks() if chunk.start < wanted.stop and wanted.start < chunk.stop]
-    digits = max(4, len(str(plan.n - 1)))
     names: list[str] = []
-    shown: list[Tensor] = []
-    with Bar("sampling", plan.steps * len(chunks)) as bar:
-        for number, chunk in enumerate(chunks):
-            images = range(max(chunk.start, wanted.start), min(chunk.stop, wanted.stop))
-            rows = slice(images.start - chunk.start, images.stop - chunk.start)
-            try:
-                frames = _walk(plan, chunk, rows, number, bar)
-            except KeyboardInterrupt:
-                raise Interrupted(f"interrupted: {len(names)} of {len(wanted)} images are in {directory}") from None
-            for index, image in zip(images, frames[-1], strict=True):
-                names.append(f"{index:0{digits}}.png")
-                pictures.save(directory / names[-1], image, stamp.metadata(index))
-            shown.append(frames[-1][: _GRID_IMAGES - sum(map(len, shown))])
-            if film and number == 0:
-                strip = pictures.film_strip([frame[:_FILM_IMAGES] for frame in frames])
-                pictures.save(directory / "trajectory.png", strip, stamp.metadata())
-    if len(wanted) > 1:
-        pictures.save(directory / "grid.png", pictures.grid(torch.cat(shown), _columns(stamp)), stamp.metadata())
+    try:
+        _draw(plan, stamp, wanted, directory, film, names)
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted: {len(names)} of {len(wanted)} images are in {directory}") from None
     return names
 
 
@@ -63,8 +46,30 @@ def clear(directory: Path) -> None:
     """Removes the pictures that an earlier call wrote, so that they do not mix with new ones; and nothing else."""
     for path in directory.glob("*.png"):
         with suppress(KakusanError):
-            stamps.read(path)
+            pictures.read_metadata(path)
             path.unlink()
+
+
+def _draw(plan: Plan, stamp: Stamp, wanted: range, directory: Path, film: bool, names: list[str]) -> None:
+    """Does what :func:`draw` says, and adds to the ``names`` as files appear."""
+    chunks = [chunk for chunk in plan.chunks() if chunk.start < wanted.stop and wanted.start < chunk.stop]
+    digits = max(4, len(str(plan.n - 1)))
+    shown: list[Tensor] = []
+    with Bar("sampling", plan.steps * len(chunks)) as bar:
+        for number, chunk in enumerate(chunks):
+            images = range(max(chunk.start, wanted.start), min(chunk.stop, wanted.stop))
+            rows = slice(images.start - chunk.start, images.stop - chunk.start)
+            frames = _walk(plan, chunk, rows, number, bar)
+            for index, image in zip(images, frames[-1], strict=True):
+                name = f"{index:0{digits}}.png"
+                pictures.save(directory / name, image, stamp.metadata(index))
+                names.append(name)
+            shown.append(frames[-1][: _GRID_IMAGES - sum(map(len, shown))])
+            if film and number == 0:
+                strip = pictures.film_strip([frame[:_FILM_IMAGES] for frame in frames])
+                pictures.save(directory / "trajectory.png", strip, stamp.metadata())
+    if len(wanted) > 1:
+        pictures.save(directory / "grid.png", pictures.grid(torch.cat(shown), _columns(stamp)), stamp.metadata())
 
 
 def _walk(plan: Plan, chunk: range, rows: slice, number: int, bar: Bar) -> list[Tensor]:

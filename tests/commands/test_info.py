@@ -1,0 +1,82 @@
+"""What a machine, a run, a checkpoint, weights or a picture is."""
+
+import json
+import os
+import platform
+import shutil
+from hashlib import sha256
+
+import pytest
+import torch
+
+from kakusan import api, build, config
+from kakusan.runs import Run
+
+
+def told(answer):
+    assert (answer.status, answer.err) == (0, "")
+    return json.loads(answer.out)
+
+
+def test_the_machine(kakusan):
+    facts = told(kakusan("info", "--json"))
+    assert facts["python"] == platform.python_version()
+    assert facts["cores"] == os.cpu_count()
+    assert facts["torch"] == torch.__version__.partition("+")[0]
+    assert "cpu" in facts["devices"]
+
+
+def test_a_run(kakusan, run):
+    facts = told(kakusan("info", run, "--json"))
+    assert (facts["data"], facts["network"], facts["schedule"], facts["parametrization"]) == (
+        ("digits", "unet", "cosine", "v")
+    )
+    assert (facts["images"], facts["total_images"], facts["steps"], facts["checkpoints"]) == (16, 16, 2, [8, 16])
+    assert facts["loss"] == [line["loss"] for line in Run.open(run).metrics() if "loss" in line][-1]
+    model = build.model(config.load(run / "config.yaml"), (1, 8, 8), tuple("0123456789"))
+    assert facts["parameters"] == sum(parameter.numel() for parameter in model.denoiser.parameters())
+
+
+def test_a_run_without_a_checkpoint_or_an_evaluation(kakusan, run, tmp_path):
+    shutil.rmtree(shutil.copytree(run, tmp_path / "mine") / "checkpoints")
+    assert told(kakusan("info", "mine", "--json"))["checkpoints"] == []
+    Run.open(tmp_path / "mine").record(
+        {"evaluation": {"frechet_distance": 2.0, "noise_floor": 1.5, "class_accuracy": None, "protocol": {}}}
+    )
+    lines = [line.split() for line in kakusan("info", "mine").out.splitlines()]
+    assert ["checkpoints", "none"] in lines
+    assert ["evaluation", "frechet_distance", "2,", "noise_floor", "1.5"] in lines
+
+
+def test_a_checkpoint_and_its_weights(kakusan, run):
+    path = run / "checkpoints" / "0000008"
+    facts = told(kakusan("info", path, "--json"))
+    assert (facts["images"], facts["total_images"], facts["steps"], facts["shape"]) == (8, 16, 1, [1, 8, 8])
+    weights = told(kakusan("info", path / "model.safetensors", "--json"))
+    assert weights["parameters"] == facts["parameters"]
+    assert weights["dtypes"] == ["float32"]
+    assert weights["sha256"] == sha256((path / "model.safetensors").read_bytes()).hexdigest()
+
+
+def test_a_picture(kakusan, run):
+    kakusan("sample", run, "-n1", "--steps=2", "--seed=12345", "--out=out")
+    facts = told(kakusan("info", "out/0000.png", "--json"))
+    assert (facts["run"], facts["seed"], facts["sampling"]["steps"]) == ("tiny", 12345, 2)
+    assert facts["weights"] == api.load(run, device="cpu").weights_hash
+    assert ["seed", "12345"] in [line.split() for line in kakusan("info", "out/0000.png").out.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("nowhere", "there is no nowhere (give a run, a checkpoint or a picture"),
+        ("empty", "empty is neither a run, which holds a config.yaml, nor a checkpoint"),
+        ("text.txt", "text.txt is not a PNG"),
+        ("cut.safetensors", "cut.safetensors is damaged or cut short"),
+    ],
+)
+def test_anything_else_is_refused(kakusan, tmp_path, name, sentence):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.txt").write_text("no picture")
+    (tmp_path / "cut.safetensors").write_bytes(b"\x10\0\0")
+    assert kakusan("info", name).refused().startswith(sentence)
