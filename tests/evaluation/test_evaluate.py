@@ -1,0 +1,185 @@
+"""Samples are judged against as many real images, beside real images judged likewise."""
+
+import json
+from dataclasses import replace
+from statistics import mean, stdev
+
+import pytest
+import torch
+
+import kakusan
+from kakusan.config.models import Sampling
+from kakusan.denoiser import Denoiser
+from kakusan.errors import KakusanError
+from kakusan.evaluation.distances import frechet_distance
+from kakusan.evaluation.evaluate import evaluate, reference
+from kakusan.parametrization import X0
+from kakusan.pictures import from_uint8, save
+from kakusan.schedules import cosine
+from tests import tiny
+from tests.oracles import Recorder
+
+DATA = tiny.pictures(200)
+
+
+def real(n=None, splits=10, images=DATA):
+    return reference(images, n=n, splits=splits, device="cpu", show=False)
+
+
+def judged(model, against, **asked):
+    return evaluate(model, against, settings=Sampling(**{"steps": 2, **asked}), seed=3, name="pets")
+
+
+@pytest.mark.parametrize(("n", "expected"), [(None, 100), (100, 100), (30, 30), (2, 2)])
+def test_real_images_are_split_into_halves_that_share_none(cache, n, expected):
+    against = real(n)
+    assert against.n == expected
+    assert len(against.halves) == 10
+    for half, other in against.halves:
+        assert len(half) == len(other) == expected
+        assert not set(half.tolist()) & set(other.tolist())
+    assert len({tuple(sorted(half.tolist())) for half, _ in against.halves}) == 10
+
+
+@pytest.mark.parametrize("n", [101, 1, 0, -5])
+def test_more_than_half_or_less_than_two_are_refused(cache, n):
+    with pytest.raises(KakusanError, match=rf"evaluation\.n must lie between 2 and 100, half of .* pets, .* not {n}$"):
+        real(n)
+
+
+def test_data_without_labels_are_refused(cache):
+    with pytest.raises(KakusanError, match="has no classes to tell apart"):
+        real(images=tiny.pictures(200, labelled=False))
+
+
+def test_the_splits_are_always_the_same(cache):
+    for (half, other), (half_again, other_again) in zip(real().halves, real().halves, strict=True):
+        assert torch.equal(half, half_again)
+        assert torch.equal(other, other_again)
+
+
+def test_the_floor_is_what_real_images_score(cache):
+    """Those of the other halves, given as samples; and others than the compared, or it would be nothing."""
+    against = real(splits=3)
+    images = from_uint8(DATA.images)
+    for index, (half, other) in enumerate(against.halves):
+        distance = against.distances(images[other])[index]
+        assert distance == pytest.approx(against.noise_floor[index], rel=1e-6)
+        assert distance == pytest.approx(frechet_distance(against.features[other], against.features[half]))
+    assert min(against.noise_floor) > 0
+    elsewhere = [distance for half, other in against.halves for distance in against.distances(images[other])]
+    assert mean(elsewhere) < 2 * mean(against.noise_floor)
+    noise = torch.rand(100, 1, 4, 4, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    assert mean(against.distances(noise)) > 5 * mean(against.noise_floor)
+
+
+def perfect():
+    """A model that has learned its classes by heart: it draws one of their real images."""
+    images = from_uint8(DATA.images)
+    first = torch.stack([images[DATA.labels == label][0] for label in range(3)])
+    network = Recorder(lambda x, clock, condition: first[condition.labels])
+    return replace(tiny.model(), denoiser=Denoiser(network, cosine(20), X0()), source="by heart", weights_hash="abc")
+
+
+def test_a_model_that_draws_what_it_is_asked_for_is_recognised(cache):
+    against = real()
+    result = judged(perfect(), against)
+    assert result.class_accuracy == pytest.approx(1)
+    assert result.classifier_accuracy == against.judge.accuracy
+    assert result.frechet_distance > result.noise_floor  # always the same three images
+
+
+def test_every_number_has_its_mean_and_spread(cache):
+    against = real(n=40, splits=4)
+    result = judged(perfect(), against)
+    assert result.noise_floor == pytest.approx(mean(against.noise_floor))
+    assert result.noise_floor_spread == pytest.approx(stdev(against.noise_floor))
+    assert result.frechet_distance_spread > 0
+    assert result.seconds > 0
+    alone = judged(perfect(), real(n=40, splits=1))
+    assert alone.noise_floor_spread == alone.frechet_distance_spread == 0
+
+
+def test_the_protocol_says_all_there_is_to_repeat_it(cache):
+    against = real(n=40, splits=4)
+    result = judged(perfect(), against, sampler="heun", steps=3, guidance=1.0)
+    assert {**result.protocol, "features": None} == {
+        "n": 40,
+        "reference": "pets",
+        "splits": 4,
+        "features": None,
+        "sampler": "heun",
+        "steps": 3,
+        "nfe": 5,
+        "eta": 0.0,
+        "guidance": 1.0,
+        "threshold": "clip",
+        "seed": 3,
+        "weights": "by heart",
+        "weights_hash": "abc",
+    }
+    assert result.protocol["features"] == against.judge.name
+    assert json.loads(json.dumps(result.as_dict()))["protocol"]["n"] == 40
+
+
+def test_a_model_without_classes_has_no_class_accuracy(cache):
+    assert judged(tiny.model(classes=()), real(n=20)).class_accuracy is None
+
+
+@pytest.mark.parametrize(
+    ("model", "answer"),
+    [
+        (tiny.model(shape=(1, 8, 8)), r"draws images of shape \(1, 8, 8\), pets holds \(1, 4, 4\)"),
+        (tiny.model(classes=("cat", "dog")), "classes are not those of pets"),
+    ],
+)
+def test_what_is_unlike_is_not_compared(cache, model, answer):
+    with pytest.raises(KakusanError, match=answer):
+        judged(model, real(n=20))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """The pictures as files, a folder a class."""
+    for index, (image, label) in enumerate(zip(DATA.images, DATA.labels.tolist(), strict=True)):
+        save(tmp_path / "pets" / tiny.CLASSES[label] / f"{index}.png", image)
+    return tmp_path / "pets"
+
+
+def train(data, path, **overrides):
+    given = {"network.channels": "8", "network.attention_resolutions": "[]", "network.class_conditional": True}
+    given |= {"training.samples_every": 0, "sampling.steps": 2, **overrides}
+    return kakusan.train(data=data, run=path, steps=2, batch_size=4, overrides=given, show=False)
+
+
+def test_a_run_is_judged_as_it_was_configured(cache, folder, tmp_path):
+    run = train(folder, tmp_path / "run", **{"evaluation.n": 30, "evaluation.splits": 3, "evaluation.steps": 5})
+    result = kakusan.evaluate(run, show=False)
+    protocol = result.protocol
+    assert (protocol["n"], protocol["splits"], protocol["steps"], protocol["reference"]) == (30, 3, 5, "pets")
+    assert protocol["weights"] == "run, ema weights after 8 images"
+    assert 0 <= result.class_accuracy <= 1
+    repeated = kakusan.evaluate(run, show=False).as_dict()
+    assert {**result.as_dict(), "seconds": 0} == {**repeated, "seconds": 0}
+
+
+def test_what_is_asked_for_goes_before_what_was_configured(cache, folder, tmp_path):
+    run = train(folder, tmp_path / "run", **{"evaluation.n": 30, "evaluation.steps": 5})
+    asked = {"n": 20, "steps": 3, "sampler": "ddpm", "guidance_scale": 2.0, "seed": 9, "weights_from": "raw"}
+    protocol = kakusan.evaluate(run, show=False, **asked).protocol
+    assert {name: protocol[name] for name in ("n", "steps", "sampler", "guidance", "seed")} == {
+        "n": 20,
+        "steps": 3,
+        "sampler": "ddpm",
+        "guidance": 2.0,
+        "seed": 9,
+    }
+    assert protocol["weights"] == "run, raw weights after 8 images"
+
+
+def test_a_model_is_judged_against_what_is_given(cache):
+    result = kakusan.evaluate(tiny.model(), against=DATA, n=20, show=False)
+    assert result.protocol["reference"] == "pets"
+    assert result.protocol["steps"] == 2  # as the model's own sampling says
+    with pytest.raises(KakusanError, match="a model alone does not know its data"):
+        kakusan.evaluate(tiny.model())

@@ -1,0 +1,410 @@
+"""What a notebook calls: train, load, sample, walk, evaluate."""
+
+import json
+
+import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+import kakusan
+from kakusan import build, config, schedules
+from kakusan.config.names import SAMPLERS
+from kakusan.errors import KakusanError
+from kakusan.parametrization import Epsilon, Flow, V
+from kakusan.runs import Run
+from kakusan.schedules import Chain
+from tests import tiny
+from tests.oracles import SCHEDULES, Gaussian
+from tests.test_parametrization import PAIRS, PARAMETRIZATIONS, REFUSED
+from tests.tiny import assert_same, metrics
+
+SMALL = {
+    "network.channels": "8",
+    "network.attention_resolutions": "[]",
+    "network.blocks": 1,
+    "training.log_every": 1,
+    "training.samples_every": 0,
+    "sampling.steps": 2,
+}
+
+
+@pytest.fixture
+def train(tmp_path):
+    """Trains two steps in a new run below the test's own directory, unless told otherwise."""
+
+    def call(preset=None, *, run="run", overrides=(), **given):
+        if "resume" not in given:
+            given |= {"run": tmp_path / run, "batch_size": given.get("batch_size", 4)}
+        given = {"steps": 2, "show": False, **given}
+        return kakusan.train(
+            preset, overrides={**SMALL, **dict(overrides)} if "resume" not in given else overrides, **given
+        )
+
+    return call
+
+
+def own(train, network=None, **given):
+    """Trains a network of one's own."""
+    overrides = {"training.log_every": 1, "training.samples_every": 0, **given.pop("overrides", {})}
+    given = {"data": tiny.pictures(), "steps": 2, "show": False, "batch_size": 4, **given}
+    return kakusan.train(network=network or tiny.network(), overrides=overrides, **given)
+
+
+def settings_of(run):
+    return config.load(run.config_path)
+
+
+def test_a_preset_trains_into_a_run_that_describes_itself(train):
+    run = train("digits")
+    assert {path.name for path in run.path.iterdir()} == {"config.yaml", "metrics.jsonl", "checkpoints", "log.txt"}
+    settings = settings_of(run)
+    assert settings.data.source == "digits"
+    assert settings.network.channels == (8,)
+    assert (settings.training.steps, settings.training.images) == (2, None)
+    assert [line["step"] for line in run.metrics()] == [1, 2]
+    state = run.checkpoint().state()
+    assert state["shape"] == [1, 8, 8]
+    assert state["class_names"] == list("0123456789")
+    assert "finished after 8 images" in (run.path / "log.txt").read_text()
+
+
+def test_the_written_configuration_trains_the_same_run(train):
+    first = train("digits", overrides={"network.dropout": 0.2, "data.flip": True})
+    again = kakusan.train(first.config_path, run=first.path.parent / "again", show=False)
+    assert_same(first, again)
+    assert metrics(first) == metrics(again)
+    as_object = kakusan.train(settings_of(first), run=first.path.parent / "object", show=False)
+    assert_same(first, as_object)
+
+
+def test_resuming_equals_going_on(train):
+    """Class-conditional U-Net, dropout, hidden conditions, mirrored images, stopped in mid-epoch and extended."""
+    overrides = {
+        "network.dropout": 0.3,
+        "data.flip": True,
+        "optimizer.decay": "none",
+        "objective.condition_dropout": 0.5,
+    }
+    whole = train("digits", steps=6, run="whole", overrides=overrides)
+    parts = train("digits", steps=4, run="parts", overrides=overrides)
+    assert train(resume=parts.path, steps=6) == parts
+    assert settings_of(parts).training.steps == 6
+    assert_same(whole, parts)
+    assert metrics(whole) == metrics(parts)
+
+
+def test_a_finished_run_has_nothing_to_resume(train):
+    run = train("digits")
+    for given in ({"steps": None}, {"steps": 1}):
+        with pytest.raises(KakusanError, match="is finished: it has seen 8 of"):
+            train(resume=run, **given)
+    assert settings_of(run).training.steps == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "answer"),
+    [
+        ({"seed": 1}, r"training\.seed cannot change in a run that goes on"),
+        ({"batch_size": 2}, r"training\.batch_size cannot change"),
+        ({"schedule": "linear"}, r"schedule\.kind cannot change"),
+        ({"overrides": {"optimizer.learning_rate": 1.0}}, r"optimizer\.learning_rate cannot change"),
+        ({"preset": "digits"}, "leave out preset and run"),
+        ({"run": "elsewhere"}, "leave out preset and run"),
+    ],
+)
+def test_what_makes_another_run_cannot_change_in_one(train, given, answer):
+    run = train("digits")
+    with pytest.raises(KakusanError, match=answer):
+        kakusan.train(given.pop("preset", None), resume=run, steps=9, show=False, **given)
+
+
+def test_what_is_no_run_cannot_be_resumed(tmp_path):
+    with pytest.raises(KakusanError, match="is not a run directory"):
+        kakusan.train(resume=tmp_path)
+    with pytest.raises(KakusanError, match="there is no run directory"):
+        kakusan.train(resume=tmp_path / "nowhere")
+
+
+def test_overrides_and_shortcuts_arrive(train):
+    run = train(
+        "digits",
+        seed=7,
+        batch_size=6,
+        device="cpu",
+        schedule="linear",
+        parametrization="epsilon",
+        overrides={"optimizer.learning_rate": 0.5, "ema.half_life": "77"},
+    )
+    settings = settings_of(run)
+    assert (settings.training.seed, settings.training.batch_size, settings.training.device) == (7, 6, "cpu")
+    assert (settings.schedule.kind, settings.parametrization.kind) == ("linear", "epsilon")
+    assert (settings.optimizer.learning_rate, settings.ema.half_life) == (0.5, 77)
+    assert train("digits", run="epochs", steps=None, epochs=1, batch_size=900).checkpoint().images == 1800
+
+
+@pytest.mark.parametrize(
+    ("given", "answer"),
+    [
+        ({"preset": "digts"}, "unknown preset 'digts': did you mean 'digits'"),
+        ({"data": "nowhere"}, "unknown data source 'nowhere'"),
+        ({"steps": 2, "images": 3}, "takes one of steps, images and epochs"),
+        ({"overrides": {"network.chanels": 3}}, "chanels"),
+        ({"device": "cuda:99"}, "there is no device cuda:99"),
+        ({"overrides": {"network.channels": "8,16,32,64,128"}}, "does not fit this network"),
+        ({"overrides": {"sampling.steps": 2000}}, "steps must be between 1 and 1000 for this chain, not 2000"),
+        ({"schedule": "rectified_flow", "parametrization": "epsilon"}, "epsilon cannot be predicted"),
+        ({"data": 3}, "data must be a source, an ImageSet or a data loader, not a int"),
+    ],
+)
+def test_what_cannot_be_is_refused_and_nothing_is_written(tmp_path, given, answer):
+    with pytest.raises(KakusanError, match=answer):
+        kakusan.train(given.pop("preset", "digits"), run=tmp_path / "run", show=False, **given)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_with_files_is_left_alone_unless_asked(train):
+    run = train("digits")
+    (run.path / "mine.txt").write_text("precious")
+    old = (run.path / "config.yaml").read_text()
+    with pytest.raises(KakusanError, match="already holds files"):
+        train("digits", steps=3)
+    assert (run.path / "config.yaml").read_text() == old
+    train("digits", steps=1, overwrite=True)
+    assert (run.path / "mine.txt").read_text() == "precious"
+    assert [checkpoint.images for checkpoint in run.checkpoints()] == [4]
+    assert len(run.metrics()) == 1
+
+
+def test_without_a_directory_a_run_is_named_by_what_and_when(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = own(None)
+    assert run.path.parts[0] == "runs"
+    assert run.path.name.startswith("own-20")
+    assert kakusan.load(run, network=tiny.network()).shape == (1, 4, 4)
+
+
+def test_progress_is_told_where_wanted(train, capsys):
+    train("digits", run="quiet")
+    assert capsys.readouterr() == ("", "")
+    train("digits", run="told", show=True)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "parameters learns 1,797 images of 1×8×8 from digits, by 10 classes" in err
+    assert "training from 0 to 8 images" in err
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_ones_own_network_and_loader_train_and_come_back(tmp_path, labelled, dtype):
+    data = tiny.pictures()
+    images = data.images if dtype == torch.uint8 else data.images.float() / 127.5 - 1
+    dataset = TensorDataset(images, data.labels) if labelled else TensorDataset(images)
+    network = tiny.network() if labelled else tiny.PlainNetwork()
+    names = {"class_names": tiny.CLASSES} if labelled else {}
+    loader = DataLoader(dataset, batch_size=5, shuffle=True)
+    run = kakusan.train(network=network, data=loader, run=tmp_path / "run", steps=7, show=False, **names)
+    settings = settings_of(run)
+    assert (settings.network.kind, settings.network.name) == ("own", type(network).__name__)
+    assert settings.training.batch_size == 5
+
+    fresh = tiny.network(seed=5) if labelled else tiny.PlainNetwork()
+    model = kakusan.load(run, network=fresh, weights_from="raw")
+    assert model.denoiser.network is fresh
+    assert all(torch.equal(a, b) for a, b in zip(network.parameters(), fresh.parameters(), strict=True))
+    assert model.class_names == (tiny.CLASSES if labelled else ())
+    assert kakusan.sample(model, n=3, steps=2).shape == (3, 1, 4, 4)
+
+
+def test_a_loader_of_anything_that_has_a_batch_size_of_its_own(tmp_path):
+    """The step's size may be another than the loader's."""
+    loader = DataLoader(TensorDataset(tiny.pictures().images), batch_size=5)
+    run = own(None, tiny.PlainNetwork(), data=loader, batch_size=8, run=tmp_path / "run")
+    assert run.checkpoint().images == 16
+
+
+def test_four_channels_are_no_picture_but_train(tmp_path):
+    loader = [torch.randn(4, 4, 6, 6)]
+    run = own(None, tiny.PlainNetwork(4), data=loader, run=tmp_path / "run", overrides={"training.samples_every": 4})
+    assert not run.samples_path.exists()
+    assert kakusan.sample(kakusan.load(run, network=tiny.PlainNetwork(4)), n=2, steps=2).shape == (2, 4, 6, 6)
+
+
+def test_without_ones_own_network_a_sentence_asks_for_it(tmp_path):
+    run = own(None, run=tmp_path / "run")
+    for call in (lambda: kakusan.load(run), lambda: kakusan.train(resume=run, steps=9, data=tiny.pictures())):
+        with pytest.raises(KakusanError, match="a network of your own, TinyNetwork: hand it over"):
+            call()
+    with pytest.raises(KakusanError, match="of another architecture"):
+        kakusan.load(run, network=tiny.PlainNetwork())
+
+
+def test_a_run_of_ones_own_goes_on_with_network_and_data_given_again(tmp_path):
+    steady = {"optimizer.decay": "none"}
+    whole = own(None, steps=5, run=tmp_path / "whole", overrides=steady)
+    parts = own(None, steps=3, run=tmp_path / "parts", overrides=steady)
+    kakusan.train(resume=parts, steps=5, network=tiny.network(seed=4), data=tiny.pictures(), show=False)
+    assert_same(whole, parts)
+
+
+@pytest.mark.parametrize(("schedule", "parametrization"), PAIRS)
+def test_every_pair_that_makes_sense_trains_and_samples_with_every_sampler(tmp_path, schedule, parametrization):
+    """Given as objects, read back from config.yaml."""
+    run = own(
+        None,
+        schedule=SCHEDULES[schedule],
+        parametrization=PARAMETRIZATIONS[parametrization],
+        run=tmp_path / "run",
+    )
+    assert all(line["loss"] < 1e3 for line in run.metrics() if "loss" in line)
+    model = kakusan.load(run, network=tiny.network(seed=3))
+    assert model.denoiser.parametrization == PARAMETRIZATIONS[parametrization]
+    t = torch.linspace(0.1, 1, 5, dtype=torch.float64)
+    assert torch.equal(model.denoiser.schedule(t)[1], SCHEDULES[schedule](t)[1])
+    for sampler in SAMPLERS:
+        assert kakusan.sample(model, n=3, sampler=sampler, steps=3, guidance_scale=2.0).isfinite().all()
+
+
+@pytest.mark.parametrize(("schedule", "parametrization"), sorted(REFUSED))
+def test_pairs_that_make_no_sense_are_refused(tmp_path, schedule, parametrization):
+    with pytest.raises(KakusanError, match="cannot be predicted under"):
+        own(None, schedule=SCHEDULES[schedule], parametrization=parametrization, run=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_betas_of_ones_own_survive_the_run(train):
+    chain = Chain(torch.linspace(0.001, 0.3, 37, dtype=torch.float64).sqrt())
+    run = train("digits", schedule=chain, parametrization=Epsilon())
+    model = kakusan.load(run)
+    assert torch.equal(model.denoiser.schedule.betas, chain.betas)
+    assert model.denoiser.parametrization == Epsilon()
+
+
+def test_a_schedule_given_as_an_object_is_that_schedule_whatever_the_preset_says(train):
+    first = train("digits", run="first", overrides={"schedule.s": 0.3})
+    again = kakusan.train(first.config_path, schedule=schedules.cosine(), run=first.path.parent / "again", show=False)
+    assert settings_of(again).schedule == config.models.CosineChain()
+
+
+def test_the_chapters_unet_fits_the_digits(tmp_path):
+    overrides = {"network": "simple_unet", "network.base_channels": 8, "network.time_emb_dim": 16, "sampling.steps": 2}
+    run = kakusan.train(data="digits", run=tmp_path / "run", steps=2, batch_size=4, overrides=overrides, show=False)
+    images = kakusan.sample(kakusan.load(run), n=2)
+    assert images.shape == (2, 1, 8, 8)
+    assert images.isfinite().all()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run with three checkpoints."""
+    path = tmp_path_factory.mktemp("runs") / "pets"
+    overrides = {**SMALL, "network.class_conditional": True, "training.checkpoint_every": 8}
+    return kakusan.train(data=tiny.pictures(), run=path, steps=6, batch_size=4, overrides=overrides, show=False)
+
+
+def test_what_is_loaded_says_what_it_is(trained):
+    model = kakusan.load(trained)
+    assert model.source == "pets, ema weights after 24 images"
+    assert (model.shape, model.class_names) == ((1, 4, 4), tiny.CLASSES)
+    assert model.sampling.steps == 2
+    assert len(model.weights_hash) == 64
+    assert not model.denoiser.training
+    assert kakusan.load(str(trained.path)).weights_hash == model.weights_hash
+
+
+def test_weights_are_chosen(trained):
+    hashes = set()
+    for which in ("ema", "raw"):
+        for images in (8, 16, 24):
+            model = kakusan.load(trained, checkpoint=images, weights_from=which)
+            assert model.source == f"pets, {which} weights after {images} images"
+            hashes.add(model.weights_hash)
+    assert len(hashes) == 6
+
+
+def test_a_checkpoint_that_is_not_there_is_refused(trained):
+    with pytest.raises(KakusanError, match=r"no checkpoint at 12 images \(there are 8, 16, 24\)"):
+        kakusan.load(trained, checkpoint=12)
+
+
+@pytest.mark.parametrize("content", ["{}", '{"shape": null}', '{"shape": [1, 4, 4]}'])
+def test_a_state_that_says_too_little_is_told(trained, tmp_path, content):
+    (tmp_path / "config.yaml").write_text(trained.config_path.read_text())
+    checkpoint = tmp_path / "checkpoints" / "0000008"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "state.json").write_text(content)
+    with pytest.raises(KakusanError, match="does not say what its pictures are like"):
+        kakusan.load(tmp_path)
+
+
+def test_a_models_pictures_lie_in_range_and_repeat(trained):
+    model = kakusan.load(trained)
+    images = kakusan.sample(model, n=6, threshold="none", seed=3)
+    assert images.dtype == torch.float32
+    assert images.abs().max() <= 1
+    assert torch.equal(kakusan.sample(model, n=6, threshold="none", seed=3), images)
+    assert torch.equal(kakusan.sample(kakusan.load(trained), n=6, threshold="none", seed=3), images)
+
+
+def test_what_is_left_out_is_as_the_run_was_configured(trained):
+    model = kakusan.load(trained)
+    assert torch.equal(
+        kakusan.sample(model, n=2), kakusan.sample(model, n=2, sampler="ddim", steps=2, threshold="clip")
+    )
+    assert len(list(kakusan.walk(model))) == 2
+    assert len(list(kakusan.walk(model, sampler="heun"))) == 18  # the steps of another sampler are not taken over
+
+
+def test_a_walk_shows_every_step_and_ends_in_the_sample(trained):
+    model = kakusan.load(trained)
+    asked = {"n": 3, "sampler": "ddpm", "steps": 5, "labels": ["owl", 0, -1], "guidance_scale": 2.0, "seed": 4}
+    *_, last = kakusan.walk(model, **asked)
+    torch.testing.assert_close(last.x, kakusan.sample(model, **asked), rtol=0, atol=1e-6)
+    assert last.index == 4
+
+
+@pytest.mark.parametrize("call", [kakusan.sample, kakusan.walk])
+def test_mistakes_are_told_at_the_call(trained, call):
+    """A generator's too, and not when it is first driven."""
+    for asked, answer in [
+        ({"n": 0}, "n must be at least 1 image"),
+        ({"steps": 1001}, "steps must be between 1 and 1000"),
+        ({"sampler": "dimm"}, "did you mean 'ddim'"),
+        ({"labels": [3]}, "labels must lie between 0 and 2"),
+        ({"n": 2, "labels": [1]}, "2 images need 2 labels, not 1"),
+        ({"labels": ["cow"]}, "unknown class 'cow'"),
+    ]:
+        with pytest.raises(KakusanError, match=answer):
+            call(kakusan.load(trained), **asked)
+
+
+def test_a_bare_denoisers_values_are_left_as_they_come():
+    """They may be latents, far outside the range of pixels."""
+    oracle = Gaussian(schedules.cosine(), mean=torch.tensor([9.0, -9.0], dtype=torch.float64))
+    values = kakusan.sample(oracle, n=50, shape=(2,))
+    assert values.mean(0).tolist() == pytest.approx([9, -9], abs=0.5)
+    assert len(list(kakusan.walk(oracle, n=1, shape=(2,)))) == 50
+    with pytest.raises(KakusanError, match=r"give shape=\(C, H, W\)"):
+        kakusan.sample(oracle)
+
+
+def test_sampling_leaves_training_mode_as_it_was(trained):
+    model = kakusan.load(trained)
+    model.denoiser.train()
+    kakusan.sample(model)
+    assert all(module.training for module in model.denoiser.modules())
+
+
+def test_a_model_made_by_hand_samples():
+    model = build.model(config.from_mapping({"data": {"source": "digits"}, "network": {"channels": [8]}}), (1, 8, 8))
+    assert kakusan.sample(model, n=2, steps=2).shape == (2, 1, 8, 8)
+
+
+def test_parametrizations_are_given_by_name_or_as_objects(tmp_path):
+    for name, given in [("flow", Flow()), ("v", V()), ("x0", "x0")]:
+        run = own(None, parametrization=given, run=tmp_path / name)
+        assert settings_of(run).parametrization.kind == name
+
+
+def test_a_run_is_found_again_by_its_parts(trained):
+    assert Run.open(trained.path).checkpoint(16).state()["step"] == 4
+    assert json.loads((trained.path / "checkpoints" / "0000016" / "state.json").read_text())["images"] == 16
