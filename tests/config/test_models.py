@@ -106,7 +106,7 @@ def test_a_bad_value_is_told_with_its_limit(section, fields, sentence):
     assert str(caught.value).startswith(sentence)
 
 
-@pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:0", "cuda:12", "mps"])
+@pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:0", "cuda:12", "mps", "mps:0"])
 def test_devices_that_there_may_be(device):
     assert configure(training={"device": device}).training.device == device
 

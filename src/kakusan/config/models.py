@@ -62,7 +62,7 @@ def _named(kind: str) -> AfterValidator:
 
 
 def _check_device(device: str) -> str:
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
+    if not re.fullmatch(r"auto|cpu|mps(:0)?|cuda(:\d+)?", device):
         raise KakusanError(f"training.device must be auto, cpu, cuda, cuda:N or mps, not {device!r}")
     return device
 
