@@ -9,12 +9,12 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def randomised(network: Network, seed: int = 0) -> Network:
-    """Returns ``network`` with weights of ordinary size in every layer, those that start at zero included."""
+    """Returns ``network`` with weights as large as torch makes them, in every layer, those that start at zero too."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in network.parameters():
             fan_in = parameter[0].numel()
-            parameter.normal_(0.0, fan_in**-0.5 if parameter.ndim > 1 else 0.1, generator=generator)
+            parameter.normal_(0.0, (3 * fan_in) ** -0.5 if parameter.ndim > 1 else 0.1, generator=generator)
         for module in network.modules():
             if isinstance(module, nn.GroupNorm):
                 module.weight.add_(1.0)
