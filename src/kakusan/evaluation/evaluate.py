@@ -93,7 +93,7 @@ def reference(images: ImageSet, *, n: int | None, splits: int, device: str = "au
     Args:
         images: The data set, with labels.
         n: Images on each side; half of the data by default.
-        splits: How many random splits.
+        splits: How many random splits, each with as many of every class on both sides.
         device: Where a judge is trained, if there is none yet.
         show: Whether to show its progress.
 
@@ -108,11 +108,8 @@ def reference(images: ImageSet, *, n: int | None, splits: int, device: str = "au
             f"can be compared at the same number, not {n}"
         )
     critic = judge(images, device, show)
-    halves = []
-    for split in range(splits):
-        order = torch.randperm(len(images), generator=seeds.generator(0, "evaluation split", split))
-        halves.append((order[:n], order[n : 2 * n]))
     assert images.labels is not None
+    halves = [_halves(images.labels, n, split) for split in range(splits)]
     return Reference(
         judge=critic,
         shape=images.shape,
@@ -176,6 +173,21 @@ def evaluate(
         classifier_accuracy=against.judge.accuracy,
         seconds=seconds,
         protocol=protocol,
+    )
+
+
+def _halves(labels: Tensor, n: int, split: int) -> tuple[Tensor, Tensor]:
+    """Returns the indices of two disjoint random parts of ``n`` images, with as many of each class, give or take one.
+
+    In two halves split blindly a class that is rare in one is frequent in the other; the floor would hold that too.
+    """
+    generator = seeds.generator(0, "evaluation split", split)
+    shuffled = torch.randperm(len(labels), generator=generator)
+    by_class = shuffled[labels[shuffled].argsort(stable=True)]
+    left, right = by_class[::2], by_class[1::2]
+    return (
+        left[torch.randperm(len(left), generator=generator)[:n]],
+        right[torch.randperm(len(right), generator=generator)[:n]],
     )
 
 

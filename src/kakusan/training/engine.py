@@ -263,9 +263,9 @@ class Engine:
 
     def _draw_samples(self) -> None:
         assert self._run is not None
-        images = self._task.preview(self._average.network)
-        if images is not None:
-            pictures.save(self._run.samples_path / f"{self.images:07d}.png", pictures.grid(images))
+        picture = self._task.preview(self._average.network)
+        if picture is not None:
+            pictures.save(self._run.samples_path / f"{self.images:07d}.png", picture)
 
 
 def length(training: config.Training, epoch_images: int) -> int:

@@ -27,7 +27,7 @@ class Task(Protocol):
         """Returns the loss of every image, shape (B,), on the batch's device."""
 
     def preview(self, network: nn.Module) -> Tensor | None:
-        """Returns pictures that show how far ``network`` has come, shape (N, C, H, W), always of the same seeds."""
+        """Returns a picture that shows how far ``network`` has come, shape (C, H, W), always of the same seeds."""
 
 
 def decay_matrices_only(network: nn.Module) -> list[dict[str, Any]]:

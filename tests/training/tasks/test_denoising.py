@@ -93,11 +93,12 @@ def test_every_step_draws_anew():
 
 
 @pytest.mark.parametrize(
-    ("classes", "count"), [((), 16), (("a", "b"), 8), (tuple("abcdefghij"), 40), (tuple(map(str, range(100))), 64)]
+    ("classes", "rows", "columns"),
+    [((), 4, 4), (("a", "b"), 4, 2), (tuple("abcdefghij"), 4, 10), (tuple(map(str, range(100))), 8, 8)],
 )
-def test_a_preview_shows_some_of_every_class(classes, count):
+def test_a_preview_has_a_column_a_class_unless_they_are_many(classes, rows, columns):
     network = tiny.network(len(classes))
-    assert task(network, classes=classes, size=4).preview(network).shape == (count, 1, 4, 4)
+    assert task(network, classes=classes, size=4).preview(network).shape == (1, 5 * rows - 1, 5 * columns - 1)
 
 
 def test_a_preview_is_of_the_network_it_is_given():

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from kakusan import sampling
+from kakusan import pictures, sampling
 from kakusan.condition import Condition
 from kakusan.config.models import Sampling
 from kakusan.data.batches import Batch
@@ -62,8 +62,15 @@ class Denoising:
         return denoising_loss(denoiser, batch.images, self._times(denoiser.schedule, quantiles), noise, condition)
 
     def preview(self, network: nn.Module) -> Tensor | None:
-        """Draws 4 images of every class, or 16 without classes, at most 64; None where channels make no picture."""
-        return sampling.sample(self._preview_plan(network)) if self._model.shape[0] in (1, 3) else None
+        """Draws a column of 4 images for every class, or 16 images without classes; of many classes, 64 images.
+
+        None where the channels make no picture.
+        """
+        if self._model.shape[0] not in (1, 3):
+            return None
+        classes = len(self._model.class_names)
+        images = sampling.sample(self._preview_plan(network))
+        return pictures.grid(images, columns=classes if 0 < 4 * classes <= len(images) else None)
 
     def _preview_plan(self, network: nn.Module) -> sampling.Plan:
         denoiser = Denoiser(network, self._model.denoiser.schedule, self._model.denoiser.parametrization)
