@@ -8,8 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
+from kakusan import pictures
 from kakusan.config.models import Training
 from kakusan.errors import KakusanError
+from kakusan.objective import TimeSampling
 from kakusan.runs import read_tensors
 from kakusan.training.engine import length
 from kakusan.training.optimization import learning_rate
@@ -106,6 +108,13 @@ def test_how_often_books_are_kept_changes_nothing_of_what_is_learned(whole, tmp_
     assert_same(whole, there)
 
 
+def test_every_step_drops_something_else():
+    net, kept = tiny.network(dropout=0.5), set()
+    net.dropout.register_forward_hook(lambda module, inputs, output: kept.add(tuple((output != 0).flatten().tolist())))
+    engine(net, steps=6).train()
+    assert len(kept) == 6
+
+
 def test_another_seed_is_another_run(whole, tmp_path):
     there = run(tmp_path / "run")
     engine(seed=1).train(there)
@@ -186,14 +195,23 @@ def test_checkpoints_and_pictures_come_after_so_many_images(tmp_path, every, exp
     grids = sorted(there.samples_path.iterdir())
     assert [path.name for path in grids] == [f"{images:07d}.png" for images in expected]
     with Image.open(grids[0]) as grid:
-        assert grid.size == (4 * 5 - 1, 3 * 5 - 1)  # four of each class, and white lines between
+        assert grid.size == (3 * 5 - 1, 4 * 5 - 1)  # a column of four for each class, and white lines between
 
 
 def test_pictures_never_means_never(whole):
     assert not whole.samples_path.exists()
 
 
-def test_pictures_show_the_average_from_the_same_noise(tmp_path):
+def test_pictures_show_the_average(tmp_path):
+    """And not the weights as they are, which a sample is not drawn with."""
+    there = run(tmp_path / "run")
+    average = engine(samples_every=60).train(there).network
+    task = Denoising(tiny.model(average), TimeSampling(), 0.0, tiny.SAMPLING)
+    pictures.save(tmp_path / "expected.png", task.preview(average))
+    assert (there.samples_path / "0000060.png").read_bytes() == (tmp_path / "expected.png").read_bytes()
+
+
+def test_pictures_are_drawn_from_the_same_noise(tmp_path):
     """So two grids of one run differ by what was learned in between, and two runs' equal moments agree."""
     a, b = run(tmp_path / "a"), run(tmp_path / "b")
     for there in (a, b):
