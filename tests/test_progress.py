@@ -21,6 +21,7 @@ def terminal(monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
 
 
+@pytest.mark.usefixtures("terminal")
 def test_what_is_soon_over_says_nothing(clock, capsys):
     with Bar("sampling", 10) as bar:
         for done in range(1, 11):
