@@ -9,7 +9,7 @@ from kakusan.config.models import Sampling
 from kakusan.config.names import GRIDS, SAMPLERS
 from kakusan.denoiser import Bind, Denoiser
 from kakusan.errors import KakusanError
-from kakusan.guidance import ClassifierFree
+from kakusan.guidance import ClassifierFree, Clip
 from kakusan.model import Model
 from kakusan.networks import UNet
 from kakusan.parametrization import X0, V
@@ -138,6 +138,19 @@ def test_a_walk_starts_from_noise_as_strong_as_its_first_time(schedule):
     start = network.calls[0][0] / c_in.float()
     assert start.std().item() == pytest.approx(schedule(plan.times[0])[1].item(), rel=0.02)
     assert first.index == 0
+
+
+def test_a_network_is_found_behind_all_that_wraps_it():
+    """Its device is where images are drawn, and its dropout is off meanwhile."""
+    network = tiny.network(classes=3, dropout=0.5).train()
+    denoiser = Denoiser(network, schedules.cosine(20), V())
+    wrapped = Clip(ClassifierFree(denoiser, Condition(torch.tensor([0, 1])), 2.0))
+    assert torch.equal(draw(wrapped, 2, shape=(1, 4, 4)), draw(wrapped, 2, shape=(1, 4, 4)))
+    assert network.dropout.training
+    denoiser.to("meta")
+    for denoise in (wrapped, Bind(denoiser), denoiser):
+        plan = sampling.plan(denoise, n=2, settings=Sampling(), shape=(1, 4, 4))
+        assert plan.device.type == "meta"
 
 
 def test_dropout_is_off_inside_and_back_on_outside():

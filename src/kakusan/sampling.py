@@ -98,8 +98,8 @@ class Plan:
     @property
     def device(self) -> torch.device:
         """Where the images are drawn."""
-        parameters = self.denoiser.parameters() if isinstance(self.denoiser, nn.Module) else iter(())
-        parameter = next(parameters, None)
+        module = _module_in(self.denoiser)
+        parameter = None if module is None else next(module.parameters(), None)
         return torch.device("cpu") if parameter is None else parameter.device
 
     def chunks(self) -> list[range]:
@@ -188,9 +188,10 @@ def walk(plan: Plan) -> Iterator[Step]:
 
 
 @contextmanager
-def evaluating(module: object) -> Iterator[None]:
+def evaluating(denoiser: Denoiser | Denoise) -> Iterator[None]:
     """Switches dropout and the like off inside, and back to what it was outside."""
-    training = [part for part in module.modules() if part.training] if isinstance(module, nn.Module) else []
+    module = _module_in(denoiser)
+    training = [] if module is None else [part for part in module.modules() if part.training]
     for part in training:
         part.training = False
     try:
@@ -198,6 +199,14 @@ def evaluating(module: object) -> Iterator[None]:
     finally:
         for part in training:
             part.training = True
+
+
+def _module_in(denoiser: Denoiser | Denoise) -> nn.Module | None:
+    """Returns the module inside, however often it is wrapped by guidance, thresholds or a bound condition."""
+    inside: object = denoiser
+    while inside is not None and not isinstance(inside, nn.Module):
+        inside = getattr(inside, "denoiser", getattr(inside, "denoise", None))
+    return inside
 
 
 def _bare_condition(
