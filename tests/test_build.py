@@ -11,6 +11,7 @@ from kakusan.data.batches import ImageBatches, LoaderBatches
 from kakusan.errors import KakusanError
 from kakusan.networks import SimpleUNet, UNet
 from kakusan.objective import TimeSampling
+from kakusan.parametrization import Epsilon
 from kakusan.schedules import Chain
 from tests import tiny
 from tests.oracles import SCHEDULES
@@ -76,6 +77,23 @@ def test_a_name_is_a_kind():
     assert build.parametrization_settings("edm") == {"kind": "edm"}
 
 
+def test_a_class_derived_from_ours_is_not_written_as_ours():
+    """It would be loaded as ours, and draw along another path than the one it was trained on."""
+
+    class Shifted(schedules.RectifiedFlow):
+        def __call__(self, t):
+            return super().__call__(3 * t / (1 + 2 * t))
+
+    class Scaled(Epsilon):
+        def target(self, x0, epsilon, alpha, sigma):
+            return 2 * epsilon
+
+    with pytest.raises(KakusanError, match=r"a schedule of the class Shifted cannot be written"):
+        build.schedule_settings(Shifted())
+    with pytest.raises(KakusanError, match=r"a parametrization of the class Scaled cannot be written"):
+        build.parametrization_settings(Scaled())
+
+
 def test_a_class_of_ones_own_cannot_be_written():
     class Own(schedules.Schedule):
         def __call__(self, t):
@@ -126,6 +144,9 @@ def test_attention_is_placed_by_the_width_of_the_images():
     assert wide.attention_levels == (1,)
     none = build.model(unet(network__attention_resolutions="[]"), (1, 8, 8)).denoiser.network
     assert none.attention_levels == ()
+    for width in (6, 28, 64):  # unless they are given, no size of images is refused for them
+        lowest = build.model(unet(network__attention_resolutions=None), (1, width, width)).denoiser.network
+        assert lowest.attention_levels == (1,)
     with pytest.raises(
         KakusanError, match=r"among the widths of the feature maps, 8, 4 for images 8 pixels wide, not 16"
     ):

@@ -132,16 +132,16 @@ def schedule_settings(schedule: Schedule) -> dict[str, object]:
     Raises:
         KakusanError: It is of a class of the user's own, which a configuration cannot hold.
     """
-    match schedule:
-        case Chain():
-            for usual in _usual_chains(schedule.steps):
-                if torch.equal(_chain(usual).betas, schedule.betas):
-                    return usual.model_dump()
-            return {"kind": "betas", "betas": tuple(schedule.betas.tolist())}
-        case schedules.EDM():
-            return {"kind": "edm", "sigma_max": schedule.sigma_max}
-        case RectifiedFlow():
-            return {"kind": "rectified_flow"}
+    # By the exact class, for one derived from ours may be another schedule.
+    if type(schedule) is Chain:
+        for usual in _usual_chains(schedule.steps):
+            if torch.equal(_chain(usual).betas, schedule.betas):
+                return usual.model_dump()
+        return {"kind": "betas", "betas": tuple(schedule.betas.tolist())}
+    if type(schedule) is schedules.EDM:
+        return {"kind": "edm", "sigma_max": schedule.sigma_max}
+    if type(schedule) is RectifiedFlow:
+        return {"kind": "rectified_flow"}
     raise KakusanError(
         f"a schedule of the class {type(schedule).__name__} cannot be written into config.yaml "
         "(use one of kakusan.schedules, or a Chain of your own betas)"
@@ -156,10 +156,10 @@ def parametrization_settings(parametrization: Parametrization | str) -> dict[str
     """
     if isinstance(parametrization, str):
         return {"kind": parametrization}
-    if isinstance(parametrization, EDMPreconditioning):
+    if type(parametrization) is EDMPreconditioning:
         return {"kind": "edm", "sigma_data": parametrization.sigma_data}
     for kind, plain in _PLAIN_PARAMETRIZATIONS.items():
-        if isinstance(parametrization, plain):
+        if type(parametrization) is plain:
             return {"kind": kind}
     raise KakusanError(
         f"a parametrization of the class {type(parametrization).__name__} cannot be written into config.yaml "
@@ -208,7 +208,8 @@ def _network(settings: config.Config, shape: tuple[int, int, int], classes: int)
 def _unet(settings: config.UNet, shape: tuple[int, int, int], classes: int) -> UNet:
     channels, _, width = shape
     widths = [width // 2**level for level in range(len(settings.channels))]
-    for resolution in settings.attention_resolutions:
+    resolutions = widths[-1:] if settings.attention_resolutions is None else settings.attention_resolutions
+    for resolution in resolutions:
         if resolution not in widths:
             raise KakusanError(
                 f"network.attention_resolutions must be among the widths of the feature maps, "
@@ -218,7 +219,7 @@ def _unet(settings: config.UNet, shape: tuple[int, int, int], classes: int) -> U
         channels,
         channels=settings.channels,
         blocks=settings.blocks,
-        attention_levels=[widths.index(resolution) for resolution in settings.attention_resolutions],
+        attention_levels=[widths.index(resolution) for resolution in resolutions],
         middle_attention=settings.middle_attention,
         head_channels=settings.head_channels,
         groups=settings.groups,

@@ -87,7 +87,7 @@ def test_rows_are_the_fields_of_the_chosen_kind():
         ("data.flip", "true or false"),
         ("data.channels", "1 or 3, or null"),
         ("data.max_broken", "a number from 0 to 1"),
-        ("network.attention_resolutions", "a list of whole numbers of at least 1"),
+        ("network.attention_resolutions", "a list of whole numbers of at least 1, or null"),
         ("optimizer.betas", "a list of 2 numbers of at least 0 and below 1"),
         ("optimizer.clip_norm", "a number above 0, or null"),
         ("training.seed", "a whole number"),

@@ -66,6 +66,8 @@ def test_an_empty_section_is_its_defaults(file):
         ("network.channels", "[16, 32]", (16, 32)),
         ("network.channels", "32", (32,)),
         ("network.attention_resolutions", "", ()),
+        ("network.attention_resolutions", "8,16", (8, 16)),
+        ("network.attention_resolutions", "none", None),
         ("network.middle_attention", "true", True),
         ("data.source", "2024", "2024"),
         ("data.source", "null", "null"),

@@ -103,7 +103,7 @@ def _parsed(text: str, field: FieldInfo | None, key: str) -> Any:
         return text
     if text.lower() in ("none", "null") and NoneType in get_args(annotation):
         return None
-    if get_origin(annotation) is tuple and not text.startswith("["):
+    if any(get_origin(kind) is tuple for kind in (annotation, *get_args(annotation))) and not text.startswith("["):
         text = f"[{text}]"
     return read_value(text, f"--{key}")
 

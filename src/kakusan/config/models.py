@@ -94,8 +94,9 @@ class UNet(Section):
         default=(64, 128, 256), min_length=1, description="feature channels of every level"
     )
     blocks: Count = Field(default=2, description="residual blocks a level")
-    attention_resolutions: tuple[Count, ...] = Field(
-        default=(8,), description="widths of the feature map, in pixels, at which attention follows each block"
+    attention_resolutions: tuple[Count, ...] | None = Field(
+        default=None,
+        description="widths of the feature map at which attention follows each block; null: the lowest",
     )
     middle_attention: bool = Field(default=True, description="attention at the lowest level")
     head_channels: Count | None = Field(default=None, description="channels an attention head; null: a single head")
