@@ -202,6 +202,15 @@ def test_batches_of_a_set_and_of_a_loader():
     assert classes == ("a", "b")
 
 
+@pytest.mark.parametrize(("values", "said"), [((0.0, 1.0), True), ((-1.0, 1.0), False), ((0, 255), False)])
+def test_images_in_the_range_of_totensor_are_remarked_on(values, said):
+    dtype = torch.uint8 if values[1] == 255 else torch.float32
+    images = torch.tensor(values, dtype=dtype).reshape(2, 1, 1, 1).expand(2, 1, 8, 8)
+    _, _, remarks = build.batches(unet(), [(images,)], None, ())
+    assert [remark for remark in remarks if "Normalize(0.5, 0.5)" in remark] == (remarks if said else [])
+    assert bool(remarks) == said
+
+
 def test_batches_of_the_configured_source():
     batches, classes, _ = build.batches(unet(network__class_conditional=True), None, None, ())
     assert batches.epoch == 1797

@@ -15,7 +15,7 @@ from kakusan.config import models as config
 from kakusan.data import sources
 from kakusan.data.batches import Batches, ImageBatches, LoaderBatches
 from kakusan.data.images import ImageSet
-from kakusan.data.remarks import remarks_on
+from kakusan.data.remarks import remarks_on, remarks_on_range
 from kakusan.denoiser import Denoiser
 from kakusan.errors import KakusanError
 from kakusan.model import Model
@@ -61,6 +61,7 @@ def batches(
     elif isinstance(data, Iterable):
         source = loader = LoaderBatches(data)
         labelled, named = loader.labelled, tuple(getattr(getattr(data, "dataset", None), "classes", ()))
+        remarks = remarks_on_range(loader.lowest)
     else:
         raise KakusanError(f"data must be a source, an ImageSet or a data loader, not a {type(data).__name__}")
 

@@ -68,7 +68,7 @@ class ImageBatches:
 
     Args:
         images: The set.
-        flip: Whether to mirror every other image left to right.
+        flip: Whether to mirror images left to right, each with probability ½ and drawn anew every time.
     """
 
     def __init__(self, images: ImageSet, flip: bool = False) -> None:
@@ -105,6 +105,11 @@ class LoaderBatches:
     Args:
         loader: Such as a ``torch.utils.data.DataLoader``.
 
+    Attributes:
+        batch_size: Images in its first batch.
+        labelled: Whether that has labels.
+        lowest: The lowest value in it.
+
     Raises:
         KakusanError: It yields nothing, or something else, or can be gone through only once.
     """
@@ -120,6 +125,7 @@ class LoaderBatches:
         self.shape = (channels, height, width)
         self.batch_size = len(first.images)
         self.labelled = first.labels is not None
+        self.lowest = first.images.min().item()
         self.epoch = _images_in(loader, self.batch_size)
 
     def __call__(self, draws: Draws, device: torch.device) -> Batch:

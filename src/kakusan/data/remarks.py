@@ -1,4 +1,4 @@
-"""What was done to images on the way in, as sentences for the person whose images they are."""
+"""What a person should know of the images they gave: what was done to them, and what looks wrong with them."""
 
 from kakusan.data.images import ImageSet
 
@@ -13,3 +13,13 @@ def remarks_on(images: ImageSet) -> list[str]:
     more = f" and {len(images.skipped) - _SHOWN:,} more" if len(images.skipped) > _SHOWN else ""
     count = len(images.skipped)
     return [*images.notes, f"skipped {count:,} file{'' if count == 1 else 's'} that cannot be read: {listed}{more}"]
+
+
+def remarks_on_range(lowest: float) -> list[str]:
+    """Returns a warning where the ``lowest`` value of a whole batch is not even negative."""
+    if lowest < 0:
+        return []
+    return [
+        f"no value in the loader's first batch lies below {lowest:g}, where images should range over [−1, 1] "
+        "(after torchvision's ToTensor, which gives [0, 1], put Normalize(0.5, 0.5))"
+    ]
