@@ -116,7 +116,7 @@ def test_tensors_are_read_as_they_were_written(tmp_path):
     """Also those that share memory, lie across it, or have no dimension."""
     base = torch.arange(6.0).reshape(2, 3)
     tensors = {"a": base, "b": base.T, "c": base[0], "d": torch.tensor(3), "e": torch.ones(2, dtype=torch.bfloat16)}
-    write_tensors(tmp_path / "x.safetensors", tensors, {"note": "text"})
+    write_tensors(tmp_path / "x.safetensors", tensors)
     read = read_tensors(tmp_path / "x.safetensors")
     assert read.keys() == tensors.keys()
     assert all(torch.equal(read[name], tensor) and read[name].dtype == tensor.dtype for name, tensor in tensors.items())

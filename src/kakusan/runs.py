@@ -197,10 +197,10 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         ) from error
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Writes a safetensors file whole; tensors may be on any device and share memory."""
     plain = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
-    atomic_write(path, save_tensors(plain, metadata=None if metadata is None else dict(metadata)))
+    atomic_write(path, save_tensors(plain))
 
 
 def load_weights(network: torch.nn.Module, path: Path) -> None:
