@@ -31,7 +31,8 @@ class Sampler(Target):
 
     Attributes:
         default_grid: The grid it walks unless told otherwise.
-        default_steps: Its steps unless told otherwise, at most those of a chain; None: the whole chain.
+        default_steps: Its steps unless told otherwise, at most those of a chain; None: the whole chain, and a
+            thousand steps where the schedule is none.
         calls_per_step: Network calls of a step; of a last step to clean data always one.
         takes_eta: Whether its randomness is set by η.
         takes_variance: Whether the variance of its reverse step can be chosen.
