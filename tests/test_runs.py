@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from kakusan.errors import KakusanError
-from kakusan.runs import Run, load_weights, read_tensors, write_tensors
+from kakusan.runs import Run, load_weights, pack, read_tensors
 from tests import tiny
 
 
@@ -116,7 +116,7 @@ def test_tensors_are_read_as_they_were_written(tmp_path):
     """Also those that share memory, lie across it, or have no dimension."""
     base = torch.arange(6.0).reshape(2, 3)
     tensors = {"a": base, "b": base.T, "c": base[0], "d": torch.tensor(3), "e": torch.ones(2, dtype=torch.bfloat16)}
-    write_tensors(tmp_path / "x.safetensors", tensors)
+    (tmp_path / "x.safetensors").write_bytes(pack(tensors))
     read = read_tensors(tmp_path / "x.safetensors")
     assert read.keys() == tensors.keys()
     assert all(torch.equal(read[name], tensor) and read[name].dtype == tensor.dtype for name, tensor in tensors.items())
@@ -124,7 +124,7 @@ def test_tensors_are_read_as_they_were_written(tmp_path):
 
 def test_weights_of_the_same_architecture_fit(tmp_path):
     source, target = tiny.network(seed=0), tiny.network(seed=1)
-    write_tensors(tmp_path / "x.safetensors", source.state_dict())
+    (tmp_path / "x.safetensors").write_bytes(pack(source.state_dict()))
     load_weights(target, tmp_path / "x.safetensors")
     assert all(torch.equal(source.state_dict()[name], tensor) for name, tensor in target.state_dict().items())
 
@@ -144,7 +144,7 @@ def test_weights_of_another_architecture_do_not_and_change_nothing(tmp_path, cha
     network, weights = tiny.network(seed=1), tiny.network(seed=0).state_dict()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     change(weights)
-    write_tensors(tmp_path / "x.safetensors", weights)
+    (tmp_path / "x.safetensors").write_bytes(pack(weights))
     with pytest.raises(KakusanError, match=f"is of another architecture: .*{answer}"):
         load_weights(network, tmp_path / "x.safetensors")
     assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())

@@ -197,10 +197,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         ) from error
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Writes a safetensors file whole; tensors may be on any device and share memory."""
-    plain = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
-    atomic_write(path, save_tensors(plain))
+def pack(tensors: Mapping[str, Tensor]) -> bytes:
+    """Returns the content of a safetensors file; tensors may be on any device and share memory."""
+    return save_tensors({name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()})
 
 
 def load_weights(network: torch.nn.Module, path: Path) -> None:

@@ -66,14 +66,16 @@ def test_a_disk_that_fills_up_leaves_the_earlier_ones_and_no_trace(there, monkey
     before = sorted(there.path.rglob("*"))
     written = []
 
-    def replace(self, target, real=os.replace):
-        written.append(target)
+    def write_bytes(self, content, real=files.Path.write_bytes):
+        written.append(self)
         if len(written) == 3:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return real(self, target)
+        return real(self, content)
 
-    monkeypatch.setattr(files.Path, "replace", replace)
-    with pytest.raises(KakusanError, match=r"^cannot write .*: No space left on device \(free some space") as caught:
+    monkeypatch.setattr(files.Path, "write_bytes", write_bytes)
+    with pytest.raises(
+        KakusanError, match=r"^cannot write .*/checkpoints/0000010: No space left on device \(free some space"
+    ) as caught:
         save(there, images=10, keep=1)
     assert "\n" not in str(caught.value)
     assert sorted(there.path.rglob("*")) == before

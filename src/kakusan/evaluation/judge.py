@@ -17,9 +17,10 @@ from kakusan.data.batches import ImageBatches
 from kakusan.data.images import ImageSet
 from kakusan.devices import resolve
 from kakusan.errors import KakusanError
+from kakusan.files import atomic_write
 from kakusan.networks.classifier import Classifier
 from kakusan.pictures import from_uint8
-from kakusan.runs import load_weights, write_tensors
+from kakusan.runs import load_weights, pack
 from kakusan.training.engine import Engine
 from kakusan.training.tasks.classification import Classification
 
@@ -88,7 +89,7 @@ def judge(images: ImageSet, device: str = "auto", show: bool = True) -> Judge:
     if not _load(network, path):
         network = _train(network, learnt, device, show)
         with suppress(KakusanError):  # without a cache to write to, the next evaluation trains it again
-            write_tensors(path, network.state_dict())
+            atomic_write(path, pack(network.state_dict()))
     trained = Judge(network.to(resolve(device)).eval(), 0.0, f"{_RECIPE} ({_digest(network)})")
     assert held_out.labels is not None
     accuracy = trained.recognised(from_uint8(held_out.images), held_out.labels)

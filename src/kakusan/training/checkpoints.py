@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from kakusan.errors import KakusanError
-from kakusan.files import atomic_path, atomic_write
-from kakusan.runs import Checkpoint, Run, load_weights, read_tensors, write_tensors
+from kakusan.files import atomic_path
+from kakusan.runs import Checkpoint, Run, load_weights, pack, read_tensors
 
 _OPTIMIZER = "optimizer.safetensors"
 
@@ -40,10 +40,10 @@ def save(
         with atomic_path(path) as temporary:
             temporary.mkdir()
             new = Checkpoint(temporary)
-            write_tensors(new.weights_path("raw"), network.state_dict())
-            write_tensors(new.weights_path("ema"), average.state_dict())
-            write_tensors(temporary / _OPTIMIZER, _flatten(optimizer))
-            atomic_write(temporary / "state.json", json.dumps(state, indent=2) + "\n")
+            new.weights_path("raw").write_bytes(pack(network.state_dict()))
+            new.weights_path("ema").write_bytes(pack(average.state_dict()))
+            (temporary / _OPTIMIZER).write_bytes(pack(_flatten(optimizer)))
+            (temporary / "state.json").write_text(json.dumps(state, indent=2) + "\n", encoding="utf-8")
     for old in run.checkpoints()[:-keep]:
         shutil.rmtree(old.path, ignore_errors=True)
     return Checkpoint(path)
