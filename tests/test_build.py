@@ -13,6 +13,7 @@ from kakusan.networks import SimpleUNet, UNet
 from kakusan.objective import TimeSampling
 from kakusan.parametrization import Epsilon
 from kakusan.schedules import Chain
+from kakusan.seeds import Draws
 from tests import tiny
 from tests.oracles import SCHEDULES
 from tests.test_parametrization import PARAMETRIZATIONS
@@ -209,6 +210,20 @@ def test_images_in_the_range_of_totensor_are_remarked_on(values, said):
     _, _, remarks = build.batches(unet(), [(images,)], None, ())
     assert [remark for remark in remarks if "Normalize(0.5, 0.5)" in remark] == (remarks if said else [])
     assert bool(remarks) == said
+
+
+@pytest.mark.parametrize("labels", [torch.tensor([1, 2]), torch.tensor([-2, 0]), torch.zeros(2, 1), None])
+def test_labels_of_other_classes_are_refused(labels):
+    """Label 2 of two classes is the row of the null class, which would be trained in its place."""
+    images = torch.zeros(2, 1, 4, 4)
+    loader = [(images, torch.tensor([0, -1])), (images,) if labels is None else (images, labels)]
+    batches, _, _ = build.batches(unet(network__class_conditional=True), loader, None, ["a", "b"])
+    batches(Draws(0, 0, 2), torch.device("cpu"))
+    with pytest.raises(KakusanError, match=r"one label an image, from 0 to 1 \(or -1, no class\), not "):
+        batches(Draws(0, 1, 2), torch.device("cpu"))
+    if labels is not None:  # where nothing is conditioned on them, labels may be what they like
+        unconditional, _, _ = build.batches(unet(), loader[1:], None, ["a", "b"])
+        unconditional(Draws(0, 0, 4), torch.device("cpu"))
 
 
 def test_batches_of_the_configured_source():

@@ -78,6 +78,8 @@ def batches(
             f"a network conditioned on classes needs labelled data, and {settings.data.source} {lack} "
             "(put each class into a folder of its own, give class_names, or set network.class_conditional to false)"
         )
+    if isinstance(source, LoaderBatches):
+        source.expect(len(named))
     return source, named, remarks
 
 

@@ -118,6 +118,7 @@ class LoaderBatches:
         if isinstance(loader, Iterator):
             raise KakusanError("an iterator ends after one pass over its batches: give a DataLoader, or a list of them")
         self._loader = loader
+        self._classes: int | None = None
         self._batches: Iterator[Any] = iter(())
         first = self._read(next(iter(loader), None))
         self._waiting = first[:0]
@@ -127,6 +128,10 @@ class LoaderBatches:
         self.labelled = first.labels is not None
         self.lowest = first.images.min().item()
         self.epoch = _images_in(loader, self.batch_size)
+
+    def expect(self, classes: int) -> None:
+        """Refuses from now on, with a KakusanError, a batch without one label an image, below ``classes`` or -1."""
+        self._classes = classes
 
     def __call__(self, draws: Draws, device: torch.device) -> Batch:
         while len(self._waiting) < draws.count:
@@ -149,7 +154,18 @@ class LoaderBatches:
             )
         images = from_uint8(parts[0]) if parts[0].dtype == torch.uint8 else parts[0].float()
         labels = parts[1].to(torch.int64) if len(parts) > 1 and isinstance(parts[1], Tensor) else None
+        if self._classes is not None:
+            _check_labels(labels, len(images), self._classes)
         return Batch(images, labels)
+
+
+def _check_labels(labels: Tensor | None, images: int, classes: int) -> None:
+    # A label that is one too high would pass for the null class, and nobody would notice.
+    if labels is None or labels.shape != (images,) or labels.min() < -1 or labels.max() >= classes:
+        given = "none" if labels is None else f"{tuple(labels.shape)} from {labels.min()} to {labels.max()}"
+        raise KakusanError(
+            f"a data loader must yield one label an image, from 0 to {classes - 1} (or -1, no class), not {given}"
+        )
 
 
 def _images_in(loader: Iterable[Any], batch_size: int) -> int:
