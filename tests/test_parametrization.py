@@ -5,6 +5,7 @@ import torch
 
 from kakusan import schedules
 from kakusan.denoiser import Denoiser, Prediction, expand
+from kakusan.errors import KakusanError
 from kakusan.parametrization import X0, EDMPreconditioning, Epsilon, Flow, V
 from tests.oracles import SCHEDULES, Recorder
 
@@ -150,6 +151,17 @@ def test_going_towards_another_prediction(weight, share):
 def test_pairs_that_make_no_sense_are_refused(schedule, name, sentence):
     with pytest.raises(ValueError, match=sentence):
         Denoiser(Recorder(lambda x, clock: x), SCHEDULES[schedule], PARAMETRIZATIONS[name])
+
+
+def test_v_is_refused_wherever_it_grows():
+    """By what a schedule does, not by what it is called."""
+
+    class Exploding(schedules.RectifiedFlow):
+        def __call__(self, t):
+            return torch.ones_like(t), 50 * t
+
+    with pytest.raises(KakusanError, match=r"v cannot be predicted under Exploding: .*to 50 times the data"):
+        V().check(Exploding())
 
 
 @every_pair

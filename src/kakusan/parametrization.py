@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from kakusan.errors import KakusanError
-from kakusan.schedules import EDM, Schedule
+from kakusan.schedules import Schedule
 
 
 class Parametrization(Protocol):
@@ -83,10 +83,11 @@ class V(Parametrization):
         return alpha * epsilon - sigma * x0
 
     def check(self, schedule: Schedule) -> None:
-        if isinstance(schedule, EDM):
+        sigma = schedule(torch.ones((), dtype=torch.float64))[1].item()
+        if sigma > 1:
             raise KakusanError(
-                f"v cannot be predicted under EDM: v = α·ε − σ·x_0 grows with σ, to {schedule.sigma_max:g} times the "
-                "data (use the parametrization edm)"
+                f"v cannot be predicted under {type(schedule).__name__}: v = α·ε − σ·x_0 grows with σ, to {sigma:g} "
+                "times the data (use the parametrization edm)"
             )
 
 
