@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from kakusan import grids, schedules
+from kakusan.errors import KakusanError
 from tests.oracles import CHAINS, SCHEDULES
 
 every_schedule = pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES.keys())
@@ -152,3 +153,24 @@ def test_a_grid_that_would_not_fall_is_refused(spacing, start, end):
     """Also where it only seems to: quadratic's chain starts at −7.2."""
     with pytest.raises(ValueError, match=f"a log-SNR above its start, .*, not at {end:g}$"):
         spacing(CHAINS["quadratic"], 10, start=start, end=end)
+
+
+@pytest.mark.parametrize("make", [grids.uniform_log_snr, grids.karras])
+@pytest.mark.parametrize("chain", [schedules.linear(), schedules.cosine(), schedules.cosine(20), schedules.linear(50)])
+def test_no_time_but_clean_data_lies_closer_to_data_than_training_went(make, chain):
+    times = make(chain, 12)
+    assert times[-1] == 0
+    assert times[-2].item() == pytest.approx(chain.earliest, abs=1e-12)
+    assert (times.diff() < 0).all()
+
+
+@pytest.mark.parametrize("make", [grids.uniform_log_snr, grids.karras])
+def test_a_chain_of_one_step_has_a_walk_of_one_step(make):
+    assert make(schedules.linear(1), 1).tolist() == [1.0, 0.0]
+    with pytest.raises(KakusanError, match="must end at a log-SNR above its start"):
+        make(schedules.linear(1), 2)
+
+
+def test_a_spacing_that_is_not_positive_is_refused():
+    with pytest.raises(KakusanError, match="rho must be positive, not 0"):
+        grids.karras(schedules.EDM(), 10, rho=0)

@@ -91,9 +91,10 @@ def test_a_line_cut_short_by_a_crash_is_left_out(there):
     with there.metrics_path.open("a") as file:
         file.write('{"step": 2, "lo')
     assert there.metrics() == [{"step": 1}]
-    there.forget_after(5)
     there.record({"step": 2})
-    assert there.metrics() == [{"step": 1}, {"step": 2}]
+    assert there.metrics() == [{"step": 1}, {"step": 2}], "and the next line begins on a line of its own"
+    there.forget_after(5)
+    assert len(there.metrics_path.read_text().splitlines()) == 2
 
 
 def test_what_comes_after_a_step_is_forgotten(there):

@@ -286,3 +286,10 @@ def test_an_index_is_not_a_time(chain):
 def test_a_largest_noise_that_is_none_is_refused(sigma_max):
     with pytest.raises(ValueError, match=f"sigma_max must be positive and finite, not {sigma_max:g}$"):
         schedules.EDM(sigma_max)
+
+
+@every_schedule
+def test_training_never_goes_closer_to_data_than_the_earliest_time(schedule):
+    times = schedule.training_time(torch.linspace(0, 1, 5001, dtype=torch.float64)[:-1])
+    assert times.min() >= schedule.earliest - 1e-12
+    assert times.min() - schedule.earliest < 1e-3

@@ -64,7 +64,7 @@ def uniform_log_snr(
         schedule: What is walked along.
         steps: K. With ``to_zero`` K − 1 even steps and one to t = 0.
         start: First log-SNR; where the schedule does not reach so far, its noisiest.
-        end: Last log-SNR before t = 0.
+        end: Last log-SNR before t = 0; where training never was so close to data, the cleanest that it visits.
         to_zero: Whether a last step leads to t = 0.
 
     Returns:
@@ -74,8 +74,9 @@ def uniform_log_snr(
         KakusanError: ``steps`` is below 1, or ``end`` is not above ``start``.
     """
     _check_steps(steps)
-    low = _reach(schedule, start, end)
-    return _times(schedule, torch.linspace(low, end, steps + (not to_zero), dtype=torch.float64), to_zero)
+    points = steps + (not to_zero)
+    low, high = _ends(schedule, start, end, points)
+    return _times(schedule, torch.linspace(low, high, points, dtype=torch.float64), to_zero)
 
 
 def karras(
@@ -90,11 +91,14 @@ def karras(
     r"""Even steps of (σ/α)^{1/ρ} between two log-SNRs, and a last one to clean data: more of them near data.
 
     Source: Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Models", 2022, equation (5).
-    Arguments, return and errors are those of :func:`uniform_log_snr`.
+    Arguments, return and errors are those of :func:`uniform_log_snr`; ``rho`` is positive.
     """
     _check_steps(steps)
-    noisiest, cleanest = (math.exp(-value / 2 / rho) for value in (_reach(schedule, start, end), end))
-    ratio = torch.linspace(noisiest, cleanest, steps + (not to_zero), dtype=torch.float64) ** rho
+    if not rho > 0:
+        raise KakusanError(f"rho must be positive, not {rho:g}")
+    points = steps + (not to_zero)
+    noisiest, cleanest = (math.exp(-log_snr / 2 / rho) for log_snr in _ends(schedule, start, end, points))
+    ratio = torch.linspace(noisiest, cleanest, points, dtype=torch.float64) ** rho
     return _times(schedule, -2 * ratio.log(), to_zero)
 
 
@@ -108,12 +112,16 @@ def _check_steps(steps: int, schedule: Schedule | None = None) -> None:
         raise KakusanError(f"a walk needs at least 1 step, not {steps}")
 
 
-def _reach(schedule: Schedule, start: float, end: float) -> float:
-    """Returns ``start``, or the schedule's lowest log-SNR where that is higher: below it, time would stand still."""
-    low = max(start, schedule.log_snr(torch.ones((), dtype=torch.float64)).item())
-    if not low < end:
-        raise KakusanError(f"a grid must end at a log-SNR above its start, {low:g}, not at {end:g}")
-    return low
+def _ends(schedule: Schedule, start: float, end: float, points: int) -> tuple[float, float]:
+    """Returns first and last log-SNR, no further than the schedule reaches and training went.
+
+    Beyond its noisiest, time would stand still; closer to data than training ever was, no network knows what to do.
+    """
+    reach = schedule.log_snr(torch.tensor([1.0, schedule.earliest], dtype=torch.float64))
+    low, high = max(start, reach[0].item()), min(end, reach[1].item())
+    if low > high or (low == high and points > 1):
+        raise KakusanError(f"a grid must end at a log-SNR above its start, {low:g}, not at {high:g}")
+    return low, high
 
 
 def _times(schedule: Schedule, log_snr: Tensor, to_zero: bool) -> Tensor:

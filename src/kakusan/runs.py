@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -153,21 +154,22 @@ class Run:
         raise KakusanError(f"{self.path} holds no checkpoint at {images} images (there are {known})")
 
     def metrics(self) -> list[dict[str, Any]]:
-        """Returns every line of ``metrics.jsonl``; a last line cut short by a crash is left out."""
+        """Returns every line of ``metrics.jsonl``; one cut short by a crash is left out."""
         if not self.metrics_path.exists():
             return []
         lines = []
         for line in self.metrics_path.read_text("utf-8").splitlines():
-            try:
+            with suppress(ValueError):
                 lines.append(json.loads(line))
-            except ValueError:
-                break
         return lines
 
     def record(self, line: Mapping[str, Any]) -> None:
         """Appends one line to ``metrics.jsonl``."""
-        with writing(self.metrics_path), self.metrics_path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(dict(line)) + "\n")
+        with writing(self.metrics_path), self.metrics_path.open("a+b") as file:
+            # After a crash the file may end in half a line, which must not swallow this one.
+            file.seek(max(0, file.tell() - 1))
+            start = b"\n" if file.read() not in (b"", b"\n") else b""
+            file.write(start + json.dumps(dict(line)).encode() + b"\n")
 
     def forget_after(self, step: int) -> None:
         """Drops the lines of steps that a resumed run will take again."""

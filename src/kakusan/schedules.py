@@ -34,6 +34,11 @@ class Schedule(ABC):
         alpha, sigma = self(t)
         return 2 * (alpha.log() - sigma.log())
 
+    @property
+    def earliest(self) -> float:
+        """The earliest time that training visits: what lies between clean data and it, no network has seen."""
+        return 0.0
+
     def training_time(self, quantile: Tensor) -> Tensor:
         """Returns the times at which training visits uniform draws ``quantile`` from [0, 1): here (0, 1] itself."""
         return 1 - quantile
@@ -93,6 +98,10 @@ class Chain(Schedule):
     def clock(self, t: Tensor) -> Tensor:
         """Returns the index T·t − 1; between two knots, a fraction."""
         return t * self.steps - 1
+
+    @property
+    def earliest(self) -> float:
+        return 1 / self.steps
 
     def training_time(self, quantile: Tensor) -> Tensor:
         """Returns a knot for each uniform draw, so that training visits the chain's own steps, all equally often."""
