@@ -408,3 +408,24 @@ def test_parametrizations_are_given_by_name_or_as_objects(tmp_path):
 def test_a_run_is_found_again_by_its_parts(trained):
     assert Run.open(trained.path).checkpoint(16).state()["step"] == 4
     assert json.loads((trained.path / "checkpoints" / "0000016" / "state.json").read_text())["images"] == 16
+
+
+def test_a_model_in_hand_is_judged_as_it_is(trained):
+    model = kakusan.load(trained)
+    with pytest.raises(KakusanError, match="a model has its weights and its device"):
+        kakusan.evaluate(model, against="digits", weights_from="raw")
+
+
+def test_a_run_is_compared_with_images_made_as_its_own_were(trained, monkeypatch):
+    """Another folder is resized and converted as the run's data were, or its images would have another shape."""
+    asked = []
+
+    def images(settings):
+        asked.append(settings)
+        raise KakusanError("enough")
+
+    monkeypatch.setattr("kakusan.build.images", images)
+    with pytest.raises(KakusanError, match="enough"):
+        kakusan.evaluate(trained, against="photos")
+    own = config.load(trained.config_path).data
+    assert asked == [own.model_copy(update={"source": "photos"})]

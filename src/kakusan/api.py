@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from kakusan import build, config, sampling
-from kakusan.config.models import Sampling
+from kakusan.config.models import Data, Evaluation, Sampling
 from kakusan.data.batches import Batches, LoaderBatches
 from kakusan.data.images import ImageSet
 from kakusan.denoiser import Denoise, Denoiser
@@ -209,9 +209,18 @@ def sample(
     Raises:
         KakusanError: Something asked for cannot be had.
     """
-    given = {"sampler": sampler, "steps": steps, "eta": eta, "variance": variance, "grid": grid}
-    given |= {"guidance": guidance_scale, "threshold": threshold, "batch": batch}
-    plan = sampling.plan(model, n=n, settings=_sampling(model, given), seed=seed, labels=labels, shape=shape)
+    how = _sampling(
+        model,
+        sampler=sampler,
+        steps=steps,
+        eta=eta,
+        variance=variance,
+        grid=grid,
+        guidance=guidance_scale,
+        threshold=threshold,
+        batch=batch,
+    )
+    plan = sampling.plan(model, n=n, settings=how, seed=seed, labels=labels, shape=shape)
     with Bar("sampling", 1, show=show) as bar:
         images = sampling.sample(plan, bar.report)
     return images.clamp(-1, 1) if isinstance(model, Model) else images
@@ -236,11 +245,17 @@ def walk(
 
     Arguments and errors are those of :func:`sample`; whoever drives the iterator may stop it.
     """
-    given = {"sampler": sampler, "steps": steps, "eta": eta, "variance": variance, "grid": grid}
-    given |= {"guidance": guidance_scale, "threshold": threshold}
-    return sampling.walk(
-        sampling.plan(model, n=n, settings=_sampling(model, given), seed=seed, labels=labels, shape=shape)
+    how = _sampling(
+        model,
+        sampler=sampler,
+        steps=steps,
+        eta=eta,
+        variance=variance,
+        grid=grid,
+        guidance=guidance_scale,
+        threshold=threshold,
     )
+    return sampling.walk(sampling.plan(model, n=n, settings=how, seed=seed, labels=labels, shape=shape))
 
 
 def evaluate(
@@ -253,41 +268,44 @@ def evaluate(
     guidance_scale: float | None = None,
     seed: int = 0,
     checkpoint: int | None = None,
-    weights_from: WeightsFrom = "ema",
-    device: str = "auto",
+    weights_from: WeightsFrom | None = None,
+    device: str | None = None,
     show: bool = True,
 ) -> Judgement:
     """Judges samples of a model beside the noise floor of real images, and says by what protocol.
 
     Args:
         model: A model, or a run directory, whose configuration then fills in what is left out.
-        against: Labelled real images; a run's own by default.
+        against: Labelled real images; a run's own by default. They are resized as a run's were.
         n: Images on each side; half of the real ones by default.
         sampler, steps, guidance_scale, seed: How the samples are drawn, as in :func:`sample`.
-        checkpoint, weights_from, device: Which weights of a run, and where, as in :func:`load`.
+        checkpoint, weights_from, device: Which weights of a run, and where, as in :func:`load`; not for a model.
         show: Whether to show progress.
 
     Raises:
         KakusanError: The images cannot be judged, or are not like the model's.
     """
     given: dict[str, Any] = {"sampler": sampler, "steps": steps, "guidance": guidance_scale}
-    splits = config.models.Evaluation().splits
-    if not isinstance(model, Model):
+    if isinstance(model, Model):
+        if against is None:
+            raise KakusanError('a model alone does not know its data: say against what (against="digits")')
+        if (checkpoint, weights_from, device) != (None, None, None):
+            raise KakusanError("a model has its weights and its device: choose them when it is loaded, or give its run")
+        own, data = Evaluation(), Data(source="digits")
+    else:
         run = model if isinstance(model, Run) else Run.open(model)
         settings = config.load(run.config_path)
-        model = load(run, checkpoint=checkpoint, weights_from=weights_from, device=device)
-        own = settings.evaluation
-        given = {name: value if value is not None else getattr(own, name) for name, value in given.items()}
-        n, splits = own.n if n is None else n, own.splits
-        if against is None:
-            against = build.images(settings.data)
-    if against is None:
-        raise KakusanError('a model alone does not know its data: say against what (against="digits")')
-    real = against if isinstance(against, ImageSet) else build.images(config.models.Data(source=str(against)))
-    prepared = reference(real, n=n, splits=splits, device=str(model.device), show=show)
+        own, data = settings.evaluation, settings.data
+        model = load(run, checkpoint=checkpoint, weights_from=weights_from or "ema", device=device or "auto")
+    given = {name: value if value is not None else getattr(own, name) for name, value in given.items()}
+    n = own.n if n is None else n
+    if not isinstance(against, ImageSet):
+        data = data if against is None else data.model_copy(update={"source": str(against)})
+        against = build.images(data)
+    prepared = reference(against, n=n, splits=own.splits, device=str(model.device), show=show)
     with Bar("sampling", 1, show=show) as bar:
         return judge_samples(
-            model, prepared, settings=_sampling(model, given), seed=seed, name=real.name, progress=bar.report
+            model, prepared, settings=_sampling(model, **given), seed=seed, name=against.name, progress=bar.report
         )
 
 
@@ -297,7 +315,7 @@ def _section(section: str, settings: Mapping[str, object] | str) -> dict[str, ob
     return {f"{section}.{name}": value for name, value in settings.items()}
 
 
-def _sampling(model: object, given: Mapping[str, object]) -> Sampling:
+def _sampling(model: object, **given: object) -> Sampling:
     # A bare denoiser's values may be latents, which know no limits.
     defaults = model.sampling if isinstance(model, Model) else Sampling(threshold="none")
     return sampling.settings(defaults, **given)

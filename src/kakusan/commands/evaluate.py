@@ -51,7 +51,7 @@ def evaluate(
         guidance_scale=guidance,
         seed=seed,
         checkpoint=checkpoint,
-        weights_from=weights_from or "ema",
+        weights_from=weights_from,
         device=device,
     )
     if json:
