@@ -50,7 +50,10 @@ def _text(source: str | pathlib.Path) -> tuple[str, str]:
         return preset_text(str(source)), f"preset {source}"
     path = pathlib.Path(source).expanduser()
     if path.is_dir():
-        raise KakusanError(f"{path} is a folder: give a preset or a YAML file, such as the config.yaml of a run")
+        raise KakusanError(
+            f"{path} is a folder: give a preset or a YAML file, such as the config.yaml of a run "
+            "(to learn a folder's images: a YAML file with data: {source: FOLDER, size: 32})"
+        )
     if path.name == str(source) and not path.suffix and not path.exists():
         raise KakusanError(f"{unknown('preset', str(source), names)}, or the path of a YAML file")
     try:
