@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from kakusan.errors import KakusanError
-from kakusan.files import atomic_path, atomic_write, require_new_directory, writing
+from kakusan.files import atomic_path, atomic_write, free_path, require_new_directory, writing
 
 
 @contextmanager
@@ -127,3 +127,11 @@ def test_a_directory_that_may_not_be_written_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(KakusanError, match=r"cannot write .*: Permission denied"):
         require_new_directory(tmp_path)
+
+
+def test_a_free_path_is_the_name_itself_or_the_next_number(tmp_path):
+    assert free_path(tmp_path / "run") == tmp_path / "run"
+    (tmp_path / "run").mkdir()
+    assert free_path(tmp_path / "run") == tmp_path / "run-2"
+    (tmp_path / "run-2").touch()
+    assert free_path(tmp_path / "run") == tmp_path / "run-3"

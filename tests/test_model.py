@@ -70,3 +70,9 @@ def test_as_many_labels_as_images(labels):
 def test_it_is_where_its_network_is():
     assert model(network=nn.Linear(1, 1, device="meta")).device.type == "meta"
     assert model().device.type == "cpu"
+
+
+def test_one_label_is_for_all_images():
+    model = Model(None, (1, 8, 8), ("cat", "dog"))
+    assert model.condition("dog", 3).labels.tolist() == [1, 1, 1]
+    assert model.condition(0, 2).labels.tolist() == [0, 0]

@@ -14,11 +14,13 @@ from kakusan import build, config, sampling
 from kakusan.config.models import Data, Evaluation, Sampling
 from kakusan.data.batches import Batches, LoaderBatches
 from kakusan.data.images import ImageSet
+from kakusan.data.sources import SOURCES
 from kakusan.denoiser import Denoise, Denoiser
 from kakusan.devices import resolve
 from kakusan.errors import KakusanError
 from kakusan.evaluation.evaluate import Judgement, reference
 from kakusan.evaluation.evaluate import evaluate as judge_samples
+from kakusan.files import free_path
 from kakusan.model import Model
 from kakusan.parametrization import Parametrization
 from kakusan.progress import Bar, say
@@ -117,9 +119,9 @@ def train(
     model = build.model(settings, batches.shape, classes, network)
     engine = _engine(model, batches, settings, show)
     name = preset if isinstance(preset, str) and "/" not in preset else settings.network.kind
-    there = Run(Path(run or f"runs/{Path(name).stem}-{datetime.now():%Y-%m-%d-%H%M%S}"))
+    there = Run(Path(run) if run is not None else free_path(f"runs/{Path(name).stem}-{datetime.now():%Y-%m-%d-%H%M%S}"))
     if engine.keeps_books:
-        Run.create(there.path, overwrite).write_config(config.to_yaml(settings))
+        Run.create(there.path, overwrite).write_config(config.to_yaml(_portable(settings)))
     return _train(engine, there, [introduction(model, batches.epoch, settings), *remarks], show)
 
 
@@ -329,6 +331,14 @@ def _settings(preset: str | Path | config.Config | None, given: dict[str, Any], 
     return config.from_mapping({}, given) if preset is None else config.load(preset, given)
 
 
+def _portable(settings: config.Config) -> config.Config:
+    """Returns the settings with the folder of their data in full: a run is gone on with from other directories too."""
+    folder = Path(settings.data.source).expanduser()
+    if settings.data.source in SOURCES or not folder.exists():
+        return settings
+    return config.from_mapping(settings.model_dump(), {"data.source": str(folder.resolve())})
+
+
 def _engine(model: Model, batches: Batches, settings: config.Config, show: bool) -> Engine:
     return Engine(
         Denoising(model, build.times(settings.objective), settings.objective.condition_dropout, settings.sampling),
@@ -367,8 +377,8 @@ def _resume(
     engine.resume(run)
     if engine.step >= engine.total_steps:
         raise KakusanError(
-            f"{run.path} is finished: it has seen {engine.images} of {engine.total_images} images in {engine.step} "
-            "steps (give a greater length to go on, such as --steps)"
+            f"{run.path} is there already: it has seen {engine.images} images in {engine.step} steps, and would end "
+            f"after {engine.total_images} (give a greater length to go on, such as --steps)"
         )
     if engine.keeps_books:
         run.write_config(config.to_yaml(settings))

@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from secrets import token_hex
 
@@ -84,6 +85,13 @@ def require_new_directory(path: str | Path, overwrite: bool = False) -> Path:
         if not os.access(path, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     return path
+
+
+def free_path(path: str | Path) -> Path:
+    """Returns ``path`` where nothing is there yet, else the first of ``path-2``, ``path-3``, … where nothing is."""
+    path = Path(path)
+    numbered = (path.with_name(f"{path.name}-{number}") for number in count(2))
+    return path if not path.exists() else next(other for other in numbered if not other.exists())
 
 
 def _flush(path: Path) -> None:

@@ -27,7 +27,7 @@ class Model:
         weights_hash: SHA-256 of the weights' file; empty for a model that was never saved.
     """
 
-    denoiser: Denoiser
+    denoiser: Denoiser = field(repr=False)
     shape: tuple[int, int, int]
     class_names: tuple[str, ...] = ()
     sampling: Sampling = field(default_factory=Sampling)
@@ -40,11 +40,12 @@ class Model:
         parameter = next(self.denoiser.parameters(), None)
         return torch.device("cpu") if parameter is None else parameter.device
 
-    def condition(self, labels: Sequence[int | str] | Tensor | None, n: int) -> Condition | None:
+    def condition(self, labels: Sequence[int | str] | Tensor | int | str | None, n: int) -> Condition | None:
         """Returns the conditions of ``n`` images.
 
         Args:
-            labels: One an image, as numbers or class names; −1 asks for no class; None gives each class in turn.
+            labels: One an image, as numbers or class names, or one for all of them; −1 asks for no class; None gives
+                each class in turn.
 
         Raises:
             KakusanError: The model has no classes, a label is unknown, or there are not ``n`` of them.
@@ -57,6 +58,8 @@ class Model:
             labels = [i % len(self.class_names) for i in range(n)]
         if isinstance(labels, Tensor):
             labels = labels.tolist()
+        if isinstance(labels, (int, str)):
+            labels = [labels] * n
         if len(labels) != n:
             raise KakusanError(f"{n} images need {n} labels, not {len(labels)} (give one label an image)")
         return Condition(labels=torch.tensor([self._label(label) for label in labels], dtype=torch.int64))

@@ -15,6 +15,7 @@ from kakusan.errors import KakusanError
 from kakusan.files import atomic_path
 
 _CHUNK = "kakusan"
+_LEGIBLE_WIDTH = 64
 
 
 def to_uint8(images: Tensor) -> Tensor:
@@ -125,6 +126,11 @@ def film_strip(frames: Sequence[Tensor], gap: int = 1) -> Tensor:
     if not frames:
         raise KakusanError("a film strip needs at least 1 step, not 0")
     return grid(torch.stack(list(frames), dim=1).flatten(0, 1), columns=len(frames), gap=gap)
+
+
+def legible(sheet: Tensor, width: int) -> Tensor:
+    """Returns a ``sheet``, shape (..., H, W), of pictures ``width`` pixels wide, enlarged where those are tiny."""
+    return enlarge(sheet, max(1, _LEGIBLE_WIDTH // width))
 
 
 def enlarge(image: Tensor, factor: int) -> Tensor:

@@ -37,6 +37,7 @@ class Bar:
         self._progress: Progress | None = None
         self._started = self._spoken = time.monotonic()
         self._done_before = done
+        self._numbers = ""
 
     def __enter__(self) -> Bar:
         return self
@@ -52,19 +53,20 @@ class Bar:
         self._total = total
         self.update(done)
 
-    def update(self, done: int, numbers: str = "") -> None:
-        """Shows that ``done`` units are done, and ``numbers`` beside them."""
+    def update(self, done: int, numbers: str | None = None) -> None:
+        """Shows that ``done`` units are done, and beside them ``numbers``, or those given last."""
+        self._numbers = self._numbers if numbers is None else numbers
         now = time.monotonic()
         if not self._show or now - self._started < _QUIET_SECONDS:
             return
         if not self._console.is_terminal:
             if now - self._spoken >= _LINE_SECONDS:
                 self._spoken = now
-                self._console.print(f"{self._description}: {done} of {self._total}  {numbers}", highlight=False)
+                self._console.print(f"{self._description}: {done} of {self._total}  {self._numbers}", highlight=False)
             return
         if self._progress is None:
             self._progress = self._start()
-        self._progress.update(self._progress.task_ids[0], completed=done, total=self._total, numbers=numbers)
+        self._progress.update(self._progress.task_ids[0], completed=done, total=self._total, numbers=self._numbers)
 
     def _start(self) -> Progress:
         columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[numbers]}"), TimeRemainingColumn())

@@ -30,7 +30,7 @@ def test_people_read_where_the_report_is_and_a_few_numbers(kakusan, asked):
     assert asked == [Path("runs/demo")]
     for words in (
         "runs/demo/report.html",
-        "17.9, real images 17.1",
+        "17.94, real images 17.10",
         "98.1%, real images 99.0%",
         "61 s of 120 s in all",
     ):

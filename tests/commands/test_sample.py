@@ -44,8 +44,10 @@ def test_pictures_are_those_that_python_draws(kakusan, run, drawn):
 
 
 def test_the_grid_holds_the_pictures_a_column_a_label(drawn):
+    """Tiny pictures are enlarged in it, each pixel to a square."""
     grid = Image.open(drawn / "grid.png")
-    assert grid.size == (2 * 8 + 1, 3 * 8 + 2)
+    assert grid.size == (8 * (2 * 8 + 1), 8 * (3 * 8 + 2))
+    grid = grid.resize((2 * 8 + 1, 3 * 8 + 2), Image.Resampling.NEAREST)
     assert list(grid.crop((9, 0, 17, 8)).get_flattened_data()) == pixels(drawn / "0001.png")
 
 
@@ -101,7 +103,8 @@ def test_a_picture_of_another_writer_is_refused(kakusan, run, tmp_path):
 def test_the_film_strip_shows_how_the_first_pictures_emerge(kakusan, run, tmp_path):
     kakusan("sample", run, "-n10", "--steps=20", "--batch=9", "--trajectory", "--out=out", "--device=cpu")
     film = Image.open(tmp_path / "out" / "trajectory.png")
-    assert film.size == (12 * 9 - 1, 8 * 9 - 1)
+    assert film.size == (8 * (12 * 9 - 1), 8 * (8 * 9 - 1))
+    film = film.resize((12 * 9 - 1, 8 * 9 - 1), Image.Resampling.NEAREST)
     last = film.crop((11 * 9, 7 * 9, 12 * 9 - 1, 8 * 9 - 1))
     assert list(last.get_flattened_data()) == pixels(tmp_path / "out" / "0007.png")
 

@@ -59,7 +59,9 @@ def test_json_is_one_document(kakusan, run, tmp_path):
 
 def test_what_is_finished_is_not_resumed(kakusan, run):
     sentence = kakusan("train", "--resume", run).refused()
-    assert "is finished: it has seen 16 of 16 images in 2 steps (give a greater length" in sentence
+    assert (
+        "is there already: it has seen 16 images in 2 steps, and would end after 16 (give a greater length" in sentence
+    )
 
 
 def test_conversions_are_said_once_and_what_is_skipped_is_listed(kakusan, folder):

@@ -195,7 +195,8 @@ def test_checkpoints_and_pictures_come_after_so_many_images(tmp_path, every, exp
     grids = sorted(there.samples_path.iterdir())
     assert [path.name for path in grids] == [f"{images:07d}.png" for images in expected]
     with Image.open(grids[0]) as grid:
-        assert grid.size == (3 * 5 - 1, 4 * 5 - 1)  # a column of four for each class, and white lines between
+        # A column of four for each class, white lines between, and every pixel of the 4×4 pictures 16 wide.
+        assert grid.size == (16 * (3 * 5 - 1), 16 * (4 * 5 - 1))
 
 
 def test_pictures_never_means_never(whole):
@@ -207,7 +208,7 @@ def test_pictures_show_the_average(tmp_path):
     there = run(tmp_path / "run")
     average = engine(samples_every=60).train(there).network
     task = Denoising(tiny.model(average), TimeSampling(), 0.0, tiny.SAMPLING)
-    pictures.save(tmp_path / "expected.png", task.preview(average))
+    pictures.save(tmp_path / "expected.png", pictures.legible(task.preview(average), 4))
     assert (there.samples_path / "0000060.png").read_bytes() == (tmp_path / "expected.png").read_bytes()
 
 

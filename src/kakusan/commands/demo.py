@@ -29,7 +29,7 @@ def demo(
     show_facts(
         {
             "report": str(run / "report.html"),
-            "Fréchet distance": f"{metrics['frechet_distance']:.1f}, real images {metrics['noise_floor']:.1f}",
+            "Fréchet distance": f"{metrics['frechet_distance']:.2f}, real images {metrics['noise_floor']:.2f}",
             "class accuracy": f"{metrics['class_accuracy']:.1%}, real images {metrics['classifier_accuracy']:.1%}",
             "training": f"{metrics['train_seconds']:.0f} s of {metrics['total_seconds']:.0f} s in all",
         }

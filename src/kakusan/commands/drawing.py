@@ -67,9 +67,10 @@ def _draw(plan: Plan, stamp: Stamp, wanted: range, directory: Path, film: bool, 
             shown.append(frames[-1][: _GRID_IMAGES - sum(map(len, shown))])
             if film and number == 0:
                 strip = pictures.film_strip([frame[:_FILM_IMAGES] for frame in frames])
-                pictures.save(directory / "trajectory.png", strip, stamp.metadata())
+                pictures.save(directory / "trajectory.png", pictures.legible(strip, plan.shape[-1]), stamp.metadata())
     if len(wanted) > 1:
-        pictures.save(directory / "grid.png", pictures.grid(torch.cat(shown), _columns(stamp)), stamp.metadata())
+        grid = pictures.grid(torch.cat(shown), _columns(stamp))
+        pictures.save(directory / "grid.png", pictures.legible(grid, plan.shape[-1]), stamp.metadata())
 
 
 def _walk(plan: Plan, chunk: range, rows: slice, number: int, bar: Bar) -> list[Tensor]:

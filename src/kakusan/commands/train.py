@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -95,10 +96,11 @@ def _report(run: Run, json: bool) -> None:
         show_json({**facts, "checkpoint": str(checkpoint.path), "interrupted": interrupted})
     if interrupted:
         raise Interrupted(
-            f"interrupted after {state['images']} images, which are saved (go on: kakusan train --resume {run.path})"
+            f"interrupted after {state['images']} images, which are saved "
+            f"(go on: kakusan train --resume {quote(str(run.path))})"
         )
     if not json:
         typer.echo(f"{run.path}: {state['images']:,} images seen, loss {loss:.4f}")
         typer.echo("next, with the running average (EMA) of the weights:")
-        typer.echo(f"  kakusan sample {run.path} -n 64 -o {run.name}-samples")
-        typer.echo(f"  kakusan evaluate {run.path}")
+        typer.echo(f"  kakusan sample {quote(str(run.path))} -n 64 -o {quote(run.name)}-samples")
+        typer.echo(f"  kakusan evaluate {quote(str(run.path))}")

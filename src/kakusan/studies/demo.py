@@ -16,7 +16,7 @@ from kakusan import api, build, config, sampling
 from kakusan.evaluation.evaluate import Judgement, Reference, evaluate, reference
 from kakusan.files import atomic_write
 from kakusan.model import Model
-from kakusan.pictures import from_uint8, grid, save, to_uint8
+from kakusan.pictures import from_uint8, grid, legible, save, to_uint8
 from kakusan.progress import Bar, say
 from kakusan.reporting.demo import Story, render
 from kakusan.runs import Run
@@ -128,7 +128,7 @@ def _compare(
 def _write(run: Run, model: Model, settings: config.Config, metrics: dict[str, Any]) -> None:
     labels = [label for label in range(len(model.class_names)) for _ in range(_COLUMNS)]
     samples = api.sample(model, n=len(labels), labels=labels, seed=_SEED).cpu()
-    save(run.samples_path / "by-class.png", grid(samples, columns=_COLUMNS))
+    save(run.samples_path / "by-class.png", legible(grid(samples, columns=_COLUMNS), model.shape[-1]))
     emerging = [
         (float(step.t), step.x[0].clamp(-1, 1).cpu(), step.x0[0].clamp(-1, 1).cpu())
         for step in api.walk(model, n=1, labels=[3], seed=_SEED)

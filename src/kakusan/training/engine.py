@@ -210,6 +210,8 @@ class Engine:
         if last or saving or self.step % self._training.log_every == 0:
             line = self._record(gradient_norm)
             bar.update(self.step, f"loss {line['loss']:.4f}  {line['images_per_second']:.0f} images/s")
+        else:
+            bar.update(self.step)
         if self._run is None or not self.keeps_books:
             return
         if saving:
@@ -265,7 +267,8 @@ class Engine:
         assert self._run is not None
         picture = self._task.preview(self._average.network)
         if picture is not None:
-            pictures.save(self._run.samples_path / f"{self.images:07d}.png", picture)
+            sheet = pictures.legible(picture, self._batches.shape[-1])
+            pictures.save(self._run.samples_path / f"{self.images:07d}.png", sheet)
 
 
 def length(training: config.Training, epoch_images: int) -> int:
