@@ -123,9 +123,13 @@ def test_a_directory_that_holds_files_is_refused_unless_asked(tmp_path):
 
 
 def test_a_directory_that_may_not_be_written_is_refused(tmp_path, monkeypatch):
-    """Asked of the operating system, not of the mode bits: as root every mode is writable."""
-    monkeypatch.setattr(os, "access", lambda path, mode: False)
-    with pytest.raises(KakusanError, match=r"cannot write .*: Permission denied"):
+    """For the operating system's own reason: as root every mode is writable, but no disk that is read-only."""
+
+    def refuse(**where):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr("kakusan.files.TemporaryFile", refuse)
+    with pytest.raises(KakusanError, match=r"cannot write .*: Read-only file system"):
         require_new_directory(tmp_path)
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from secrets import token_hex
+from tempfile import TemporaryFile
 
 from kakusan.errors import KakusanError
 
@@ -82,8 +83,8 @@ def require_new_directory(path: str | Path, overwrite: bool = False) -> Path:
         path.mkdir(parents=True, exist_ok=True)
         if not overwrite and any(path.iterdir()):
             raise KakusanError(f"{path} already holds files (choose a new directory, or --overwrite to write into it)")
-        if not os.access(path, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        with TemporaryFile(dir=path):  # the operating system says why it cannot be written, if so
+            pass
     return path
 
 
