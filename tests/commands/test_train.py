@@ -47,6 +47,23 @@ def test_the_beginning_says_what_is_learned_and_the_end_what_to_do_next(kakusan)
     assert "EMA" in answer.out
 
 
+def test_what_cannot_be_judged_is_not_sent_to_the_judge(kakusan, folder):
+    given = ("--network.class_conditional=false", "--data.size=8", f"--data.source={folder}", "--data.max_broken=1")
+    for arguments, classes in ((TINY, True), ((*given, *TINY), False)):
+        answer = kakusan("train", "digits", "--steps", 1, "--run", f"mine-{classes}", *arguments)
+        assert answer.status == 0
+        assert ("kakusan evaluate" in answer.out) == classes
+
+
+def test_any_chain_is_trained_without_a_word_on_sampling(kakusan):
+    """The presets leave the steps of a walk to its sampler, which takes no more than the chain has."""
+    for preset in ("digits", "digits-edm"):
+        shorter = ("--schedule.kind=cosine", "--schedule.steps=1", "--sampling.grid=trailing")
+        tiny = [field for field in TINY if not field.startswith(("--schedule", "--sampling"))]
+        answer = kakusan("train", preset, "--steps", 1, "--run", preset, *shorter, *tiny)
+        assert answer.status == 0, answer.err
+
+
 def test_json_is_one_document(kakusan, run, tmp_path):
     shutil.copytree(run, tmp_path / "mine")
     answer = kakusan("train", "--resume", "mine", "--steps", 3, "--json")
