@@ -19,15 +19,15 @@ METRICS = {
 
 @pytest.fixture(autouse=True)
 def asked(monkeypatch):
-    """Where the demo was asked to go, which it takes as done."""
+    """Where the demo was asked to go, and whether over what is there; it takes that as done."""
     paths = []
-    monkeypatch.setattr(demo, "demo", lambda path: paths.append(path) or METRICS)
+    monkeypatch.setattr(demo, "demo", lambda path, overwrite: paths.append((path, overwrite)) or METRICS)
     return paths
 
 
 def test_people_read_where_the_report_is_and_a_few_numbers(kakusan, asked):
     answer = kakusan("demo")
-    assert asked == [Path("runs/demo")]
+    assert asked == [(Path("runs/demo"), False)]
     for words in (
         "runs/demo/report.html",
         "17.94, real images 17.10",
@@ -38,5 +38,16 @@ def test_people_read_where_the_report_is_and_a_few_numbers(kakusan, asked):
 
 
 def test_json_holds_all_of_them(kakusan, asked):
-    assert json.loads(kakusan("demo", "--run=mine", "--json").out) == METRICS
-    assert asked == [Path("mine")]
+    assert json.loads(kakusan("demo", "--run=mine", "--overwrite", "--json").out) == METRICS
+    assert asked == [(Path("mine"), True)]
+
+
+def test_ctrl_c_says_how_to_begin_again(kakusan, monkeypatch):
+    def interrupted(path, overwrite):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo, "demo", interrupted)
+    answer = kakusan("demo", "--run=my demo")
+    assert answer.status == 130
+    assert answer.err.count("\n") == 1
+    assert "kakusan demo --run 'my demo' --overwrite" in answer.err

@@ -1,18 +1,20 @@
 """``kakusan demo``: the whole story on embedded data."""
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
 
-from kakusan.commands.options import Debug, Json
-from kakusan.commands.output import show_facts, show_json
+from kakusan.commands.options import Debug, Json, Overwrite
+from kakusan.commands.output import Interrupted, show_facts, show_json
 
 
 def demo(
-    run: Annotated[Path, typer.Option(metavar="DIR", help="where it goes; an earlier run there is replaced")] = Path(
-        "runs/demo"
-    ),
+    run: Annotated[
+        Path, typer.Option(metavar="DIR", help="where it goes; an earlier demo in runs/demo is replaced")
+    ] = Path("runs/demo"),
+    overwrite: Overwrite = False,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -22,7 +24,11 @@ def demo(
     """
     from kakusan.studies.demo import demo as study
 
-    metrics = study(run)
+    try:
+        metrics = study(run, overwrite)
+    except KeyboardInterrupt:
+        again = f"kakusan demo --run {quote(str(run))} --overwrite"
+        raise Interrupted(f"interrupted; the story is told whole or not at all (begin again: {again})") from None
     if json:
         show_json(metrics)
         return

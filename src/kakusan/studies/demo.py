@@ -21,6 +21,7 @@ from kakusan.progress import Bar, say
 from kakusan.reporting.demo import Story, render
 from kakusan.runs import Run
 
+PLACE = Path("runs/demo")
 _PRESET = "digits"
 _COLUMNS = 10
 _SEED = 0
@@ -45,22 +46,23 @@ class Contender:
 _CONTENDERS = (Contender("ddpm", 1000, images=100), Contender("ddim", 50), Contender("ddim", 10), Contender("heun", 10))
 
 
-def demo(path: Path = Path("runs/demo"), show: bool = True) -> dict[str, Any]:
+def demo(path: Path = PLACE, overwrite: bool = False, show: bool = True) -> dict[str, Any]:
     """Trains a model of the digits in ``path``, itself a run directory, and adds ``metrics.json`` and ``report.html``.
 
     Args:
-        path: Where; an earlier run there is replaced.
+        path: Where. An earlier demo in ``runs/demo``, its own place, is replaced.
+        overwrite: Accept any other directory that holds files; a run in it is replaced.
         show: Whether to say what goes on, on standard error.
 
     Returns:
         What ``metrics.json`` holds.
 
     Raises:
-        KakusanError: The directory cannot be written.
+        KakusanError: The directory holds files, or cannot be written.
         KeyboardInterrupt: Ctrl-C ended the training; its checkpoint is saved.
     """
     started = time.perf_counter()
-    run = api.train(_PRESET, run=path, overwrite=True, show=show)
+    run = api.train(_PRESET, run=path, overwrite=overwrite or path == PLACE, show=show)
     state = run.checkpoint().state()
     if state["images"] < state["total_images"]:
         raise KeyboardInterrupt
