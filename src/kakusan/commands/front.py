@@ -80,9 +80,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: What follows the program's name; by default what was typed.
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
-    # Threads that wait by spinning starve each other where anything else runs: on two busy cores a training step took
-    # four times as long, or many times that. OpenMP reads this when torch is imported, which is later.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         status = typer.main.get_command(app).main(given, prog_name="kakusan", standalone_mode=False)
         sys.stdout.flush()
