@@ -163,6 +163,20 @@ class Run:
                 lines.append(json.loads(line))
         return lines
 
+    def measured(self) -> dict[str, Any]:
+        """Returns what ``metrics.json`` holds, which studies write; nothing where there is none.
+
+        Raises:
+            KakusanError: It is damaged.
+        """
+        path = self.path / "metrics.json"
+        if not path.exists():
+            return {}
+        try:
+            return dict(json.loads(path.read_text("utf-8")))
+        except (OSError, TypeError, ValueError) as error:
+            raise KakusanError(f"{path} cannot be read: {error} (remove it)") from error
+
     def record(self, line: Mapping[str, Any]) -> None:
         """Appends one line to ``metrics.jsonl``."""
         with writing(self.metrics_path), self.metrics_path.open("a+b") as file:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from kakusan.commands.options import Debug, Json, Overwrite
+from kakusan.commands.options import Debug, Json, Lang, Overwrite
 from kakusan.commands.output import Interrupted, show_facts, show_json
 
 
@@ -15,6 +15,7 @@ def demo(
         Path, typer.Option(metavar="DIR", help="where it goes; an earlier demo in runs/demo is replaced")
     ] = Path("runs/demo"),
     overwrite: Overwrite = False,
+    lang: Lang = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -22,10 +23,14 @@ def demo(
 
     Trains, samples, compares samplers, judges, and writes a report.
     """
+    from kakusan.reporting.language import language, usual
+
+    code = language(lang or usual()).code  # refused before anything is trained
+
     from kakusan.studies.demo import demo as study
 
     try:
-        metrics = study(run, overwrite)
+        metrics = study(run, overwrite, lang=code)
     except KeyboardInterrupt:
         again = f"kakusan demo --run {quote(str(run))} --overwrite"
         raise Interrupted(f"interrupted; the story is told whole or not at all (begin again: {again})") from None

@@ -15,6 +15,7 @@ from kakusan.commands.evaluate import evaluate
 from kakusan.commands.fields import FieldsCommand
 from kakusan.commands.info import info
 from kakusan.commands.output import Interrupted
+from kakusan.commands.report import report
 from kakusan.commands.sample import sample
 from kakusan.commands.train import train
 from kakusan.errors import KakusanError, unknown
@@ -46,6 +47,7 @@ app.command()(demo)
 app.command(cls=FieldsCommand, add_help_option=False)(train)
 app.command()(sample)
 app.command()(evaluate)
+app.command()(report)
 app.command()(info)
 
 

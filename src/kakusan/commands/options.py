@@ -32,3 +32,6 @@ WeightsFrom = Annotated[
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="accept a directory that holds files")]
 Json = Annotated[bool, typer.Option("--json", help="one JSON document on standard output, and nothing else there")]
 Debug = Annotated[bool, typer.Option("--debug", help="show the traceback of an error")]
+Lang = Annotated[
+    str | None, typer.Option("--lang", metavar="en|ja", help="language of the report  [default: the system's]")
+]

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from kakusan import pictures
 from kakusan.errors import KakusanError
-from kakusan.reporting import words
+from kakusan.reporting.language import Language
 
 LARGEST_PAGE = 4_000_000
 _POLICY = (
@@ -78,17 +78,24 @@ class Section:
     more: str = ""
 
 
-def fragment(template: str, **values: object) -> Markup:
-    """Returns a piece of a page from a file in ``templates``; text among the ``values`` is escaped."""
-    return Markup(_environment().get_template(template).render(values))
+def fragment(template: str, say: Language, **values: object) -> Markup:
+    """Returns a piece of a page from a file in ``templates``; text among the ``values`` is escaped.
+
+    Args:
+        template: Name of the file.
+        say: The language, called so in the templates too.
+        **values: What else the template names.
+    """
+    return Markup(_environment().get_template(template).render(values, say=say))
 
 
-def page(*, name: str, title: str, answer: Markup, sections: Sequence[Section]) -> str:
+def page(say: Language, *, name: str, title: str, answer: Markup, sections: Sequence[Section]) -> str:
     """Returns a page that is whole in one file.
 
     It may load nothing, and run nothing but its own script: a Content-Security-Policy says so to the browser.
 
     Args:
+        say: The language of the page.
         name: What the report is about.
         title: What was found, as a sentence without its full stop.
         answer: The numbers that answer the reader's question, before how they came about.
@@ -101,6 +108,7 @@ def page(*, name: str, title: str, answer: Markup, sections: Sequence[Section]) 
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     text = fragment(
         "page.html.jinja",
+        say,
         policy=_POLICY.format(script=f"'sha256-{digest}'"),
         style=Markup(_file("page.css")),
         script=Markup(script),
@@ -128,17 +136,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {
-        function.__name__: function
-        for function in (
-            words.number,
-            words.spread,
-            words.count,
-            words.percent,
-            words.duration,
-            png_uri,
-        )
-    }
+    environment.filters["png_uri"] = png_uri
     return environment
 
 

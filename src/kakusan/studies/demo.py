@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import json
-import platform
 import time
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from kakusan import api, build, config, sampling
 from kakusan.evaluation.evaluate import Judgement, Reference, evaluate, reference
 from kakusan.files import atomic_write
 from kakusan.model import Model
-from kakusan.pictures import from_uint8, grid, legible, save, to_uint8
-from kakusan.progress import Bar, say
-from kakusan.reporting.demo import Story, render
-from kakusan.runs import Run
+from kakusan.pictures import from_uint8, to_uint8
+from kakusan.progress import Bar
+from kakusan.studies.telling import machine, write_report
 
 PLACE = Path("runs/demo")
 _PRESET = "digits"
-_COLUMNS = 10
 _SEED = 0
 
 
@@ -46,12 +40,13 @@ class Contender:
 _CONTENDERS = (Contender("ddpm", 1000, images=100), Contender("ddim", 50), Contender("ddim", 10), Contender("heun", 10))
 
 
-def demo(path: Path = PLACE, overwrite: bool = False, show: bool = True) -> dict[str, Any]:
+def demo(path: Path = PLACE, overwrite: bool = False, *, lang: str = "en", show: bool = True) -> dict[str, Any]:
     """Trains a model of the digits in ``path``, itself a run directory, and adds ``metrics.json`` and ``report.html``.
 
     Args:
         path: Where. An earlier demo in ``runs/demo``, its own place, is replaced.
         overwrite: Accept any other directory that holds files; a run in it is replaced.
+        lang: Language of the report.
         show: Whether to say what goes on, on standard error.
 
     Returns:
@@ -85,11 +80,11 @@ def demo(path: Path = PLACE, overwrite: bool = False, show: bool = True) -> dict
         "total_seconds": 0.0,
         "parameters": sum(parameter.numel() for parameter in model.denoiser.parameters()),
         "samplers": rows,
+        "machine": machine(),
     }
     metrics["total_seconds"] = round(time.perf_counter() - started, 1)
-    _write(run, model, settings, metrics)
-    if show:
-        say(f"report written to {run.path / 'report.html'}")
+    atomic_write(run.path / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+    write_report(run, lang, device=settings.training.device, show=show)
     return metrics
 
 
@@ -105,12 +100,14 @@ def _compare(
                 judged = evaluate(model, real, settings=how, seed=_SEED, name=settings.data.source, progress=bar.report)
                 judgements[contender.sampler, contender.steps] = judged
                 accuracy, distance, seconds = judged.class_accuracy, judged.frechet_distance, judged.seconds
+                spread = judged.frechet_distance_spread
                 images, calls = real.n, judged.protocol["nfe"]
             else:
                 plan = sampling.plan(model, n=contender.images, settings=how, seed=_SEED)
                 before = time.perf_counter()
                 drawn = from_uint8(to_uint8(sampling.sample(plan, bar.report)))
-                seconds, distance, images, calls = time.perf_counter() - before, None, plan.n, plan.network_calls
+                seconds, images, calls = time.perf_counter() - before, plan.n, plan.network_calls
+                distance, spread = None, None
                 assert plan.condition is not None, "the digits have classes"
                 accuracy = real.judge.recognised(drawn, plan.condition.labels)
         rows.append(
@@ -122,34 +119,7 @@ def _compare(
                 "images": images,
                 "class_accuracy": accuracy,
                 "frechet_distance": distance,
+                "frechet_distance_spread": spread,
             }
         )
     return rows, judgements["ddim", 50]
-
-
-def _write(run: Run, model: Model, settings: config.Config, metrics: dict[str, Any]) -> None:
-    labels = [label for label in range(len(model.class_names)) for _ in range(_COLUMNS)]
-    samples = api.sample(model, n=len(labels), labels=labels, seed=_SEED).cpu()
-    save(run.samples_path / "by-class.png", legible(grid(samples, columns=_COLUMNS), model.shape[-1]))
-    emerging = [
-        (float(step.t), step.x[0].clamp(-1, 1).cpu(), step.x0[0].clamp(-1, 1).cpu())
-        for step in api.walk(model, n=1, labels=[3], seed=_SEED)
-    ]
-    story = Story(
-        name=run.name,
-        metrics=metrics,
-        lines=run.metrics(),
-        samples=samples,
-        columns=_COLUMNS,
-        class_names=model.class_names,
-        frames=emerging,
-        machine=_machine(),
-        schedule=settings.schedule.kind,
-    )
-    atomic_write(run.path / "report.html", render(story))
-    atomic_write(run.path / "metrics.json", json.dumps(metrics, indent=2) + "\n")
-
-
-def _machine() -> str:
-    where = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU threads"
-    return f"{where}, {platform.machine()}, Python {platform.python_version()}, torch {version('torch')}"

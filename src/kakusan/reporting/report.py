@@ -1,0 +1,90 @@
+"""The report of one run: the answer first, then how it came about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from markupsafe import Markup
+
+from kakusan.reporting.html import Section, fragment, page
+from kakusan.reporting.language import Language
+from kakusan.reporting.protocol import in_words
+from kakusan.reporting.sections import emergence, loss, samplers, samples, schedules
+from kakusan.reporting.story import Story
+
+_SHOWN = 3
+_BYTES = 4  # of a parameter in float32
+
+
+def render(say: Language, story: Story) -> str:
+    """Returns the report as the text of one HTML file; a section without anything to show is left out.
+
+    Raises:
+        KakusanError: The samples do not fill a row a class, or the page would be larger than 4 MB.
+    """
+    return page(
+        say,
+        name=story.name,
+        title=_title(say, story),
+        answer=_answer(say, story),
+        sections=[section for section in _sections(say, story) if section is not None],
+    )
+
+
+def _sections(say: Language, story: Story) -> Iterator[Section | None]:
+    if story.samples is not None:
+        yield samples.section(say, story.samples, story.class_names, story.metrics.get("class_accuracy"))
+    yield schedules.section(say, story.settings.schedule.kind)
+    yield loss.section(say, story.lines)
+    yield emergence.section(say, story.walk)
+    yield samplers.section(say, story.metrics, story.machine)
+
+
+def _title(say: Language, story: Story) -> str:
+    if "frechet_distance" in story.metrics:
+        ratio = story.metrics["frechet_distance"] / story.metrics["noise_floor"]
+        return say("answer.no_farther") if ratio <= 1 else say("answer.farther", ratio=ratio)
+    if story.images < story.total_images:
+        return say("answer.under_way", images=story.images, total=story.total_images)
+    return say("answer.trained", images=story.images)
+
+
+def _answer(say: Language, story: Story) -> Markup:
+    """Returns the numbers that answer the reader first: how good where it was judged, how far it has come else."""
+    metrics = story.metrics
+    shown: list[tuple[str, str, str]] = []
+    if "frechet_distance" in metrics:
+        real = say("answer.real", value=say.number(metrics["noise_floor"]))
+        shown.append((say("answer.distance"), say.number(metrics["frechet_distance"]), real))
+    if metrics.get("class_accuracy") is not None:
+        real = say("answer.real", value=say.percent(metrics["classifier_accuracy"]))
+        shown.append((say("answer.accuracy"), say.percent(metrics["class_accuracy"]), real))
+    _, losses = loss.mean_losses(story.lines)
+    if not shown and losses:
+        shown.append((say("answer.loss"), say.number(losses[-1]), say("answer.of_images", images=story.images)))
+    if "train_seconds" in metrics:
+        of_all = say("answer.of_all", total=metrics["total_seconds"])
+        shown.append((say("answer.time"), say.duration(metrics["train_seconds"]), of_all))
+    if len(shown) < _SHOWN:
+        size = say("answer.parameters", parameters=story.parameters)
+        shown.append((say("answer.size"), say.size(story.parameters * _BYTES), size))
+    return fragment(
+        "answer.html.jinja",
+        say,
+        numbers=shown,
+        paragraphs=_paragraphs(say, story),
+        protocol=in_words(say, metrics.get("protocol", {})),
+    )
+
+
+def _paragraphs(say: Language, story: Story) -> list[str]:
+    """Returns what the numbers mean, and what they were measured on."""
+    metrics = story.metrics
+    paragraphs = []
+    if "frechet_distance" in metrics:
+        distance = say.spread(metrics["frechet_distance"], metrics["frechet_distance_spread"])
+        floor = say.spread(metrics["noise_floor"], metrics["noise_floor_spread"])
+        paragraphs.append(say("answer.about_distance", distance=distance, floor=floor))
+    if "classifier_accuracy" in metrics:
+        paragraphs.append(say("answer.about_accuracy", accuracy=metrics["classifier_accuracy"]))
+    return [*paragraphs, say("answer.about_machine", parameters=story.parameters, machine=story.machine)]

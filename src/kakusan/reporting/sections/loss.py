@@ -1,0 +1,83 @@
+"""The loss of training, per step and per epoch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.ticker import StrMethodFormatter
+
+from kakusan.reporting.axes import logarithmic
+from kakusan.reporting.canvas import ACCENT, QUIET, panel
+from kakusan.reporting.html import Figure, Section
+from kakusan.reporting.language import Language
+
+
+def section(say: Language, lines: Sequence[Mapping[str, Any]]) -> Section | None:
+    """Shows the losses in the ``lines`` of ``metrics.jsonl``."""
+    images, losses = mean_losses(lines)
+    if not losses:
+        return None
+    title = _title(say, images, losses)
+    figure = Figure(
+        title=title,
+        content=curve(say, lines),
+        caption=_caption(say, images, losses),
+        alt=say("loss.alt", title=title),
+    )
+    return Section("loss", say("loss.heading"), figure)
+
+
+def mean_losses(lines: Sequence[Mapping[str, Any]]) -> tuple[list[int], list[float]]:
+    """Returns images seen and mean losses: of epochs, or of steps where not even two epochs ended."""
+    images, losses = _finite(lines, "epoch_loss")
+    return (images, losses) if len(losses) > 1 else _finite(lines, "loss")
+
+
+def curve(say: Language, lines: Sequence[Mapping[str, Any]]) -> Markup:
+    """Draws the loss against images seen: every line faintly, the means of epochs on top.
+
+    The axis of losses is logarithmic where they are positive and span more than a factor of three.
+    """
+    images, losses = _finite(lines, "loss")
+    epoch_images, epoch_losses = _finite(lines, "epoch_loss")
+
+    def draw(axes: Axes) -> None:
+        axes.plot(images, losses, color=QUIET, linewidth=0.9, alpha=0.7, label=say("loss.steps"))
+        # A single epoch is a point; a line of one point would not be seen.
+        marker = "" if len(epoch_losses) > 1 else "o"
+        axes.plot(epoch_images, epoch_losses, color=ACCENT, marker=marker, label=say("loss.epochs"))
+        values = losses + epoch_losses
+        if min(values) > 0 and max(values) > 3 * min(values):
+            logarithmic(axes, subs=(1, 2, 5))
+        axes.set(xlabel=say("loss.images"), ylabel=say("loss.loss"))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axes.set_xlim(left=0)
+        axes.locator_params(axis="x", nbins=5)
+        axes.legend()
+
+    return panel("loss", draw)
+
+
+def _title(say: Language, images: Sequence[int], losses: Sequence[float]) -> str:
+    if len(losses) == 1:
+        return say("loss.single", loss=losses[0], images=images[0])
+    way = "loss.fell" if losses[-1] < losses[0] else "loss.rose"
+    return say(way, first=losses[0], last=losses[-1], images=images[-1])
+
+
+def _caption(say: Language, images: Sequence[int], losses: Sequence[float]) -> str:
+    """Says when half of the fall of the loss was over; where it did not fall, only what is drawn."""
+    if losses[-1] >= losses[0]:
+        return say("loss.caption")
+    middle = (losses[0] + losses[-1]) / 2
+    over = next(seen for seen, value in zip(images, losses, strict=True) if value <= middle)
+    return say("loss.half", images=over)
+
+
+def _finite(lines: Sequence[Mapping[str, Any]], key: str) -> tuple[list[int], list[float]]:
+    kept = [(line["images"], line[key]) for line in lines if math.isfinite(line.get(key, math.nan))]
+    return [images for images, _ in kept], [loss for _, loss in kept]

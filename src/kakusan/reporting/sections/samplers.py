@@ -1,0 +1,220 @@
+"""Samplers side by side: what each costs, how well it does, and what the numbers allow to be said."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+
+from kakusan.config.names import SAMPLERS
+from kakusan.reporting.canvas import ACCENT, QUIET, panel
+from kakusan.reporting.html import Figure, Section, fragment
+from kakusan.reporting.language import Language
+from kakusan.reporting.protocol import in_words
+
+_CONFIDENCE = 1.96
+
+
+@dataclass(frozen=True)
+class Row:
+    """One sampler, as measured.
+
+    Attributes:
+        name: The sampler.
+        steps: Its steps.
+        nfe: Network calls an image.
+        seconds: For all images together.
+        images: How many were drawn.
+        class_accuracy: Share recognised as the class that was asked for; None where not measured.
+        frechet_distance: Distance from real images; None where not measured.
+        frechet_distance_spread: Its standard deviation over parts of the real images; None where not measured.
+    """
+
+    name: str
+    steps: int
+    nfe: int
+    seconds: float
+    images: int
+    class_accuracy: float | None
+    frechet_distance: float | None
+    frechet_distance_spread: float | None = None
+
+    @classmethod
+    def read(cls, row: Mapping[str, Any]) -> Row:
+        """Returns the row of ``metrics.json``; what else stands in it is passed over."""
+        return cls(**{name: row[name] for name in cls.__dataclass_fields__ if name in row})
+
+    def label(self, say: Language) -> str:
+        """Sampler and steps."""
+        return say("samplers.label", name=_display(self.name), steps=self.steps)
+
+    @property
+    def seconds_per_image(self) -> float:
+        """Time for one image."""
+        return self.seconds / self.images
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Between what shares the true class accuracy lies with a confidence of 95 %.
+
+        Source: Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", 1927.
+        """
+        assert self.class_accuracy is not None
+        share, n, z2 = self.class_accuracy, self.images, _CONFIDENCE**2
+        centre = (share + z2 / (2 * n)) / (1 + z2 / n)
+        half = _CONFIDENCE / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n**2))
+        return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def section(say: Language, metrics: Mapping[str, Any], machine: str) -> Section | None:
+    """Compares the samplers of a ``metrics.json``, which were timed on a ``machine``."""
+    rows = [Row.read(row) for row in metrics.get("samplers", [])]
+    if not rows:
+        return None
+    title = finding(say, rows)
+    figure = Figure(
+        title=title,
+        content=curves(say, rows, metrics["noise_floor"], metrics["noise_floor_spread"]),
+        caption=say("samplers.caption"),
+        alt=say("samplers.alt", title=title),
+    )
+    n = metrics["protocol"]["n"]
+    table = fragment(
+        "samplers.html.jinja",
+        say,
+        rows=rows,
+        reasons=[why_no_distance(say, row, n) for row in rows if row.frechet_distance is None],
+        metrics=metrics,
+        machine=machine,
+        protocol=in_words(say, metrics["protocol"]),
+    )
+    return Section("samplers", say("samplers.heading"), figure, table)
+
+
+def as_accurate(row: Row, other: Row) -> bool:
+    """Whether ``row`` gets the class right as often as ``other``, or is behind by no more than chance explains.
+
+    The bound on the difference is Newcombe's, of 95 %, made of the two Wilson intervals.
+
+    Source: Newcombe, "Interval Estimation for the Difference Between Independent Proportions", 1998, method 10.
+    """
+    if row.class_accuracy is None or other.class_accuracy is None:
+        return False
+    behind = other.class_accuracy - row.class_accuracy
+    return behind <= math.hypot(row.interval[1] - row.class_accuracy, other.class_accuracy - other.interval[0])
+
+
+def finding(say: Language, rows: Sequence[Row]) -> str:
+    """Returns what the comparison found: the quickest sampler that is as accurate as the one with most network calls.
+
+    Args:
+        say: The language.
+        rows: At least one.
+    """
+    longest = max(rows, key=lambda row: row.nfe)
+    quicker = [row for row in rows if row.seconds_per_image < longest.seconds_per_image]
+    if not quicker:
+        return say("samplers.alone", sampler=longest.label(say), seconds=longest.seconds_per_image)
+    fit = [row for row in quicker if as_accurate(row, longest)]
+    best = min(fit or quicker, key=lambda row: row.seconds_per_image)
+    values = {
+        "sampler": best.label(say),
+        "longest": longest.label(say),
+        "times": longest.seconds_per_image / best.seconds_per_image,
+    }
+    if best.class_accuracy is None or longest.class_accuracy is None:
+        return say("samplers.unknown", **values)
+    if fit:
+        return say("samplers.as_accurate", **values)
+    shares = {"accuracy": best.class_accuracy, "longest_accuracy": longest.class_accuracy}
+    return say("samplers.none", **values, **shares)
+
+
+def why_no_distance(say: Language, row: Row, n: int) -> str:
+    """Returns why a row has no distance, as far as its numbers tell.
+
+    Args:
+        say: The language.
+        row: The row.
+        n: Images that a distance is taken of.
+    """
+    if row.images < n:
+        return say("samplers.few_drawn", sampler=row.label(say), n=n, images=row.images)
+    return say("samplers.later", sampler=row.label(say))
+
+
+def curves(say: Language, rows: Sequence[Row], floor: float, floor_spread: float) -> Markup:
+    """Draws class accuracy and distance against network calls, in a panel each; a panel without a number is left out.
+
+    Args:
+        say: The language.
+        rows: The samplers.
+        floor: Distance of real images from real images, drawn as a line.
+        floor_spread: Its standard deviation, drawn as a band.
+    """
+
+    def draw_accuracy(axes: Axes) -> None:
+        for above, row in _alternately(accurate):
+            assert row.class_accuracy is not None
+            low, high = (100 * end for end in row.interval)
+            axes.plot([row.nfe, row.nfe], [low, high], color=QUIET, linewidth=1.2)
+            axes.plot(row.nfe, 100 * row.class_accuracy, "o", color=ACCENT)
+            _label(axes, row, high if above else low, above)
+        _calls(say, axes, accurate, say("samplers.accuracy"))
+        axes.set_yticks([tick for tick in axes.get_yticks() if tick <= 100])
+
+    def draw_distance(axes: Axes) -> None:
+        axes.axhline(floor, color=QUIET, linestyle="dashed", linewidth=1.2, label=say("samplers.floor"))
+        axes.axhspan(floor - floor_spread, floor + floor_spread, color=QUIET, alpha=0.2, linewidth=0)
+        for above, row in _alternately(measured):
+            assert row.frechet_distance is not None
+            spread = row.frechet_distance_spread or 0.0
+            ends = row.frechet_distance - spread, row.frechet_distance + spread
+            axes.plot([row.nfe, row.nfe], ends, color=QUIET, linewidth=1.2)
+            axes.plot(row.nfe, row.frechet_distance, "o", color=ACCENT)
+            _label(axes, row, ends[1] if above else ends[0], above)
+        _calls(say, axes, measured, say("answer.distance"))
+        axes.set_ylim(0, 1.25 * max(row.frechet_distance or 0 for row in measured))
+        axes.legend(loc="lower right")
+
+    accurate = [row for row in rows if row.class_accuracy is not None]
+    measured = [row for row in rows if row.frechet_distance is not None]
+    panels = [panel("accuracy", draw_accuracy)] if accurate else []
+    panels += [panel("distance", draw_distance)] if measured else []
+    return Markup("").join(panels)
+
+
+def _display(name: str) -> str:
+    return getattr(SAMPLERS.get(name), "display", name.upper())
+
+
+def _alternately(rows: Sequence[Row]) -> list[tuple[bool, Row]]:
+    """Sorts rows by cost and sends every second label below its point, where the neighbours' do not reach."""
+    return [(place % 2 == 0, row) for place, row in enumerate(sorted(rows, key=lambda row: row.nfe))]
+
+
+def _label(axes: Axes, row: Row, height: float, above: bool) -> None:
+    axes.annotate(
+        f"{_display(row.name)} {row.steps:,}",
+        (row.nfe, height),
+        xytext=(0, 7 if above else -7),
+        textcoords="offset points",
+        ha="center",
+        va="bottom" if above else "top",
+        fontsize=8.5,
+    )
+
+
+def _calls(say: Language, axes: Axes, rows: Sequence[Row], quantity: str) -> None:
+    calls = sorted({row.nfe for row in rows})
+    axes.set_xscale("log")
+    axes.set(xlabel=say("samplers.calls"), ylabel=quantity, xlim=(calls[0] / 2, calls[-1] * 2))
+    axes.xaxis.set_major_locator(LogLocator())
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.margins(y=0.3)

@@ -1,0 +1,43 @@
+"""What a report tells of a run: everything that its sections show, gathered by who may draw and measure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from kakusan.config import Config
+from kakusan.reporting.sections.emergence import Moment
+
+
+@dataclass(frozen=True)
+class Story:
+    """What is known of a run. What is empty or None has no section.
+
+    Attributes:
+        name: The run.
+        settings: Its configuration.
+        images: Images seen so far.
+        total_images: Images at its end; 0 where no checkpoint says it.
+        parameters: Of the network; 0 where no checkpoint says it.
+        class_names: The K classes; empty without.
+        metrics: What was measured: the last evaluation, and all that ``metrics.json`` holds; empty where nothing was.
+        lines: The lines of ``metrics.jsonl``.
+        machine: What it ran on, in a line.
+        samples: Values in [-1, 1], (K·columns, C, H, W), one row a class.
+        walk: How one sample emerges, from noise to data.
+    """
+
+    name: str
+    settings: Config
+    images: int
+    total_images: int = 0
+    parameters: int = 0
+    class_names: tuple[str, ...] = ()
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    lines: Sequence[Mapping[str, Any]] = ()
+    machine: str = ""
+    samples: Tensor | None = None
+    walk: Sequence[Moment] = ()
