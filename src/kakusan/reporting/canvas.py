@@ -1,6 +1,7 @@
 """One panel of a figure as SVG that belongs to the page: its letters, its colours, no identifier twice."""
 
 import re
+import warnings
 from collections.abc import Callable
 from importlib import resources
 from io import StringIO
@@ -30,7 +31,9 @@ def panel(name: str, draw: Callable[[Axes], None]) -> Markup:
         resources.as_file(resources.files("kakusan.reporting") / "kakusan.mplstyle") as style,
         # From this file alone: what a person set in a matplotlibrc must not change the page.
         matplotlib.rc_context({"svg.hashsalt": name}, fname=style),
+        warnings.catch_warnings(),
     ):
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # the browser has them
         canvas = Canvas()
         draw(canvas.add_subplot())
         FigureCanvasSVG(canvas)
