@@ -190,7 +190,7 @@ def curves(say: Language, rows: Sequence[Row], floor: float, floor_spread: float
 
 
 def _display(name: str) -> str:
-    return getattr(SAMPLERS.get(name), "display", name.upper())
+    return SAMPLERS[name].display if name in SAMPLERS else name
 
 
 def _alternately(rows: Sequence[Row]) -> list[tuple[bool, Row]]:
