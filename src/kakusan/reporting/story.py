@@ -26,6 +26,7 @@ class Story:
         metrics: What was measured: the last evaluation, and all that ``metrics.json`` holds; empty where nothing was.
         lines: The lines of ``metrics.jsonl``.
         machine: What it ran on, in a line.
+        original: The first picture it learns from, values in [-1, 1], (C, H, W).
         samples: Values in [-1, 1], (K·columns, C, H, W), one row a class.
         walk: How one sample emerges, from noise to data.
     """
@@ -39,5 +40,6 @@ class Story:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     lines: Sequence[Mapping[str, Any]] = ()
     machine: str = ""
+    original: Tensor | None = None
     samples: Tensor | None = None
     walk: Sequence[Moment] = ()

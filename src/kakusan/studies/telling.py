@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import platform
+from contextlib import suppress
 from importlib.metadata import version
 from typing import Any
 
 import torch
 
-from kakusan import api, config
+from kakusan import api, build, config
+from kakusan.data.images import ImageSet
+from kakusan.errors import KakusanError
 from kakusan.files import atomic_write
 from kakusan.model import Model
+from kakusan.pictures import from_uint8
 from kakusan.progress import say as tell_user
 from kakusan.reporting.language import language
 from kakusan.reporting.report import render
@@ -44,9 +48,13 @@ def tell(run: Run, *, device: str = "auto", show: bool = True) -> Story:
     settings = config.load(run.config_path)
     lines = run.metrics()
     metrics = _measured(run, lines)
+    data = _data(settings)
+    original = None if data is None else from_uint8(data.images[0])
     if not run.checkpoints():
         seen = max((line.get("images", 0) for line in lines), default=0)
-        return Story(run.name, settings, images=seen, metrics=metrics, lines=lines, machine=machine())
+        return Story(
+            run.name, settings, images=seen, metrics=metrics, lines=lines, machine=machine(), original=original
+        )
     state = run.checkpoint().state()
     model = api.load(run, device=device)
     classes = max(1, len(model.class_names))
@@ -61,6 +69,7 @@ def tell(run: Run, *, device: str = "auto", show: bool = True) -> Story:
         metrics=metrics,
         lines=lines,
         machine=machine(),
+        original=original,
         samples=api.sample(model, n=classes * _COLUMNS, labels=labels, seed=_SEED, show=show).cpu(),
         walk=_walk(model),
     )
@@ -76,6 +85,13 @@ def _measured(run: Run, lines: list[dict[str, Any]]) -> dict[str, Any]:
     """Returns the last evaluation with, over it, what ``metrics.json`` holds."""
     judged = [line["evaluation"] for line in lines if "evaluation" in line]
     return {**(judged[-1] if judged else {}), **run.measured()}
+
+
+def _data(settings: config.Config) -> ImageSet | None:
+    """Returns the images that a run learns from; None where they are not to be had any more."""
+    with suppress(KakusanError):
+        return build.images(settings.data)
+    return None
 
 
 def _walk(model: Model) -> list[tuple[float, torch.Tensor, torch.Tensor]]:

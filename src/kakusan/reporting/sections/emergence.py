@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
+from kakusan.reporting.correlation import correlation
 from kakusan.reporting.film import Frame, film
 from kakusan.reporting.html import Figure, Section
 from kakusan.reporting.language import Language
@@ -42,8 +42,7 @@ def _settled(walk: Sequence[Moment]) -> float | None:
     """Returns from what time on the predicted x_0 stays correlated by 0.9 or more with the last picture."""
     settled, final = None, walk[-1][1]
     for time, _, x0 in reversed(walk):
-        correlation = torch.corrcoef(torch.stack([x0.flatten(), final.flatten()]).double())[0, 1].item()
-        if not correlation >= _AGREES:  # a picture of one grey correlates with nothing: NaN
+        if not correlation(x0, final) >= _AGREES:  # a picture of one grey correlates with nothing: NaN
             break
         settled = time
     return settled
