@@ -1,0 +1,100 @@
+"""Samplers are compared as far as their numbers go, and no further."""
+
+import math
+import re
+
+import pytest
+
+from kakusan.config.names import SAMPLERS
+from kakusan.reporting.language import language
+from kakusan.reporting.sections import samplers
+from kakusan.reporting.sections.samplers import Row
+
+SAY = language("en")
+
+
+def row(name="ddim", steps=10, seconds=1.0, images=898, accuracy=0.98, nfe=None, distance=None):
+    return Row(name, steps, nfe or steps, seconds, images, accuracy, distance)
+
+
+LONG = row("ddpm", 1000, seconds=50.0, images=100, accuracy=0.98)
+
+
+def finding(rows):
+    return samplers.finding(SAY, rows).replace("\N{NO-BREAK SPACE}", " ")
+
+
+def words(svg):
+    return re.findall(r"<text[^>]*>([^<]*)</text>", svg)
+
+
+def test_the_quickest_sampler_that_is_as_accurate_wins():
+    rows = [LONG, row(steps=50, seconds=44.9), row(steps=10, seconds=8.98), row(steps=2, seconds=1.8, accuracy=0.5)]
+    assert finding(rows) == "DDIM with 10 steps is as accurate as DDPM with 1,000 steps, and 50.0 times faster"
+
+
+def test_no_sampler_is_called_as_accurate_when_none_is():
+    found = finding([LONG, row(seconds=8.98, accuracy=0.5)])
+    assert found.startswith("No quicker sampler is as accurate as DDPM with 1,000 steps: DDIM with 10 steps")
+    assert "50.0 % of the classes right, not 98.0 %" in found
+
+
+def test_without_accuracies_none_is_claimed():
+    found = finding([LONG, row(seconds=8.98, accuracy=None)])
+    assert found.endswith("50.0 times faster than DDPM with 1,000 steps; how accurate the two are was not measured")
+
+
+def test_a_sampler_alone_is_told_by_its_time():
+    assert finding([row(seconds=8.98)]) == "DDIM with 10 steps takes 10.0 ms an image"
+
+
+def test_speed_is_measured_an_image_and_not_a_batch():
+    slower = row(steps=10, seconds=9.0, images=10)
+    assert finding([LONG, slower]) == "DDPM with 1,000 steps takes 500 ms an image"
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.98, 1.0])
+@pytest.mark.parametrize("images", [1, 100, 10_000])
+def test_the_interval_is_wilsons(share, images):
+    """Its ends are the shares p from which the measured one lies 1.96 of p's own standard errors away."""
+    low, high = row(images=images, accuracy=share).interval
+    assert 0 <= low < high <= 1
+    for end in (low, high):
+        away = 1.96 * math.sqrt(end * (1 - end) / images)
+        assert abs(end - share) == pytest.approx(away, abs=1e-7)
+
+
+@pytest.mark.parametrize(("images", "same"), [(100, True), (100_000, False)])
+def test_more_images_tell_smaller_differences_apart(images, same):
+    assert samplers.as_accurate(row(images=images, accuracy=0.97), row(images=images, accuracy=0.98)) is same
+    assert samplers.as_accurate(row(images=images, accuracy=0.98), row(images=images, accuracy=0.97))
+
+
+def test_a_distance_that_was_not_taken_says_why():
+    assert samplers.why_no_distance(SAY, LONG, 898) == (
+        "No distance for DDPM with 1,000 steps: a distance takes 898 images, and 100 were drawn."
+    )
+    assert samplers.why_no_distance(SAY, row(), 898) == "No distance for DDIM with 10 steps: it was left for later."
+
+
+def test_a_panel_is_drawn_for_each_quantity_that_was_measured():
+    rows = [row(distance=20.0), row("heun", accuracy=None)]
+    drawn = samplers.curves(SAY, rows, 17.0, 0.5)
+    assert drawn.count("<svg") == 2
+    assert "DDIM 10" in words(drawn)
+    assert "Heun 10" not in words(drawn)
+    assert samplers.curves(SAY, rows[1:], 17.0, 0.5) == ""
+
+
+def test_names_are_those_of_the_authors_and_unknown_ones_stay():
+    names = [row(name, steps=1).label(SAY) for name in (*SAMPLERS, "my sampler")]
+    assert {"DDPM with 1 step", "DDIM with 1 step", "Heun with 1 step", "my sampler with 1 step"} <= set(names)
+
+
+def test_a_row_reads_what_it_knows_and_passes_over_the_rest():
+    there = {"name": "ddim", "steps": 2, "nfe": 2, "seconds": 1.0, "images": 4, "class_accuracy": None}
+    assert Row.read({**there, "frechet_distance": 3.0, "of tomorrow": 1}) == Row("ddim", 2, 2, 1.0, 4, None, 3.0)
+
+
+def test_nothing_measured_has_no_section():
+    assert samplers.section(SAY, {}, "a machine") is None
