@@ -1,4 +1,4 @@
-"""Denoisers known in closed form, and what it takes to hold a sampler against them."""
+"""The denoiser of a correlated Gaussian in closed form, and what it takes to hold a sampler against them."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -22,8 +22,6 @@ REACH = {"start": -7.0, "end": 7.0}
 
 _MEAN = torch.tensor([0.3, -0.5], dtype=torch.float64)
 _COVARIANCE = torch.tensor([[0.5, 0.25], [0.25, 0.2]], dtype=torch.float64)
-_WEIGHTS = torch.tensor([0.3, 0.7], dtype=torch.float64)
-_MODES = torch.tensor([[-2.0], [2.0]], dtype=torch.float64)
 
 
 @dataclass(frozen=True)
@@ -77,35 +75,6 @@ class Gaussian:
         """
         stretch = (self._variances(s) / self._variances(t)).sqrt()
         return self.schedule(s)[0] * self.mean + (stretch * self._centred(x, t)) @ self._axes[1].T
-
-
-@dataclass(frozen=True)
-class Mixture:
-    r"""The exact denoiser of equally wide Gaussians: by default two of unequal weight, at ±2 on a line.
-
-    .. math:: E[x_0 \mid x_t] = \sum_k r_k \left( m_k + \frac{\alpha c^2}{v} (x_t - \alpha m_k) \right), \qquad
-              r_k \propto w_k\, N(x_t; \alpha m_k, v), \quad v = \alpha^2 c^2 + \sigma^2
-
-    Args:
-        schedule: From time to α and σ.
-        weights: w, shape (K,).
-        means: m, shape (K, D).
-        deviation: c.
-    """
-
-    schedule: Schedule
-    weights: Tensor = _WEIGHTS
-    means: Tensor = _MODES
-    deviation: float = 0.5
-
-    def __call__(self, x_t: Tensor, t: Tensor) -> Prediction:
-        """Returns the exact prediction for ``x_t``, shape (B, D), at one time ``t``."""
-        alpha, sigma = self.schedule(t)
-        variance = alpha**2 * self.deviation**2 + sigma**2
-        distance = (x_t[:, None] - alpha * self.means).square().sum(-1)  # (B, K)
-        mean = (self.weights.log() - distance / (2 * variance)).softmax(1) @ self.means
-        x0 = mean + alpha * self.deviation**2 / variance * (x_t - alpha * mean)
-        return Prediction(x_t, x0, alpha, sigma)
 
 
 class Recorder(nn.Module):

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from kakusan import grids, schedules
+from kakusan.closed_form import GaussianMixture
 from kakusan.denoiser import Bind, Denoiser
 from kakusan.parametrization import V
 from kakusan.samplers import ddim, ddpm, heun
-from tests.oracles import REACH, SCHEDULES, Gaussian, Mixture, Recorder, last, seeded_noise, start
+from tests.oracles import REACH, SCHEDULES, Gaussian, Recorder, last, seeded_noise, start
 
 SAMPLERS = {
     "ddpm": ddpm,
@@ -115,7 +116,8 @@ def test_a_flow_starts_where_no_signal_is_left(sampler):
 @every_schedule
 def test_two_modes_of_unequal_weight_are_found(sampler, schedule):
     """Their weights, places and widths, from the noise that a sampler really starts from."""
-    oracle = Mixture(schedule)
+    modes = torch.tensor([[-2.0], [2.0]], dtype=torch.float64)
+    oracle = GaussianMixture(modes, 0.5, torch.tensor([0.3, 0.7]), schedule)
     times = grids.uniform_log_snr(schedule, 100, start=-9.0)
     x = last(sampler(oracle, start(oracle, 5000, times[0], dimensions=1), times, noise=seeded_noise(1)))
     left, right = x[x < 0], x[x >= 0]
