@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from kakusan import pictures
-from kakusan.reporting import html, words
+from kakusan.reporting import html
 
 
 def read(uri):
@@ -38,37 +38,12 @@ def test_one_picture_is_a_sheet_of_one():
     assert html.png_uri(image) == html.png_uri(image[None])
 
 
+def test_a_large_picture_is_shrunk():
+    assert read(html.png_uri(torch.zeros(3, 256, 128)))[1].shape == (64, 32, 4)
+
+
 def test_what_the_page_is_made_of_is_part_of_the_package():
     room = resources.files("kakusan.reporting")
     assert (room / "kakusan.mplstyle").is_file()
     names = {file.name for file in (room / "templates").iterdir()}
     assert {"page.html.jinja", "page.css", "film.js"} <= names
-
-
-@pytest.mark.parametrize(
-    ("said", "expected"),
-    [
-        (words.number(0), "0"),
-        (words.number(0.12345), "0.123"),
-        (words.number(9.996), "10.0"),
-        (words.number(99.97), "100"),
-        (words.number(1234.5), "1,234"),
-        (words.number(-19.137), "-19.1"),
-        (words.spread(19.137, 0.83), "19.1 ± 0.8"),
-        (words.count(437_322), "437,322"),
-        (words.several(1, "step"), "1 step"),
-        (words.several(2, "class", "classes"), "2 classes"),
-        (words.percent(0.98765), "98.8 %"),
-        (words.percent(None), "not measured"),
-        (words.duration(0), "0 µs"),
-        (words.duration(0.00034), "340 µs"),
-        (words.duration(0.00125), "1.25 ms"),
-        (words.duration(74.6), "74.6 s"),
-        (words.duration(119.6), "120 s"),
-        (words.duration(175.2), "2 min 55 s"),
-        (words.sampler("ddpm"), "DDPM"),
-        (words.sampler("my sampler"), "my sampler"),
-    ],
-)
-def test_numbers_are_said_with_three_digits_and_a_unit(said, expected):
-    assert said.replace("\N{NO-BREAK SPACE}", " ") == expected

@@ -20,14 +20,16 @@ class Story:
         name: The run.
         settings: Its configuration.
         images: Images seen so far.
-        total_images: Images at its end; 0 where no checkpoint says it.
+        total_images: Images at its end; 0 where that is not known.
         parameters: Of the network; 0 where no checkpoint says it.
         class_names: The K classes; empty without.
         metrics: What was measured: the last evaluation, and all that ``metrics.json`` holds; empty where nothing was.
         lines: The lines of ``metrics.jsonl``.
-        machine: What it ran on, in a line.
+        machine: What times were measured on, in a line; empty where none were.
         original: The first picture it learns from, values in [-1, 1], (C, H, W).
-        samples: Values in [-1, 1], (K·columns, C, H, W), one row a class.
+        undrawn: Why there are no samples: ``"no_checkpoint"``, ``"damaged"`` or ``"own_network"``; empty with them.
+        drawn_after: Images that the weights had seen that drew the samples.
+        samples: Values in [-1, 1], (R, columns, C, H, W), a row each of the first R classes.
         walk: How one sample emerges, from noise to data.
     """
 
@@ -41,5 +43,7 @@ class Story:
     lines: Sequence[Mapping[str, Any]] = ()
     machine: str = ""
     original: Tensor | None = None
+    undrawn: str = ""
+    drawn_after: int = 0
     samples: Tensor | None = None
     walk: Sequence[Moment] = ()

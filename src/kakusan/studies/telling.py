@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import platform
 from contextlib import suppress
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
 import torch
 
 from kakusan import api, build, config
+from kakusan.config.models import OwnNetwork
 from kakusan.data.images import ImageSet
+from kakusan.devices import resolve
 from kakusan.errors import KakusanError
 from kakusan.files import atomic_write
 from kakusan.model import Model
@@ -18,10 +21,11 @@ from kakusan.pictures import from_uint8
 from kakusan.progress import say as tell_user
 from kakusan.reporting.language import language
 from kakusan.reporting.report import render
+from kakusan.reporting.sections.samples import layout
 from kakusan.reporting.story import Story
-from kakusan.runs import Run
+from kakusan.runs import Checkpoint, Run
+from kakusan.training.engine import length
 
-_COLUMNS = 10
 _SEED = 0
 _SHOWN_LABEL = 3
 
@@ -36,7 +40,7 @@ def write_report(run: Run, lang: str, *, device: str = "auto", show: bool = True
         show: Whether to show progress.
 
     Raises:
-        KakusanError: There is no such language; a checkpoint is damaged; or the page cannot be written.
+        KakusanError: There is no such language or device; ``metrics.json`` is damaged; or the page cannot be written.
     """
     atomic_write(run.path / "report.html", render(language(lang), tell(run, device=device, show=show)))
     if show:
@@ -45,32 +49,33 @@ def write_report(run: Run, lang: str, *, device: str = "auto", show: bool = True
 
 def tell(run: Run, *, device: str = "auto", show: bool = True) -> Story:
     """Gathers what there is to tell of a run: its books, its measurements, and pictures from its last checkpoint."""
+    device = str(resolve(device))  # refused here, for what goes wrong with a checkpoint is passed over
     settings = config.load(run.config_path)
-    lines = run.metrics()
+    lines, there = run.metrics(), run.checkpoints()
     metrics = _measured(run, lines)
     data = _data(settings)
-    original = None if data is None else from_uint8(data.images[0])
-    if not run.checkpoints():
-        seen = max((line.get("images", 0) for line in lines), default=0)
-        return Story(
-            run.name, settings, images=seen, metrics=metrics, lines=lines, machine=machine(), original=original
-        )
-    state = run.checkpoint().state()
-    model = api.load(run, device=device)
-    classes = max(1, len(model.class_names))
-    labels = [label for label in range(classes) for _ in range(_COLUMNS)] if model.class_names else None
-    return Story(
+    story = Story(
         run.name,
         settings,
-        images=state["images"],
-        total_images=state["total_images"],
-        parameters=sum(parameter.numel() for parameter in model.denoiser.parameters()),
-        class_names=model.class_names,
+        images=max([line.get("images", 0) for line in lines] + [checkpoint.images for checkpoint in there], default=0),
+        total_images=_total_images(settings, there, data),
         metrics=metrics,
         lines=lines,
-        machine=machine(),
-        original=original,
-        samples=api.sample(model, n=classes * _COLUMNS, labels=labels, seed=_SEED, show=show).cpu(),
+        machine=metrics.get("machine", ""),
+        original=None if data is None else from_uint8(data.images[0]),
+    )
+    if isinstance(settings.network, OwnNetwork):
+        return replace(story, undrawn="own_network")
+    last = _last(run, device)
+    if last is None:
+        return replace(story, undrawn="damaged" if there else "no_checkpoint")
+    checkpoint, model = last
+    return replace(
+        story,
+        parameters=metrics.get("parameters", sum(weight.numel() for weight in model.denoiser.parameters())),
+        class_names=model.class_names,
+        drawn_after=checkpoint.images,
+        samples=_samples(model, show),
         walk=_walk(model),
     )
 
@@ -92,6 +97,34 @@ def _data(settings: config.Config) -> ImageSet | None:
     with suppress(KakusanError):
         return build.images(settings.data)
     return None
+
+
+def _total_images(settings: config.Config, there: list[Checkpoint], data: ImageSet | None) -> int:
+    """Returns how many images a run sees in all; 0 where its length is in epochs of data that are not to be had."""
+    for checkpoint in reversed(there):
+        with suppress(KakusanError):
+            return int(checkpoint.state().get("total_images", 0))
+    if settings.training.epochs is not None and data is None:
+        return 0
+    return length(settings.training, 0 if data is None else len(data)) * settings.training.batch_size
+
+
+def _last(run: Run, device: str) -> tuple[Checkpoint, Model] | None:
+    """Returns the last checkpoint that can be read, with its model; those that cannot are told of and passed over."""
+    for checkpoint in reversed(run.checkpoints()):
+        try:
+            return checkpoint, api.load(run, checkpoint=checkpoint.images, device=device)
+        except KakusanError as error:
+            tell_user(f"no pictures from checkpoint {checkpoint.images}: {error}")
+    return None
+
+
+def _samples(model: Model, show: bool) -> torch.Tensor:
+    """Draws rows of samples, a row a class, shape (R, columns, C, H, W)."""
+    rows, columns = layout(len(model.class_names), model.shape)
+    labels = [label for label in range(rows) for _ in range(columns)] if model.class_names else None
+    images = api.sample(model, n=rows * columns, labels=labels, seed=_SEED, show=show)
+    return images.cpu().reshape(rows, columns, *model.shape)
 
 
 def _walk(model: Model) -> list[tuple[float, torch.Tensor, torch.Tensor]]:

@@ -2,41 +2,59 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from torch import Tensor
 
-from kakusan.errors import KakusanError
+from kakusan.reporting import thumbnails
 from kakusan.reporting.html import Figure, Section, fragment
 from kakusan.reporting.language import Language
 
+_CLASSES, _ROWS, _COLUMNS = 20, 4, 10
+_BYTES = 1_000_000  # of pixels, all samples together
 
-def section(say: Language, samples: Tensor, class_names: Sequence[str], class_accuracy: float | None) -> Section:
+
+def layout(classes: int, shape: Sequence[int]) -> tuple[int, int]:
+    """Returns how many rows and columns of samples a page has room for.
+
+    Args:
+        classes: Classes of the model, of which at most the first 20 get a row; 0 for a model without any.
+        shape: (C, H, W) of a picture.
+    """
+    channels, height, width = shape
+    rows = min(classes, _CLASSES) or _ROWS
+    fit = _BYTES // (rows * channels * math.prod(thumbnails.size(height, width)))
+    return rows, max(1, min(_COLUMNS, fit))
+
+
+def section(
+    say: Language, samples: Tensor | None, class_names: Sequence[str], class_accuracy: float | None
+) -> Section | None:
     """Shows samples by class.
 
     Args:
         say: The language.
-        samples: Values in [-1, 1], shape (K·columns, C, H, W), one row a class.
-        class_names: The K classes; a model without classes has one row without a name.
+        samples: Values in [-1, 1], shape (R, columns, C, H, W), a row each of the first R classes; None without any.
+        class_names: The classes; a model without any has rows without names.
         class_accuracy: Share of such samples that is recognised; None where nobody measured it.
-
-    Raises:
-        KakusanError: The samples do not fill a row a class.
     """
-    classes = max(1, len(class_names))
-    columns, rest = divmod(len(samples), classes)
-    if rest or not columns:
-        raise KakusanError(f"{classes} rows of samples hold as many each, which {len(samples)} samples do not give")
-    rows = samples.reshape(classes, columns, *samples.shape[1:])
-    title = say("samples.shown", columns=columns)
+    if samples is None:
+        return None
+    rows, columns = samples.shape[:2]
+    classes = len(class_names)
+    values = {"n": rows * columns, "rows": rows, "columns": columns, "classes": classes}
+    kind = "classes" if class_names else "plain"
+    which = "some" if rows < classes else kind
+    title = say(f"samples.shown_{which}", **values)
     if class_accuracy is not None:
         title = say("samples.recognised", accuracy=class_accuracy)
+    named = list(zip_longest(class_names[:rows], samples, fillvalue=""))
     figure = Figure(
         title=title,
-        content=fragment(
-            "samples.html.jinja", say, rows=list(zip(class_names or [""], rows, strict=True)), columns=columns
-        ),
-        caption=say("samples.caption", columns=columns),
-        alt=say("samples.alt", columns=columns, classes=classes),
+        content=fragment("samples.html.jinja", say, rows=named, columns=columns),
+        caption=say(f"samples.caption_{which}", **values),
+        alt=say(f"samples.alt_{kind}", **values),
     )
-    return Section("samples", say("samples.heading"), figure)
+    return Section("samples", say(f"samples.heading_{kind}"), figure)

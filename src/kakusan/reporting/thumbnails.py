@@ -1,0 +1,20 @@
+"""Pictures as small as a page shows them, so that it can be mailed."""
+
+from torch import Tensor
+from torch.nn import functional
+
+LARGEST = 64
+
+
+def size(height: int, width: int) -> tuple[int, int]:
+    """Returns the height and width at which a page shows pictures: their own, or at most 64 pixels either way."""
+    factor = min(1, LARGEST / max(height, width))
+    return max(1, round(height * factor)), max(1, round(width * factor))
+
+
+def shrunk(images: Tensor) -> Tensor:
+    """Returns pictures (N, C, H, W) at the size at which a page shows them; a pixel is the mean of what it covers."""
+    height, width = images.shape[-2:]
+    if size(height, width) == (height, width):
+        return images
+    return functional.interpolate(images.float(), size(height, width), mode="area")
