@@ -77,6 +77,21 @@ def test_a_distance_that_was_not_taken_says_why():
     assert samplers.why_no_distance(SAY, row(), 898) == "No distance for DDIM with 10 steps: it was left for later."
 
 
+def test_the_table_says_how_many_times_faster_each_is_and_how_far_a_distance_spreads():
+    rows = [
+        LONG.__dict__,
+        {**row(seconds=8.98).__dict__, "frechet_distance": 0.6918, "frechet_distance_spread": 0.0151},
+    ]
+    measured = {"noise_floor": 0.66, "noise_floor_spread": 0.07, "classifier_accuracy": 1.0, "protocol": {"n": 898}}
+    table = samplers.section(SAY, {"samplers": rows, **measured}, "a machine").more.replace("\N{NO-BREAK SPACE}", " ")
+    cells = [re.findall(r"<t[hd][^>]*>([^<]*)<", line) for line in re.findall(r"<tr>.*</tr>", table)]
+    assert cells[1:] == [
+        ["DDPM with 1,000 steps", "1,000", "500 ms", "1.00×", "98.0 %", "not measured"],
+        ["DDIM with 10 steps", "10", "10.0 ms", "50.0×", "98.0 %", "0.692 ± 0.015"],
+        ["Real images", "", "", "", "100.0 %", "0.660 ± 0.070"],
+    ]
+
+
 def test_a_panel_is_drawn_for_each_quantity_that_was_measured():
     rows = [row(distance=20.0), row("heun", accuracy=None)]
     drawn = samplers.curves(SAY, rows, 17.0, 0.5)

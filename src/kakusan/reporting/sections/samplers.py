@@ -53,6 +53,14 @@ class Row:
         """Sampler and steps."""
         return say("samplers.label", name=_display(self.name), steps=self.steps)
 
+    def distance(self, say: Language) -> str:
+        """Distance from real images and its spread."""
+        if self.frechet_distance is None:
+            return say("unit.unknown")
+        if self.frechet_distance_spread is None:
+            return say.number(self.frechet_distance)
+        return say.spread(self.frechet_distance, self.frechet_distance_spread)
+
     @property
     def seconds_per_image(self) -> float:
         """Time for one image."""
@@ -88,6 +96,7 @@ def section(say: Language, metrics: Mapping[str, Any], machine: str) -> Section 
         "samplers.html.jinja",
         say,
         rows=rows,
+        longest=_longest(rows),
         reasons=[why_no_distance(say, row, n) for row in rows if row.frechet_distance is None],
         metrics=metrics,
         machine=machine,
@@ -116,7 +125,7 @@ def finding(say: Language, rows: Sequence[Row]) -> str:
         say: The language.
         rows: At least one.
     """
-    longest = max(rows, key=lambda row: row.nfe)
+    longest = _longest(rows)
     quicker = [row for row in rows if row.seconds_per_image < longest.seconds_per_image]
     if not quicker:
         return say("samplers.alone", sampler=longest.label(say), seconds=longest.seconds_per_image)
@@ -187,6 +196,10 @@ def curves(say: Language, rows: Sequence[Row], floor: float, floor_spread: float
     panels = [panel("accuracy", draw_accuracy)] if accurate else []
     panels += [panel("distance", draw_distance)] if measured else []
     return Markup("").join(panels)
+
+
+def _longest(rows: Sequence[Row]) -> Row:
+    return max(rows, key=lambda row: row.nfe)
 
 
 def _display(name: str) -> str:
