@@ -16,7 +16,7 @@ INK, QUIET, ACCENT = "#1c1b19", "#77736b", "#b5402a"
 _COLOURS = {INK: "currentColor", QUIET: "var(--quiet)", ACCENT: "var(--accent)"}
 
 
-def panel(name: str, draw: Callable[[Axes], None]) -> Markup:
+def panel(name: str, draw: Callable[[Axes], None], height: float | None = None) -> Markup:
     """Returns what ``draw`` draws as one ``<svg>`` element, the same characters every time.
 
     The browser draws the letters, in the page's own font, and the colours ``INK``, ``QUIET`` and ``ACCENT`` become
@@ -25,6 +25,7 @@ def panel(name: str, draw: Callable[[Axes], None]) -> Markup:
     Args:
         name: Unlike that of any other panel of the page, so that no two elements share an identifier.
         draw: Draws on empty axes.
+        height: In the inches of the style, whose width is 4.4; None is the style's.
     """
     text = StringIO()
     with (
@@ -35,6 +36,7 @@ def panel(name: str, draw: Callable[[Axes], None]) -> Markup:
     ):
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # the browser has them
         canvas = Canvas()
+        canvas.set_figheight(height or canvas.get_figheight())
         draw(canvas.add_subplot())
         FigureCanvasSVG(canvas)
         canvas.savefig(text, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))

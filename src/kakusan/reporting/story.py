@@ -10,6 +10,7 @@ from torch import Tensor
 
 from kakusan.config import Config
 from kakusan.reporting.sections.emergence import Moment
+from kakusan.reporting.sections.mixture import Mixture
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Story:
         drawn_after: Images that the weights had seen that drew the samples.
         samples: Values in [-1, 1], (R, columns, C, H, W), a row each of the first R classes.
         walk: How one sample emerges, from noise to data.
+        mixture: Two modes on a line, noised and walked back.
     """
 
     name: str
@@ -47,3 +49,4 @@ class Story:
     drawn_after: int = 0
     samples: Tensor | None = None
     walk: Sequence[Moment] = ()
+    mixture: Mixture | None = None

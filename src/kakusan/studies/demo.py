@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from kakusan.files import atomic_write
 from kakusan.model import Model
 from kakusan.pictures import from_uint8, to_uint8
 from kakusan.progress import Bar
+from kakusan.reporting.sections.mixture import ends
+from kakusan.studies.mixture import mixture
 from kakusan.studies.telling import machine, write_report
 
 PLACE = Path("runs/demo")
@@ -80,6 +82,7 @@ def demo(path: Path = PLACE, overwrite: bool = False, *, lang: str = "en", show:
         "total_seconds": 0.0,
         "parameters": sum(parameter.numel() for parameter in model.denoiser.parameters()),
         "samplers": rows,
+        "mixture": {name: [asdict(mode) for mode in found] for name, found in ends(mixture()).items()},
         "machine": machine(),
     }
     metrics["total_seconds"] = round(time.perf_counter() - started, 1)

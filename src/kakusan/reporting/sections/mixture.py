@@ -1,0 +1,157 @@
+"""Two modes on a line: noised, and walked back by the exact denoiser and by a trained network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from torch import Tensor
+
+from kakusan import schedules
+from kakusan.closed_form import GaussianMixture
+from kakusan.config.names import SAMPLERS
+from kakusan.reporting.canvas import ACCENT, QUIET, panel
+from kakusan.reporting.html import Figure, Section, fragment
+from kakusan.reporting.language import Language
+from kakusan.schedules import Chain
+
+INDICES = (*range(0, 45, 5), 49)
+_PROCESSES = ("forward", "exact", "learned")
+_REACH, _GAP, _HEIGHT = 4.5, 1.5, 0.48  # of a histogram, in the units of its points and of its density
+_BINS, _LINE = 36, 61
+_CONFIDENCE = 1.96
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """What became of points of a mixture of two modes on a line, at the chain's T + 1 times t = 0, 1/T, …, 1.
+
+    Attributes:
+        truth: The mixture, with a chain of T ≥ 50 steps for its schedule.
+        forward: Points under more and more noise, shape (T + 1, n).
+        exact: Points walked back by the exact denoiser, shape (T + 1, n).
+        learned: Points walked back by a trained network, shape (T + 1, n).
+    """
+
+    truth: GaussianMixture
+    forward: Tensor
+    exact: Tensor
+    learned: Tensor
+
+
+@dataclass(frozen=True)
+class Mode:
+    """The points on one side of 0.
+
+    Attributes:
+        share: Of all points.
+        mean: Where they are; NaN without any.
+        deviation: How wide they lie; NaN without any.
+    """
+
+    share: float
+    mean: float
+    deviation: float
+
+
+def section(say: Language, mixture: Mixture | None) -> Section | None:
+    """Shows the points at ten indices of the chain, each beside the density they should have."""
+    if mixture is None:
+        return None
+    title = finding(say, mixture)
+    steps = len(mixture.forward) - 1
+    figure = Figure(
+        title=title,
+        content=histograms(say, mixture),
+        caption=say(
+            "mixture.caption",
+            points=mixture.forward.shape[1],
+            steps=steps,
+            scale=1000 / steps,
+            left=f"{schedules.linear(steps).alphas_cumprod[-1].item():.2f}",
+        ),
+        alt=say("mixture.alt", title=title),
+    )
+    rows = [(say("mixture.truth"), _true_modes(mixture.truth))]
+    rows += [(say(f"mixture.{process}"), found) for process, found in ends(mixture).items()]
+    table = fragment("mixture.html.jinja", say, rows=rows, sampler=SAMPLERS["ddpm"].display, steps=steps)
+    return Section("mixture", say("mixture.heading"), figure, table)
+
+
+def ends(mixture: Mixture) -> dict[str, tuple[Mode, Mode]]:
+    """Returns the modes of the clean points of each process: ``forward``, ``exact`` and ``learned``."""
+    return {process: modes(getattr(mixture, process)[0]) for process in _PROCESSES}
+
+
+def modes(points: Tensor) -> tuple[Mode, Mode]:
+    """Returns what lies left of 0 and what lies right of it, of points of shape (n,)."""
+    left = points < 0
+    return _mode(points[left], len(points)), _mode(points[~left], len(points))
+
+
+def finding(say: Language, mixture: Mixture) -> str:
+    """Says whether both modes are back at the end of both walks, and with what share of the points."""
+    _, exact, learned = ends(mixture).values()
+    n = mixture.exact.shape[1]
+    whole = all(_returned(mixture.truth, found, n) for found in (exact, learned))
+    key = "mixture.returned" if whole else "mixture.changed"
+    return say(key, exact=exact[0].share, learned=learned[0].share)
+
+
+def histograms(say: Language, mixture: Mixture) -> Markup:
+    """Draws a row an index and a column a process, so that what should be alike stands side by side."""
+    top = 1.15 * _HEIGHT
+    floors = [-row * _HEIGHT for row in range(len(INDICES))]
+    centres = [column * (2 * _REACH + _GAP) for column in range(len(_PROCESSES))]
+    place = torch.linspace(-_REACH, _REACH, _LINE, dtype=torch.float64)
+    densities = [mixture.truth.log_density(place[:, None], t).exp() for t in _times(mixture.truth)]
+
+    def draw(axes: Axes) -> None:
+        for process, centre in zip(_PROCESSES, centres, strict=True):
+            axes.text(centre, top, say(f"mixture.{process}_column"), ha="center", va="bottom", fontsize=8.5)
+            for index, floor, density in zip(INDICES, floors, densities, strict=True):
+                points = getattr(mixture, process)[index + 1].double()
+                heights, edges = torch.histogram(points, bins=_BINS, range=(-_REACH, _REACH), density=True)
+                axes.stairs(
+                    heights + floor, edges + centre, baseline=floor, fill=True, color=QUIET, alpha=0.45, linewidth=0
+                )
+                axes.plot(place + centre, density + floor, color=ACCENT, linewidth=1)
+        axes.set_yticks(floors, [f"t = {index}" for index in INDICES])
+        axes.set_xticks([centre + end for centre in centres for end in (-2, 2)], ["−2", "2"] * len(centres))
+        axes.set(xlim=(-_REACH, centres[-1] + _REACH), ylim=(floors[-1] - 0.03, top))
+        axes.grid(visible=False)
+        axes.spines.bottom.set_visible(False)
+
+    return panel("mixture", draw, height=5.2)
+
+
+def _times(truth: GaussianMixture) -> Tensor:
+    assert isinstance(truth.schedule, Chain), "indices are those of a chain"
+    return truth.schedule.index_to_time(torch.tensor(INDICES))
+
+
+def _mode(points: Tensor, of: int) -> Mode:
+    if len(points) == 0:
+        return Mode(0.0, math.nan, math.nan)
+    return Mode(len(points) / of, points.mean().item(), points.std(correction=0).item())
+
+
+def _true_modes(truth: GaussianMixture) -> tuple[Mode, ...]:
+    shares = truth.weights / truth.weights.sum()
+    return tuple(
+        Mode(share, mean, truth.deviation)
+        for share, mean in zip(shares.tolist(), truth.means[:, 0].tolist(), strict=True)
+    )
+
+
+def _returned(truth: GaussianMixture, found: Sequence[Mode], points: int) -> bool:
+    """Whether shares differ from the true ones by no more than chance explains, and means by half a deviation."""
+    return all(
+        abs(mode.share - true.share) <= _CONFIDENCE * math.sqrt(true.share * (1 - true.share) / points)
+        and abs(mode.mean - true.mean) <= truth.deviation / 2
+        for mode, true in zip(found, _true_modes(truth), strict=True)
+    )
