@@ -11,7 +11,7 @@ from kakusan import errors
 from kakusan.commands import front
 from kakusan.runs import Run
 
-COMMANDS = ("demo", "evaluate", "info", "sample", "train")
+COMMANDS = ("demo", "evaluate", "info", "report", "sample", "train")
 
 
 def python(*arguments, **options):

@@ -6,6 +6,7 @@ import platform
 from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -30,21 +31,22 @@ _SEED = 0
 _SHOWN_LABEL = 3
 
 
-def write_report(run: Run, lang: str, *, device: str = "auto", show: bool = True) -> None:
-    """Writes ``report.html`` into a run, finished or not.
+def write_report(run: Run, lang: str, *, path: Path | None = None, device: str = "auto", show: bool = True) -> Path:
+    """Writes the report of a run, finished or not, and returns where it is.
 
     Args:
         run: The run.
         lang: Language of the report.
+        path: Where to; by default ``report.html`` in the run, which is replaced.
         device: Where its pictures are drawn.
         show: Whether to show progress.
 
     Raises:
         KakusanError: There is no such language or device; ``metrics.json`` is damaged; or the page cannot be written.
     """
-    atomic_write(run.path / "report.html", render(language(lang), tell(run, device=device, show=show)))
-    if show:
-        tell_user(f"report written to {run.path / 'report.html'}")
+    path = path or run.path / "report.html"
+    atomic_write(path, render(language(lang), tell(run, device=device, show=show)))
+    return path
 
 
 def tell(run: Run, *, device: str = "auto", show: bool = True) -> Story:
