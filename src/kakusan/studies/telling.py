@@ -25,6 +25,7 @@ from kakusan.reporting.report import render
 from kakusan.reporting.sections.samples import layout
 from kakusan.reporting.story import Story
 from kakusan.runs import Checkpoint, Run
+from kakusan.studies.mixture import mixture
 from kakusan.training.engine import length
 
 _SEED = 0
@@ -65,6 +66,8 @@ def tell(run: Run, *, device: str = "auto", show: bool = True) -> Story:
         lines=lines,
         machine=metrics.get("machine", ""),
         original=None if data is None else from_uint8(data.images[0]),
+        # No lesson for every run: where it was measured, its points are made again, the same ones.
+        mixture=mixture() if "mixture" in metrics else None,
     )
     if isinstance(settings.network, OwnNetwork):
         return replace(story, undrawn="own_network")
