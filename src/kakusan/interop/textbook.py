@@ -1,0 +1,49 @@
+"""A textbook's model as it is: called ``model(x, t)`` with the index of a step, it predicts the noise."""
+
+import torch
+from torch import Tensor, nn
+
+from kakusan.denoiser import Denoiser
+from kakusan.errors import KakusanError
+from kakusan.parametrization import Epsilon
+from kakusan.schedules import Chain
+
+
+def denoiser_from_textbook(model: nn.Module, betas: Tensor) -> Denoiser:
+    """Returns the denoiser of ``model``, with which every sampler walks.
+
+    Args:
+        model: Any module called as ``model(x, t)``, t int64 of shape (B,), index 0 the least noisy; it predicts ε.
+        betas: β of every step that it was trained on, shape (T,).
+
+    Raises:
+        KakusanError: ``betas`` are none of a chain.
+    """
+    return Denoiser(WholeSteps(model), Chain(betas), Epsilon())
+
+
+class WholeSteps(nn.Module):
+    """A network that knows the steps of a chain by number, as one with an ``nn.Embedding`` of them does.
+
+    Args:
+        model: Called as ``model(x, t)``, t int64 of shape (B,).
+
+    Raises:
+        KakusanError: On calls: a time lies between two steps.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor, clock: Tensor) -> Tensor:
+        """Returns what the model predicts at a ``clock`` of whole numbers, float32 of shape (B,)."""
+        index = clock.round()
+        if not torch.equal(index, clock):
+            between = clock[index != clock][0].item()
+            raise KakusanError(
+                f"this model knows whole steps of its chain only, not {between:g} "
+                "(use ddpm or ddim, with the grid trailing or leading)"
+            )
+        output: Tensor = self.model(x, index.long())
+        return output

@@ -1,0 +1,64 @@
+"""A model from a textbook walks here as it walks there, and its checkpoints load."""
+
+import pytest
+import torch
+
+from kakusan import grids, schedules
+from kakusan.errors import KakusanError
+from kakusan.interop.textbook import denoiser_from_textbook
+from kakusan.networks import SimpleUNet
+from kakusan.samplers import ddim, ddpm, heun
+from tests import textbook
+from tests.oracles import last, seeded_noise
+
+STEPS = 50
+CHAIN = schedules.linear(STEPS, 0.002, 0.4)
+X = torch.randn(3, 2, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return textbook.Table(STEPS, 2).double()
+
+
+def test_ddpm_is_the_textbooks_loop(model):
+    """Same noise, same pictures, over the whole chain."""
+    theirs = textbook.DDPM(CHAIN.betas).p_sample_loop(model, X, seeded_noise(1))
+    denoiser = denoiser_from_textbook(model, CHAIN.betas)
+    ours = last(ddpm(denoiser, X, grids.trailing(denoiser.schedule, STEPS), noise=seeded_noise(1)))
+    torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+def test_a_long_chain_of_single_precision_is_walked_alike():
+    """A thousand steps with tables in float32, as a textbook has them."""
+    torch.manual_seed(0)
+    model, betas = textbook.Table(1000, 2), torch.linspace(1e-4, 0.02, 1000)
+    theirs = textbook.DDPM(betas).p_sample_loop(model, X.float(), seeded_noise(1))
+    denoiser = denoiser_from_textbook(model, betas)
+    ours = last(ddpm(denoiser, X.float(), grids.trailing(denoiser.schedule, 1000), noise=seeded_noise(1)))
+    torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)
+
+
+def test_fewer_steps_visit_steps_that_the_model_knows(model):
+    denoiser = denoiser_from_textbook(model, CHAIN.betas)
+    for grid in (grids.trailing, grids.leading):
+        for steps in (1, 7, STEPS):
+            assert last(ddim(denoiser, X, grid(denoiser.schedule, steps), noise=seeded_noise(1))).isfinite().all()
+
+
+def test_times_between_two_steps_are_refused(model):
+    denoiser = denoiser_from_textbook(model, CHAIN.betas)
+    sentence = (
+        r"knows whole steps of its chain only, not \d+\.\d+ \(use ddpm or ddim, with the grid trailing or leading"
+    )
+    with pytest.raises(KakusanError, match=sentence):
+        last(heun(denoiser, X, grids.karras(denoiser.schedule, 5)))
+
+
+def test_a_checkpoint_of_the_textbooks_unet_loads_and_gives_the_same_output():
+    torch.manual_seed(0)
+    theirs, ours = textbook.UNet(3, 16, 16), SimpleUNet(3, 3, 16, 16)
+    ours.load_state_dict(theirs.state_dict())
+    x, t = torch.randn(2, 3, 16, 8), torch.tensor([0, 700])
+    torch.testing.assert_close(ours(x, t), theirs(x, t), rtol=1e-5, atol=1e-5)
