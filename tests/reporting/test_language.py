@@ -14,7 +14,7 @@ from kakusan.reporting.language import Language, language, languages, usual
 HOUSE = Path(inspect.getfile(reporting)).parent
 BOTH = ENGLISH, JAPANESE = language("en"), language("ja")
 # What is written so in Japanese too.
-NAMES = {"kakusan", "kB", "MB", "SHA"}
+NAMES = {"kakusan", "kB", "MB", "ms", "SHA"}
 
 every_language = pytest.mark.parametrize("say", BOTH, ids=lambda say: say.code)
 
@@ -110,9 +110,9 @@ def test_a_sentence_without_its_values_is_refused(say):
         ("several", (2, "class", "classes"), "2 classes", "2 classes"),
         ("percent", (0.98765,), "98.8 %", "98.8 %"),
         ("percent", (None,), "not measured", "未測定"),
-        ("duration", (0,), "0 µs", "0マイクロ秒"),
-        ("duration", (0.00034,), "340 µs", "340マイクロ秒"),
-        ("duration", (0.00125,), "1.25 ms", "1.25ミリ秒"),
+        ("duration", (0,), "0 µs", "0 µs"),
+        ("duration", (0.00034,), "340 µs", "340 µs"),
+        ("duration", (0.00125,), "1.25 ms", "1.25 ms"),
         ("duration", (74.6,), "74.6 s", "74.6秒"),
         ("duration", (119.6,), "120 s", "120秒"),
         ("duration", (175.2,), "2 min 55 s", "2分55秒"),
