@@ -130,7 +130,7 @@ def test_the_page_says_its_language_and_can_be_mailed(code, monkeypatch):
 def test_a_run_that_has_just_begun_has_a_page(code):
     page = Page(render(language(code), BARE))
     assert language(code)("answer.begun") in page.words
-    assert [section["id"] for section in page.all("section")] == ["schedules"]
+    assert [section["id"] for section in page.all("section")] == ["schedules", "embedding"]
     assert page.all("details", "img", "dl") == []
 
 
@@ -173,7 +173,7 @@ def test_pictures_that_are_shrunk_are_told_of():
 
 def test_what_there_is_nothing_to_show_of_is_left_out():
     shown = told(metrics={**METRICS, "samplers": []}, lines=[], walk=(), original=None)
-    assert [section["id"] for section in shown.all("section")] == ["samples", "schedules"]
+    assert [section["id"] for section in shown.all("section")] == ["samples", "schedules", "embedding"]
 
 
 def test_a_model_without_measured_accuracy_has_a_report():

@@ -58,9 +58,13 @@ def png_uri(images: Tensor, columns: int = 1) -> str:
     sheet = pictures.grid(pictures.to_uint8(images), columns)
     # The grid's white gaps, found with black images in place of these.
     gaps = pictures.grid(torch.zeros(len(images), 1, *images.shape[-2:], dtype=torch.uint8), columns)
-    pixels = torch.cat([sheet, 255 - gaps]).movedim(0, -1)
+    return data_uri(torch.cat([sheet, 255 - gaps]).movedim(0, -1))
+
+
+def data_uri(pixels: Tensor) -> str:
+    """Returns bytes, shape (H, W, channels), as a PNG inside a ``data:`` address: grey, or with alpha."""
     file = BytesIO()
-    Image.fromarray(pixels.numpy()).save(file, format="PNG", optimize=True)
+    Image.fromarray(pixels.squeeze(-1).numpy()).save(file, format="PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
