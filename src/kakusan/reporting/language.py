@@ -54,7 +54,11 @@ class Language:
 
     def spread(self, mean: float, deviation: float) -> str:
         """Returns a mean and its standard deviation with the same decimals: 19.1 ± 0.8."""
-        return f"{self.number(mean)}\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{deviation:,.{_decimals(mean)}f}"
+        return f"{self.number(mean)}\N{NO-BREAK SPACE}{self.deviation(mean, deviation)}"
+
+    def deviation(self, mean: float, deviation: float) -> str:
+        """Returns the second half of :meth:`spread`: ± 0.8."""
+        return f"±\N{NO-BREAK SPACE}{deviation:,.{_decimals(mean)}f}"
 
     def count(self, value: float) -> str:
         """Returns a whole number: 437,322."""

@@ -51,15 +51,12 @@ class Row:
 
     def label(self, say: Language) -> str:
         """Sampler and steps."""
-        return say("samplers.label", name=_display(self.name), steps=self.steps)
+        return say("samplers.label", name=self.display, steps=self.steps)
 
-    def distance(self, say: Language) -> str:
-        """Distance from real images and its spread."""
-        if self.frechet_distance is None:
-            return say("unit.unknown")
-        if self.frechet_distance_spread is None:
-            return say.number(self.frechet_distance)
-        return say.spread(self.frechet_distance, self.frechet_distance_spread)
+    @property
+    def display(self) -> str:
+        """The sampler's name as its authors write it."""
+        return SAMPLERS[self.name].display if self.name in SAMPLERS else self.name
 
     @property
     def seconds_per_image(self) -> float:
@@ -202,10 +199,6 @@ def _longest(rows: Sequence[Row]) -> Row:
     return max(rows, key=lambda row: row.nfe)
 
 
-def _display(name: str) -> str:
-    return SAMPLERS[name].display if name in SAMPLERS else name
-
-
 def _alternately(rows: Sequence[Row]) -> list[tuple[bool, Row]]:
     """Sorts rows by cost and sends every second label below its point, where the neighbours' do not reach."""
     return [(place % 2 == 0, row) for place, row in enumerate(sorted(rows, key=lambda row: row.nfe))]
@@ -213,7 +206,7 @@ def _alternately(rows: Sequence[Row]) -> list[tuple[bool, Row]]:
 
 def _label(axes: Axes, row: Row, height: float, above: bool) -> None:
     axes.annotate(
-        f"{_display(row.name)} {row.steps:,}",
+        f"{row.display} {row.steps:,}",
         (row.nfe, height),
         xytext=(0, 7 if above else -7),
         textcoords="offset points",
