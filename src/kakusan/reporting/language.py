@@ -16,6 +16,7 @@ import yaml
 
 from kakusan.errors import unknown
 
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _DOTS = re.compile(r"\.yaml$")
 
 
@@ -71,6 +72,13 @@ class Language:
     def percent(self, share: float | None) -> str:
         """Returns a share of one as per cent, with one decimal: 98.7 %."""
         return self("unit.unknown") if share is None else self("unit.percent", value=f"{100 * share:.1f}")
+
+    def fraction(self, value: float) -> str:
+        """Returns a fraction of one with five decimals, or as a power of ten where it is small: 0.39418, 4.04×10⁻⁵."""
+        if not 0 < value < 1e-3:
+            return f"{value:.5f}"
+        digits, _, power = f"{value:.2e}".partition("e")
+        return f"{digits}×10{str(int(power)).translate(_RAISED)}"
 
     def duration(self, seconds: float) -> str:
         """Returns a time in the unit that suits it: 340 µs, 1.25 ms, 75.0 s, 2 min 55 s."""

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from kakusan import schedules
 from kakusan.reporting.axes import logarithmic
 from kakusan.reporting.canvas import ACCENT, INK, panel
-from kakusan.reporting.html import Figure, Section
+from kakusan.reporting.html import Figure, Section, fragment
 from kakusan.reporting.language import Language
 
 CHAINS: Mapping[str, Callable[[], schedules.Chain]] = {
@@ -20,11 +20,12 @@ CHAINS: Mapping[str, Callable[[], schedules.Chain]] = {
     "cosine": schedules.cosine,
     "quadratic": schedules.quadratic,
 }
+_INDICES = (0, 100, 300, 500, 700, 999)
 _DASHES = {"linear": "solid", "cosine": (0, (5, 1.5)), "quadratic": (0, (1.2, 1.2))}
 
 
 def section(say: Language, own: str) -> Section:
-    """Shows β and ᾱ of the three chains over 1,000 steps.
+    """Shows β and ᾱ of the three chains over 1,000 steps, and their numbers at six of them.
 
     Args:
         say: The language.
@@ -38,7 +39,9 @@ def section(say: Language, own: str) -> Section:
         caption=say("schedules.own", name=say(f"schedules.{own}")) if mine else say("schedules.caption"),
         alt=say("schedules.alt", title=title),
     )
-    return Section("schedules", say("schedules.heading"), figure)
+    chains = [(say(f"schedules.{name}"), make(), name == own) for name, make in CHAINS.items()]
+    tables = fragment("schedules.html.jinja", say, chains=chains, indices=_INDICES)
+    return Section("schedules", say("schedules.heading"), figure, tables)
 
 
 def curves(say: Language, highlight: str = "") -> Markup:
