@@ -5,7 +5,9 @@ from typing import Any
 
 import torch
 
-from kakusan import config
+from kakusan import config, schedules
+from kakusan.closed_form import GaussianMixture
+from kakusan.reporting.sections.mixture import Mixture
 from kakusan.reporting.story import Story
 
 _VOID = {"meta", "img", "input", "br", "link", "hr"}
@@ -88,6 +90,14 @@ class Page(HTMLParser):
         return [attributes for _, attributes in self.elements if wanted.items() <= attributes.items()]
 
 
+def two_modes() -> Mixture:
+    """Returns points on a line of which no walk lost one."""
+    means = torch.tensor([[-2.0], [2.0]], dtype=torch.float64)
+    truth = GaussianMixture(means, 0.5, torch.ones(2, dtype=torch.float64), schedules.linear(50, 0.002, 0.4))
+    points = truth.sample(1000, torch.Generator().manual_seed(0)).squeeze(1).expand(51, 1000)
+    return Mixture(truth, forward=points, exact=points, learned=points)
+
+
 def story(**changes: Any) -> Story:
     """Returns all there is to tell of a run, with changes."""
     generator = torch.Generator().manual_seed(0)
@@ -111,6 +121,7 @@ def story(**changes: Any) -> Story:
         "original": final,
         "drawn_after": 4000,
         "samples": torch.rand(2, 3, 1, 8, 8, generator=generator) * 2 - 1,
+        "mixture": two_modes(),
         "walk": [(t, (1 - t) * final + t * noise, (1 - t) * final) for t in times],
     }
     return Story("runs & <b>digits</b>", config.load("digits"), **{**told, **changes})

@@ -6,20 +6,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from kakusan import schedules
-from kakusan.closed_form import GaussianMixture
 from kakusan.reporting.language import language, languages
-from kakusan.reporting.sections.mixture import Mixture, Mode, ends, finding, modes, section
+from kakusan.reporting.sections.mixture import Mode, ends, finding, modes, section
+from tests.reporting.pages import two_modes
 
 ENGLISH = language("en")
-TRUTH = GaussianMixture(
-    torch.tensor([[-2.0], [2.0]], dtype=torch.float64),
-    0.5,
-    torch.ones(2, dtype=torch.float64),
-    schedules.linear(50, 0.002, 0.4),
-)
-POINTS = TRUTH.sample(1000, torch.Generator().manual_seed(0)).squeeze(1).expand(51, 1000)
-MIXTURE = Mixture(TRUTH, forward=POINTS, exact=POINTS, learned=POINTS)
+MIXTURE = two_modes()
+POINTS = MIXTURE.exact
 
 
 def test_modes_are_the_two_sides_of_zero():

@@ -172,7 +172,7 @@ def test_pictures_that_are_shrunk_are_told_of():
 
 
 def test_what_there_is_nothing_to_show_of_is_left_out():
-    shown = told(metrics={**METRICS, "samplers": []}, lines=[], walk=(), original=None)
+    shown = told(metrics={**METRICS, "samplers": []}, lines=[], walk=(), original=None, mixture=None)
     assert [section["id"] for section in shown.all("section")] == ["samples", "schedules", "embedding"]
 
 
