@@ -1,0 +1,152 @@
+"""Every example runs in a process of its own, and prints what the mathematics says."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from tests import textbook
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+NAMES = sorted(path.stem for path in EXAMPLES.glob("*.py"))
+
+
+def run(name, *arguments):
+    """Runs an example and returns the lines that it printed."""
+    command = [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py"), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def numbers(line):
+    """Returns the numbers in a line; "95.1%" is 95.1, "4,151" is 4151."""
+    return [float(number.replace(",", "")) for number in re.findall(r"-?\d[\d,]*(?:\.\d+)?(?:e-?\d+)?", line)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_example_names_its_section_and_how_to_run_it(name):
+    text = (EXAMPLES / f"{name}.py").read_text("utf-8")
+    description = ast.get_docstring(ast.parse(text))
+    assert re.match(r"Sections? 4\.\d", description)
+    assert f"`python examples/{name}.py" in description
+    assert f"def test_{name}" in Path(__file__).read_text("utf-8")
+
+
+@pytest.mark.slow
+def test_forward_process_1d():
+    lines = run("forward_process_1d")
+    bars = torch.cumprod(1 - torch.linspace(0.002, 0.4, 50, dtype=torch.float64), 0)
+    forward, back = lines[1:11], lines[12:17]
+    for line, index in zip(forward, [0, 5, 10, 15, 20, 25, 30, 35, 40, 49], strict=True):
+        bar, mean, deviation = numbers(line)[:3]
+        assert bar == pytest.approx(bars[index].item(), rel=5e-3)
+        assert mean == pytest.approx(0, abs=0.2)
+        assert deviation == pytest.approx((4.25 * bar + 1 - bar) ** 0.5, abs=0.1)
+    assert numbers(back[-1])[0] == 1
+    for line, side in zip(lines[17:], (-1, 1), strict=True):
+        count, mean, deviation = numbers(line)
+        assert count == pytest.approx(500, abs=80)
+        assert mean == pytest.approx(2 * side, abs=0.1)
+        assert deviation == pytest.approx(0.5, abs=0.1)
+
+
+@pytest.mark.slow
+def test_noise_schedules():
+    lines = run("noise_schedules")
+    known = {"linear": [1e-4, 0.02, 4.04e-5], "cosine": [4.13e-5, 0.999, 2.43e-9], "quadratic": [1e-4, 0.02, 7.33e-4]}
+    assert {line.split()[0]: numbers(line) for line in lines[1:4]} == known
+    assert numbers(lines[-1]) == [999, *(last for _, _, last in known.values())]
+
+
+@pytest.mark.slow
+def test_ddpm():
+    lines = run("ddpm")
+    table = [numbers(line) for line in lines[1:7]]
+    known = {0: 0.9999, 100: 0.8951, 300: 0.394, 500: 0.0778, 700: 0.006868, 999: 4.036e-05}
+    assert {int(row[0]): row[1] for row in table} == known
+    for _, bar, signal, noise in table:
+        assert signal == pytest.approx(100 * bar, abs=0.01)
+        assert signal + noise == pytest.approx(100, abs=2e-3)
+    betas = torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64)
+    posterior = textbook.DDPM(betas).posterior_variance[500].item()
+    assert numbers(lines[-2]) == [500, round(posterior, 5), round(betas[500].item(), 5)]
+    assert numbers(lines[-1]) == [500, 499, 16, 1, 8, 8]
+
+
+@pytest.mark.slow
+def test_time_embedding():
+    lines = run("time_embedding")
+    assert numbers(lines[0]) == [6, 128, 6, 256]
+    # 0 has the cosines 1 and the sines 0, so its likeness to 100 is the mean of the cosines of 100.
+    frequencies = 10 ** (-4 * torch.arange(64, dtype=torch.float64) / 63)
+    likeness = torch.tensor([numbers(line)[1:] for line in lines[-6:]])
+    assert likeness[0, 1].item() == pytest.approx(torch.cos(100 * frequencies).mean().item(), abs=6e-4)
+    assert torch.equal(likeness, likeness.T)
+    assert torch.equal(likeness.diagonal(), torch.ones(6))
+    assert all(len(line.partition("|")[2]) == 65 for line in lines[3:9])
+
+
+@pytest.mark.slow
+def test_unet():
+    *parts, total, size, shapes = run("unet")
+    assert numbers(total) == [4_151_299]
+    assert sum(numbers(part)[-1] for part in parts) == 4_151_299
+    assert numbers(size) == [16.6, 32]
+    assert numbers(shapes) == [2, 3, 32, 32] * 2
+
+
+@pytest.mark.slow
+def test_training_loop(tmp_path):
+    *epochs, samples = run("training_loop", tmp_path / "samples.png")
+    losses = [numbers(line)[1] for line in epochs]
+    assert len(losses) == 4
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < 0.5  # to predict nothing costs 1
+    assert numbers(samples)[:4] == [16, 1, 8, 8]
+    with Image.open(tmp_path / "samples.png") as picture:
+        assert picture.size == (35 * 8, 35 * 8)
+
+
+@pytest.mark.slow
+def test_ddim():
+    whole, fast, ratio, again = map(numbers, run("ddim"))
+    assert whole[:2] == [1000, 1000]
+    assert fast[:2] == [50, 50]
+    assert ratio[0] == pytest.approx(whole[2] / fast[2], rel=0.1)
+    assert again == [0]
+
+
+@pytest.mark.slow
+def test_guidance():
+    rows = {row[0]: row[1:] for row in map(numbers, run("guidance")[1:])}
+    assert list(rows) == [0, 1, 5, 7.5, 10, 15]
+    assert rows[0][:3] == pytest.approx([50, 0, (0.25 + 0.25**2) ** 0.5], abs=3)
+    assert rows[1][0] == pytest.approx(97.7, abs=1)
+    assert rows[1][1:3] == pytest.approx([0.5, 0.25], abs=0.02)
+    share, mean, deviation, saturated = zip(*(rows[scale] for scale in (1, 5, 7.5, 10, 15)), strict=True)
+    assert share[1:] == (100, 100, 100, 100)
+    assert list(mean) == sorted(mean)
+    assert list(deviation) == sorted(deviation, reverse=True)
+    assert list(saturated) == sorted(saturated)
+    assert saturated[0] < 5
+    assert saturated[-1] > 95
+
+
+@pytest.mark.slow
+def test_textbook_checkpoint(tmp_path):
+    """A file that was saved by the reader's own class, and none at all."""
+    theirs = textbook.UNet(1, 32, 16)
+    torch.save(theirs.state_dict(), tmp_path / "mine.pth")
+    read, drawn = run("textbook_checkpoint", tmp_path / "mine.pth", tmp_path / "samples.png")
+    count = sum(parameter.numel() for parameter in theirs.parameters())
+    assert read == f"mine.pth: {count:,} parameters, base 16, 1 channels"
+    assert numbers(drawn)[:4] == [4, 1, 32, 32]
+    with Image.open(tmp_path / "samples.png") as picture:
+        assert picture.size == (65, 65)
+    assert run("textbook_checkpoint")[0] == "unet.pth: 1,040,387 parameters, base 32, 3 channels"
