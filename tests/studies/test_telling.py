@@ -10,6 +10,7 @@ from kakusan import api
 from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError
 from kakusan.pictures import save
+from kakusan.reporting.sections.network import Network
 from kakusan.runs import Run
 from kakusan.studies.telling import tell, write_report
 from tests import tiny
@@ -54,6 +55,7 @@ def test_a_finished_run_is_told_whole(digits):
         api.sample(api.load(digits, device="cpu"), n=100, labels=[label for label in range(10) for _ in range(10)])[30],
     )
     assert story.walk
+    assert [stack.channels for stack in story.network.shape.down] == [8, 16]
     assert story.machine == "", "no time was measured"
     assert "Trained on 16 images" in read(digits)
 
@@ -119,6 +121,8 @@ def test_a_network_of_ones_own_is_told_without_pictures(tmp_path):
     )
     page = read(run)
     assert "a network of its own" in page
+    told = tell(run, device="cpu", show=False).network
+    assert told == Network("PlainNetwork", sum(weight.numel() for weight in tiny.PlainNetwork().parameters()))
     assert "Trained on 256 images" in page
     assert 'id="loss"' in page
 

@@ -11,7 +11,17 @@ from kakusan.reporting import thumbnails
 from kakusan.reporting.html import Section, fragment, page
 from kakusan.reporting.language import Language
 from kakusan.reporting.protocol import in_words
-from kakusan.reporting.sections import embedding, emergence, forward, loss, mixture, samplers, samples, schedules
+from kakusan.reporting.sections import (
+    embedding,
+    emergence,
+    forward,
+    loss,
+    mixture,
+    network,
+    samplers,
+    samples,
+    schedules,
+)
 from kakusan.reporting.story import Story
 
 _SHOWN = 3
@@ -39,6 +49,7 @@ def _sections(say: Language, story: Story) -> Iterator[Section | None]:
     yield mixture.section(say, story.mixture)
     yield schedules.section(say, story.settings.schedule.kind)
     yield embedding.section(say, story.settings.network, build.schedule(story.settings.schedule))
+    yield network.section(say, story.network)
     yield loss.section(say, story.lines)
     yield emergence.section(say, story.walk)
     yield samplers.section(say, story.metrics, story.machine)

@@ -11,6 +11,7 @@ from torch import Tensor
 from kakusan.config import Config
 from kakusan.reporting.sections.emergence import Moment
 from kakusan.reporting.sections.mixture import Mixture
+from kakusan.reporting.sections.network import Network
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Story:
         images: Images seen so far.
         total_images: Images at its end; 0 where that is not known.
         parameters: Of the network; 0 where no checkpoint says it.
+        network: Its anatomy; None where no checkpoint says it.
         class_names: The K classes; empty without.
         metrics: What was measured: the last evaluation, and all that ``metrics.json`` holds; empty where nothing was.
         lines: The lines of ``metrics.jsonl``.
@@ -40,6 +42,7 @@ class Story:
     images: int
     total_images: int = 0
     parameters: int = 0
+    network: Network | None = None
     class_names: tuple[str, ...] = ()
     metrics: Mapping[str, Any] = field(default_factory=dict)
     lines: Sequence[Mapping[str, Any]] = ()

@@ -22,9 +22,10 @@ from kakusan.pictures import from_uint8
 from kakusan.progress import say as tell_user
 from kakusan.reporting.language import language
 from kakusan.reporting.report import render
+from kakusan.reporting.sections.network import Network, read
 from kakusan.reporting.sections.samples import layout
 from kakusan.reporting.story import Story
-from kakusan.runs import Checkpoint, Run
+from kakusan.runs import Checkpoint, Run, read_tensors
 from kakusan.studies.mixture import mixture
 from kakusan.training.engine import length
 
@@ -70,7 +71,8 @@ def tell(run: Run, *, device: str = "auto", show: bool = True) -> Story:
         mixture=mixture() if "mixture" in metrics else None,
     )
     if isinstance(settings.network, OwnNetwork):
-        return replace(story, undrawn="own_network")
+        own = _own_network(there, settings.network.name)
+        return replace(story, network=own, parameters=0 if own is None else own.parameters, undrawn="own_network")
     last = _last(run, device)
     if last is None:
         return replace(story, undrawn="damaged" if there else "no_checkpoint")
@@ -78,6 +80,7 @@ def tell(run: Run, *, device: str = "auto", show: bool = True) -> Story:
     return replace(
         story,
         parameters=metrics.get("parameters", sum(weight.numel() for weight in model.denoiser.parameters())),
+        network=read(model.denoiser.network, model.shape),
         class_names=model.class_names,
         drawn_after=checkpoint.images,
         samples=_samples(model, show),
@@ -121,6 +124,15 @@ def _last(run: Run, device: str) -> tuple[Checkpoint, Model] | None:
             return checkpoint, api.load(run, checkpoint=checkpoint.images, device=device)
         except KakusanError as error:
             tell_user(f"no pictures from checkpoint {checkpoint.images}: {error}")
+    return None
+
+
+def _own_network(there: list[Checkpoint], name: str) -> Network | None:
+    """Returns what the last checkpoint that can be read tells of a network of the user's own: how large it is."""
+    for checkpoint in reversed(there):
+        with suppress(KakusanError):
+            weights = read_tensors(checkpoint.weights_path("ema")).values()
+            return Network(name, sum(weight.numel() for weight in weights if weight.is_floating_point()))
     return None
 
 
