@@ -4,54 +4,28 @@ import ast
 import re
 import shlex
 import tomllib
-from importlib import import_module
-from pathlib import Path
 
 import pytest
-import typer
 
 from kakusan import api, config
 from kakusan.commands import main
-from kakusan.commands.fields import fields_of
-from kakusan.commands.front import app
 from kakusan.config.models import Training
 from kakusan.evaluation import judge as judging
+from tests.documents import ROOT, blocks, context_of, prose, quoted, resolve, understand
 
-ROOT = Path(__file__).parents[1]
 HOUSE = ROOT / "src" / "kakusan"
 README, ARCHITECTURE = ROOT / "README.md", ROOT / "docs" / "architecture.md"
-DOCUMENTS = [README, ARCHITECTURE, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+CHAPTER = [ROOT / "docs" / "chapter.md", ROOT / "docs" / "chapter.ja.md"]
+DOCUMENTS = [README, ARCHITECTURE, *CHAPTER, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 FILES = (".py", ".yaml", ".json", ".jsonl", ".html", ".md", ".toml", ".txt", ".png", ".safetensors")
 
 every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-
-
-def blocks(document: Path, language: str) -> list[str]:
-    """Returns the fenced blocks in a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", document.read_text("utf-8"), re.MULTILINE | re.DOTALL)
-
-
-def quoted(document: Path) -> list[str]:
-    """Returns what stands between single backticks."""
-    prose = re.sub(r"^```.*?^```$", "", document.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
-    return re.findall(r"`([^`\n]+)`", prose)
 
 
 def commands(language: str) -> list[str]:
     """Returns the lines of the README that call kakusan."""
     lines = [line.removeprefix("$ ") for block in blocks(README, language) for line in block.splitlines()]
     return [line for line in lines if line.startswith("kakusan ")]
-
-
-def resolve(name: str) -> object:
-    """Returns what a dotted name stands for: a module, or something in one."""
-    found = import_module("kakusan")
-    for done, part in enumerate(name.split(".")[1:], start=1):
-        try:
-            found = getattr(found, part)
-        except AttributeError:
-            found = import_module(".".join(name.split(".")[: done + 1]))
-    return found
 
 
 def chain(node: ast.Attribute) -> str:
@@ -78,12 +52,7 @@ def demo(tmp_path_factory):
 
 @pytest.mark.parametrize("line", commands("sh") + commands("console"))
 def test_every_command_and_option_of_the_readme_exists(line):
-    name, *arguments = shlex.split(line, comments=True)[1:]
-    group = typer.main.get_command(app)
-    front = group.make_context("kakusan", [])
-    context = group.get_command(front, name).make_context(name, arguments, parent=front)
-    if name == "train" and line in commands("sh"):
-        config.load("digits", fields_of(context))
+    understand(line) if line in commands("sh") else context_of(line)
 
 
 def test_the_configuration_in_the_readme_is_valid(tmp_path):
@@ -124,7 +93,7 @@ def test_every_name_in_python_blocks_can_be_imported(document):
 
 @every_document
 def test_every_dotted_name_is_in_the_house(document):
-    for name in quoted(document):
+    for name in quoted(prose(document)):
         dotted = re.fullmatch(r"((\w+)(?:\.\w+)+)(?:\(\))?", name)
         if dotted is None or name.endswith(FILES):
             continue
@@ -136,7 +105,7 @@ def test_every_dotted_name_is_in_the_house(document):
 
 @every_document
 def test_every_source_file_and_folder_exists(document):
-    for name in quoted(document):
+    for name in quoted(prose(document)):
         if re.fullmatch(r"[\w./]+(\.py|/)", name) and not name.startswith(
             ("RUN/", "runs/", "checkpoints/", "samples/")
         ):
