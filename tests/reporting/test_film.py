@@ -43,7 +43,7 @@ def test_every_picture_says_what_it_is_and_when():
     ]
 
 
-def test_the_slider_can_be_used_with_keys_and_has_a_name():
+def test_the_slider_can_be_used_with_keys_and_says_what_and_when_it_shows():
     page = shown(2, (1, 8, 8))
-    assert re.search(r'<input type="range" min="0" max="1" value="0" aria-label="[^"]+">', page)
+    assert re.search(r'<input type="range" min="0" max="1" value="0" aria-label="[^"]+" aria-valuetext="t = 0">', page)
     assert '<button type="button">' in page

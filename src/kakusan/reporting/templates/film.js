@@ -11,6 +11,7 @@ for (const film of document.querySelectorAll(".film")) {
     slider.value = index;
     pictures.replaceChildren(...[...frames[index].querySelectorAll("img")].map((image) => image.cloneNode()));
     time.value = frames[index].querySelector("span").textContent;
+    slider.ariaValueText = time.value;
     frames.forEach((frame, at) => frame.classList.toggle("current", at === index));
   };
   const stop = () => {
