@@ -1,6 +1,5 @@
 """Samplers are compared as far as their numbers go, and no further."""
 
-import math
 import re
 
 import pytest
@@ -51,17 +50,6 @@ def test_a_sampler_alone_is_told_by_its_time():
 def test_speed_is_measured_an_image_and_not_a_batch():
     slower = row(steps=10, seconds=9.0, images=10)
     assert finding([LONG, slower]) == "DDPM with 1,000 steps takes 500 ms an image"
-
-
-@pytest.mark.parametrize("share", [0.0, 0.3, 0.98, 1.0])
-@pytest.mark.parametrize("images", [1, 100, 10_000])
-def test_the_interval_is_wilsons(share, images):
-    """Its ends are the shares p from which the measured one lies 1.96 of p's own standard errors away."""
-    low, high = row(images=images, accuracy=share).interval
-    assert 0 <= low < high <= 1
-    for end in (low, high):
-        away = 1.96 * math.sqrt(end * (1 - end) / images)
-        assert abs(end - share) == pytest.approx(away, abs=1e-7)
 
 
 @pytest.mark.parametrize(("images", "same"), [(100, True), (100_000, False)])

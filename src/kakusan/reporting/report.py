@@ -15,6 +15,7 @@ from kakusan.reporting.sections import (
     embedding,
     emergence,
     forward,
+    guidance,
     loss,
     mixture,
     network,
@@ -52,6 +53,7 @@ def _sections(say: Language, story: Story) -> Iterator[Section | None]:
     yield network.section(say, story.network)
     yield loss.section(say, story.lines)
     yield emergence.section(say, story.walk)
+    yield guidance.section(say, story.metrics, story.guided)
     yield samplers.section(say, story.metrics, story.machine)
 
 

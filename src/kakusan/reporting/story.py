@@ -34,6 +34,7 @@ class Story:
         drawn_after: Images that the weights had seen that drew the samples.
         samples: Values in [-1, 1], (R, columns, C, H, W), a row each of the first R classes.
         walk: How one sample emerges, from noise to data.
+        guided: Values in [-1, 1], (scales, columns, C, H, W): samples of the same seeds at every scale of guidance.
         mixture: Two modes on a line, noised and walked back.
     """
 
@@ -52,4 +53,5 @@ class Story:
     drawn_after: int = 0
     samples: Tensor | None = None
     walk: Sequence[Moment] = ()
+    guided: Tensor | None = None
     mixture: Mixture | None = None

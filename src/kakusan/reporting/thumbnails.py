@@ -1,5 +1,8 @@
 """Pictures as small as a page shows them, so that it can be mailed."""
 
+import math
+from collections.abc import Sequence
+
 from torch import Tensor
 from torch.nn import functional
 
@@ -10,6 +13,12 @@ def size(height: int, width: int) -> tuple[int, int]:
     """Returns the height and width at which a page shows pictures: their own, or at most 64 pixels either way."""
     factor = min(1, LARGEST / max(height, width))
     return max(1, round(height * factor)), max(1, round(width * factor))
+
+
+def fitting(shape: Sequence[int], most: int) -> int:
+    """Returns how many pictures of ``shape`` (C, H, W) fit into so many bytes of pixels; one fits always."""
+    channels, height, width = shape
+    return max(1, most // (channels * math.prod(size(height, width))))
 
 
 def shrunk(images: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from kakusan.model import Model
 from kakusan.pictures import from_uint8, to_uint8
 from kakusan.progress import Bar
 from kakusan.reporting.sections.mixture import ends
+from kakusan.studies import guidance
 from kakusan.studies.mixture import mixture
 from kakusan.studies.telling import machine, write_report
 
@@ -67,8 +68,9 @@ def demo(path: Path = PLACE, overwrite: bool = False, *, lang: str = "en", show:
 
     settings = config.load(run.config_path)
     model = api.load(run, device=settings.training.device)
+    images = build.images(settings.data)
     real = reference(
-        build.images(settings.data),
+        images,
         n=settings.evaluation.n,
         splits=settings.evaluation.splits,
         device=settings.training.device,
@@ -82,6 +84,8 @@ def demo(path: Path = PLACE, overwrite: bool = False, *, lang: str = "en", show:
         "total_seconds": 0.0,
         "parameters": sum(parameter.numel() for parameter in model.denoiser.parameters()),
         "samplers": rows,
+        "guidance": guidance.measure(model, real.judge, show),
+        "real_saturated": guidance.saturated(images.images),
         "mixture": {name: [asdict(mode) for mode in found] for name, found in ends(mixture()).items()},
         "machine": machine(),
     }

@@ -26,6 +26,7 @@ from kakusan.reporting.sections.network import Network, read
 from kakusan.reporting.sections.samples import layout
 from kakusan.reporting.story import Story
 from kakusan.runs import Checkpoint, Run, read_tensors
+from kakusan.studies import guidance
 from kakusan.studies.mixture import mixture
 from kakusan.training.engine import length
 
@@ -85,6 +86,7 @@ def tell(run: Run, *, device: str = "auto", show: bool = True) -> Story:
         drawn_after=checkpoint.images,
         samples=_samples(model, show),
         walk=_walk(model),
+        guided=guidance.draw(model, metrics),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,12 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from kakusan.config.names import SAMPLERS
+from kakusan.reporting import proportions
 from kakusan.reporting.canvas import ACCENT, QUIET, panel
 from kakusan.reporting.html import Figure, Section, fragment
 from kakusan.reporting.language import Language
 from kakusan.reporting.protocol import in_words
-
-_CONFIDENCE = 1.96
 
 
 @dataclass(frozen=True)
@@ -65,15 +63,9 @@ class Row:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Between what shares the true class accuracy lies with a confidence of 95 %.
-
-        Source: Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", 1927.
-        """
+        """Between what shares the true class accuracy lies with a confidence of 95 %."""
         assert self.class_accuracy is not None
-        share, n, z2 = self.class_accuracy, self.images, _CONFIDENCE**2
-        centre = (share + z2 / (2 * n)) / (1 + z2 / n)
-        half = _CONFIDENCE / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n**2))
-        return max(0.0, centre - half), min(1.0, centre + half)
+        return proportions.interval(self.class_accuracy, self.images)
 
 
 def section(say: Language, metrics: Mapping[str, Any], machine: str) -> Section | None:
@@ -103,16 +95,10 @@ def section(say: Language, metrics: Mapping[str, Any], machine: str) -> Section 
 
 
 def as_accurate(row: Row, other: Row) -> bool:
-    """Whether ``row`` gets the class right as often as ``other``, or is behind by no more than chance explains.
-
-    The bound on the difference is Newcombe's, of 95 %, made of the two Wilson intervals.
-
-    Source: Newcombe, "Interval Estimation for the Difference Between Independent Proportions", 1998, method 10.
-    """
+    """Whether ``row`` gets the class right as often as ``other``, or is behind by no more than chance explains."""
     if row.class_accuracy is None or other.class_accuracy is None:
         return False
-    behind = other.class_accuracy - row.class_accuracy
-    return behind <= math.hypot(row.interval[1] - row.class_accuracy, other.class_accuracy - other.interval[0])
+    return proportions.as_large(row.class_accuracy, row.images, other.class_accuracy, other.images)
 
 
 def finding(say: Language, rows: Sequence[Row]) -> str:

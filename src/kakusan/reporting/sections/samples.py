@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import zip_longest
 
@@ -23,10 +22,8 @@ def layout(classes: int, shape: Sequence[int]) -> tuple[int, int]:
         classes: Classes of the model, of which at most the first 20 get a row; 0 for a model without any.
         shape: (C, H, W) of a picture.
     """
-    channels, height, width = shape
     rows = min(classes, _CLASSES) or _ROWS
-    fit = _BYTES // (rows * channels * math.prod(thumbnails.size(height, width)))
-    return rows, max(1, min(_COLUMNS, fit))
+    return rows, min(_COLUMNS, thumbnails.fitting(shape, _BYTES // rows))
 
 
 def section(
