@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -46,13 +47,16 @@ class Contender:
 _CONTENDERS = (Contender("ddpm", 1000, images=100), Contender("ddim", 50), Contender("ddim", 10), Contender("heun", 10))
 
 
-def demo(path: Path = PLACE, overwrite: bool = False, show: bool = True) -> dict[str, Any]:
+def demo(
+    path: Path = PLACE, overwrite: bool = False, show: bool = True, overrides: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Trains a model of the digits in ``path``, itself a run directory, and adds ``metrics.json`` and ``report.html``.
 
     Args:
         path: Where. An earlier demo in ``runs/demo``, its own place, is replaced.
         overwrite: Accept any other directory that holds files; a run in it is replaced.
         show: Whether to say what goes on, on standard error.
+        overrides: Fields of the preset to change, as in :func:`kakusan.api.train`: a shorter training, say.
 
     Returns:
         What ``metrics.json`` holds.
@@ -62,7 +66,7 @@ def demo(path: Path = PLACE, overwrite: bool = False, show: bool = True) -> dict
         KeyboardInterrupt: Ctrl-C ended the training; its checkpoint is saved.
     """
     started = time.perf_counter()
-    run = api.train(_PRESET, run=path, overwrite=overwrite or path == PLACE, show=show)
+    run = api.train(_PRESET, run=path, overwrite=overwrite or path == PLACE, overrides=overrides, show=show)
     state = run.checkpoint().state()
     if state["images"] < state["total_images"]:
         raise KeyboardInterrupt
