@@ -278,12 +278,18 @@ class Sampling(Section):
     batch: Count = Field(default=64, description="images drawn at a time")
 
     @model_validator(mode="after")
-    def _take_eta_where_it_counts(self) -> "Sampling":
-        if self.eta > 0 and not SAMPLERS[self.sampler].takes_eta:
-            takers = ", ".join(name for name, target in SAMPLERS.items() if target.takes_eta)
-            raise KakusanError(
-                f"sampling.eta is {self.eta:g}, but {self.sampler} takes none: set it to 0, or use {takers}"
-            )
+    def _hold_only_what_the_sampler_takes(self) -> "Sampling":
+        takers = {
+            "eta": [name for name, sampler in SAMPLERS.items() if sampler.takes_eta],
+            "variance": [name for name, sampler in SAMPLERS.items() if sampler.takes_variance],
+        }
+        for option, names in takers.items():
+            value, default = getattr(self, option), Sampling.model_fields[option].default
+            if value != default and self.sampler not in names:
+                raise KakusanError(
+                    f"sampling.{option} is {value}, but {self.sampler} takes none: "
+                    f"set it to {default}, or use {' or '.join(names)}"
+                )
         return self
 
 
