@@ -49,6 +49,13 @@ def test_nothing_is_said_of_the_time_left_before_there_is_a_pace(clock, capsys):
     assert capsys.readouterr().err == "training: 40 of 100  loss 0.5\n"
 
 
+def test_without_a_terminal_a_long_line_stays_one_line(clock, capsys):
+    with Bar("training", 100) as bar:
+        clock[0] = 20
+        bar.update(10, "loss 0.5 " * 20)
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 @pytest.mark.usefixtures("terminal")
 def test_on_a_terminal_there_is_a_bar_that_goes_away(clock, capsys):
     with Bar("training", 100) as bar:

@@ -63,8 +63,7 @@ class Bar:
         if not self._console.is_terminal:
             if now - self._spoken >= _LINE_SECONDS:
                 self._spoken = now
-                line = f"{self._description}: {done} of {self._total}{self._left(done, now)}  {self._numbers}"
-                self._console.print(line, highlight=False)
+                say(f"{self._description}: {done} of {self._total}{self._left(done, now)}  {self._numbers}")
             return
         if self._progress is None:
             self._progress = self._start()
