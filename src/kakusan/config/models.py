@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-from kakusan.config.names import GRIDS, SAMPLERS, lookup
+from kakusan.config.names import GRIDS, SAMPLERS, TAKERS, lookup
 from kakusan.errors import KakusanError
 
 
@@ -279,16 +279,12 @@ class Sampling(Section):
 
     @model_validator(mode="after")
     def _hold_only_what_the_sampler_takes(self) -> "Sampling":
-        takers = {
-            "eta": [name for name, sampler in SAMPLERS.items() if sampler.takes_eta],
-            "variance": [name for name, sampler in SAMPLERS.items() if sampler.takes_variance],
-        }
-        for option, names in takers.items():
+        for option, takers in TAKERS.items():
             value, default = getattr(self, option), Sampling.model_fields[option].default
-            if value != default and self.sampler not in names:
+            if value != default and self.sampler not in takers:
                 raise KakusanError(
                     f"sampling.{option} is {value}, but {self.sampler} takes none: "
-                    f"set it to {default}, or use {' or '.join(names)}"
+                    f"set it to {default}, or use {' or '.join(takers)}"
                 )
         return self
 

@@ -2,8 +2,9 @@
 
 import math
 
+from kakusan.config.names import SAMPLERS
+
 _SPACE = "\N{NO-BREAK SPACE}"
-_SAMPLERS = {"ddpm": "DDPM", "ddim": "DDIM", "heun": "Heun"}
 
 
 def number(value: float) -> str:
@@ -44,7 +45,7 @@ def duration(seconds: float) -> str:
 
 def sampler(name: str) -> str:
     """Returns a sampler's name as its authors write it."""
-    return _SAMPLERS.get(name, name)
+    return SAMPLERS[name].title if name in SAMPLERS else name
 
 
 def _decimals(value: float) -> int:
