@@ -13,7 +13,10 @@ from PIL import Image
 
 from kakusan import api, pictures
 from kakusan.commands import stamp as stamps
+from kakusan.commands.options import FILM_IMAGES
 from kakusan.commands.stamp import Stamp
+from kakusan.config.names import GRIDS, SAMPLERS
+from kakusan.config.wording import either
 from tests.commands.conftest import files
 from tests.test_files import a_disk_that_holds
 
@@ -107,6 +110,12 @@ def test_the_film_strip_shows_how_the_first_pictures_emerge(kakusan, run, tmp_pa
     film = film.resize((12 * 9 - 1, 8 * 9 - 1), Image.Resampling.NEAREST)
     last = film.crop((11 * 9, 7 * 9, 12 * 9 - 1, 8 * 9 - 1))
     assert list(last.get_flattened_data()) == pixels(tmp_path / "out" / "0007.png")
+
+
+def test_the_help_names_what_the_tables_hold_and_how_many_pictures_the_film_shows(kakusan):
+    text = " ".join(kakusan("sample", "--help").out.split())
+    for words in (f"{either(SAMPLERS)} [", f"which times: {either(GRIDS)} ", f"{FILM_IMAGES} at most"):
+        assert words in text
 
 
 def test_what_is_said(kakusan, run):
