@@ -55,6 +55,7 @@ def test_the_version_is_that_of_the_package(kakusan):
         ("sample RUN --weights-from old", "invalid value for '--weights-from': 'old' is not one of 'ema', 'raw'"),
         ("evaluate RUN --seed", "option '--seed' requires an argument"),
         ("sample RUN --sampler dimm", "unknown sampler 'dimm': did you mean 'ddim'?"),
+        ("sample RUN --sampler DDIM", "unknown sampler 'DDIM': did you mean 'ddim'?"),
         ("sample RUN --grid trailin", "unknown grid 'trailin': did you mean 'trailing'?"),
     ],
 )

@@ -103,6 +103,11 @@ def test_conversions_are_said_once_and_what_is_skipped_is_listed(kakusan, folder
         ("missing.yaml", "missing.yaml cannot be read"),
         ("digits --optimiser.eps 1", "unknown section 'optimiser': did you mean 'optimizer'?"),
         ("digits --optimizer.learning_rat 1", "unknown field of optimizer 'learning_rat': did you mean"),
+        (
+            "digits --lr 1e-3",
+            "unknown option '--lr': did you mean --optimizer.learning_rate? (see kakusan train --help)",
+        ),
+        ("digits --num-epochs 3", "unknown option '--num-epochs': did you mean '--epochs'?"),
         ("digits --sampling.sampler dimm", "unknown sampler 'dimm': did you mean 'ddim'?"),
         ("digits --schedule.steps 0", "schedule.steps must be a whole number of at least 1, not 0"),
         ("digits --schedule linear --schedule.beta_end 1", "schedule.beta_end must be a number above 0 and below 1"),
