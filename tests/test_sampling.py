@@ -134,7 +134,7 @@ def test_a_walk_starts_from_noise_as_strong_as_its_first_time(schedule):
         shape=(3, 8, 8),
     )
     first = next(plan.walk(range(64)))
-    c_in, _, _ = plan.denoiser.parametrization.coefficients(*schedule(plan.times[0]))
+    c_in = plan.denoiser.parametrization.c_in(*schedule(plan.times[0]))
     start = network.calls[0][0] / c_in.float()
     assert start.std().item() == pytest.approx(schedule(plan.times[0])[1].item(), rel=0.02)
     assert first.index == 0
