@@ -61,7 +61,7 @@ def test_the_version_is_that_of_the_package(kakusan):
     ],
 )
 def test_what_was_typed_wrong_is_told_in_one_line(kakusan, arguments, sentence):
-    assert kakusan(*arguments.split()).refused().startswith(sentence)
+    assert kakusan(*arguments.split()).check_refused().startswith(sentence)
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,14 @@ from kakusan import api, build, config
 from kakusan.runs import Run
 
 
-def told(answer):
+def check_facts(answer):
+    """Holds that a command answered with one JSON document and said nothing else, and returns it."""
     assert (answer.status, answer.err) == (0, "")
     return json.loads(answer.out)
 
 
 def test_the_machine(kakusan):
-    facts = told(kakusan("info", "--json"))
+    facts = check_facts(kakusan("info", "--json"))
     assert facts["python"] == platform.python_version()
     assert facts["cores"] == os.cpu_count()
     assert facts["torch"] == torch.__version__.partition("+")[0]
@@ -28,7 +29,7 @@ def test_the_machine(kakusan):
 
 
 def test_a_run(kakusan, run):
-    facts = told(kakusan("info", run, "--json"))
+    facts = check_facts(kakusan("info", run, "--json"))
     assert (facts["data"], facts["network"], facts["schedule"], facts["parametrization"]) == (
         ("digits", "unet", "cosine", "v")
     )
@@ -40,7 +41,7 @@ def test_a_run(kakusan, run):
 
 def test_a_run_without_a_checkpoint_or_an_evaluation(kakusan, run, tmp_path):
     shutil.rmtree(shutil.copytree(run, tmp_path / "mine") / "checkpoints")
-    assert told(kakusan("info", "mine", "--json"))["checkpoints"] == []
+    assert check_facts(kakusan("info", "mine", "--json"))["checkpoints"] == []
     Run.open(tmp_path / "mine").record(
         {
             "evaluation": {
@@ -60,13 +61,13 @@ def test_a_run_without_a_checkpoint_or_an_evaluation(kakusan, run, tmp_path):
 def test_a_run_whose_last_checkpoint_is_damaged_shows_the_rest(kakusan, run, tmp_path, name):
     file = shutil.copytree(run, tmp_path / "mine") / "checkpoints" / "0000016" / name
     file.write_bytes(file.read_bytes()[:-100])
-    facts = told(kakusan("info", "mine", "--json"))
+    facts = check_facts(kakusan("info", "mine", "--json"))
     assert "mine/checkpoints/0000016" in facts["damaged"]
     assert (facts["data"], facts["checkpoints"]) == ("digits", [8, 16])
 
 
 def test_a_configuration(kakusan, run):
-    facts = told(kakusan("info", run / "config.yaml", "--json"))
+    facts = check_facts(kakusan("info", run / "config.yaml", "--json"))
     assert (facts["data"], facts["network"], facts["schedule"]) == ("digits", "unet", "cosine")
     assert (facts["steps"], facts["batch_size"]) == (2, 8)
     assert "images" not in facts
@@ -74,9 +75,9 @@ def test_a_configuration(kakusan, run):
 
 def test_a_checkpoint_and_its_weights(kakusan, run):
     path = run / "checkpoints" / "0000008"
-    facts = told(kakusan("info", path, "--json"))
+    facts = check_facts(kakusan("info", path, "--json"))
     assert (facts["images"], facts["total_images"], facts["steps"], facts["shape"]) == (8, 16, 1, [1, 8, 8])
-    weights = told(kakusan("info", path / "model.safetensors", "--json"))
+    weights = check_facts(kakusan("info", path / "model.safetensors", "--json"))
     assert weights["parameters"] == facts["parameters"]
     assert weights["dtypes"] == ["float32"]
     assert weights["sha256"] == sha256((path / "model.safetensors").read_bytes()).hexdigest()
@@ -84,7 +85,7 @@ def test_a_checkpoint_and_its_weights(kakusan, run):
 
 def test_a_picture(kakusan, run):
     kakusan("sample", run, "-n1", "--steps=2", "--seed=12345", "--out=out")
-    facts = told(kakusan("info", "out/0000.png", "--json"))
+    facts = check_facts(kakusan("info", "out/0000.png", "--json"))
     assert facts["shape"] == [1, 8, 8]
     assert (facts["run"], facts["seed"], facts["sampling"]["steps"]) == ("tiny", 12345, 2)
     assert facts["weights"] == api.load(run, device="cpu").weights_hash
@@ -94,7 +95,7 @@ def test_a_picture(kakusan, run):
 @pytest.mark.parametrize("name", ["a.png", "a.jpg"])
 def test_a_picture_that_does_not_say_how_it_was_drawn(kakusan, tmp_path, name):
     Image.new("RGB", (5, 4)).save(tmp_path / name)
-    assert told(kakusan("info", name, "--json")) == {
+    assert check_facts(kakusan("info", name, "--json")) == {
         "picture": name,
         "shape": [3, 4, 5],
         "settings": "none, so it cannot be drawn again",
@@ -116,4 +117,4 @@ def test_anything_else_is_refused(kakusan, tmp_path, name, sentence):
     (tmp_path / "text.txt").write_text("no picture")
     (tmp_path / "cut.yaml").write_text("data:\n  [")
     (tmp_path / "cut.safetensors").write_bytes(b"\x10\0\0")
-    assert kakusan("info", name).refused().startswith(sentence)
+    assert kakusan("info", name).check_refused().startswith(sentence)

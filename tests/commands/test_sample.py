@@ -88,19 +88,19 @@ def test_a_picture_of_other_weights_is_not_drawn_again(kakusan, run, drawn, tmp_
     other = shutil.copytree(run, tmp_path / "other")
     checkpoints = other / "checkpoints"
     shutil.copy(checkpoints / "0000008" / "ema.safetensors", checkpoints / "0000016" / "ema.safetensors")
-    sentence = kakusan("sample", "other", "--like", drawn / "0001.png", "-o", "again").refused()
+    sentence = kakusan("sample", "other", "--like", drawn / "0001.png", "-o", "again").check_refused()
     assert "was drawn with other weights" in sentence
     assert "it needs the run tiny, checkpoint 16, ema weights with the SHA-256" in sentence
     shutil.rmtree(checkpoints / "0000016")
-    assert "other holds no checkpoint at 16 images" in kakusan("sample", "other", "--like=out/0001.png").refused()
+    assert "other holds no checkpoint at 16 images" in kakusan("sample", "other", "--like=out/0001.png").check_refused()
     assert files(tmp_path) == ["other", "out"]
 
 
 def test_a_picture_of_another_writer_is_refused(kakusan, run, tmp_path):
     pictures.save(tmp_path / "a.png", torch.zeros(1, 8, 8), {"kakusan": "0.0.1", "seed": 0})
-    assert "it was written by kakusan 0.0.1" in kakusan("sample", run, "--like", "a.png").refused()
+    assert "it was written by kakusan 0.0.1" in kakusan("sample", run, "--like", "a.png").check_refused()
     pictures.save(tmp_path / "a.png", torch.zeros(1, 8, 8))
-    assert "a.png holds no settings of kakusan" in kakusan("sample", run, "--like", "a.png").refused()
+    assert "a.png holds no settings of kakusan" in kakusan("sample", run, "--like", "a.png").check_refused()
 
 
 def test_the_film_strip_shows_how_the_first_pictures_emerge(kakusan, run, tmp_path):
@@ -142,7 +142,7 @@ def test_without_a_directory_pictures_go_into_the_run(kakusan, run, tmp_path):
 def test_overwrite_replaces_pictures_of_ours_and_nothing_else(kakusan, run, drawn):
     Image.new("L", (8, 8)).save(drawn / "0009.png")
     (drawn / "notes.txt").write_text("keep me")
-    assert "out already holds files" in kakusan("sample", run, "-n2", *DRAW).refused()
+    assert "out already holds files" in kakusan("sample", run, "-n2", *DRAW).check_refused()
     assert kakusan("sample", run, "-n2", "--overwrite", *DRAW).status == 0
     assert files(drawn) == ["0000.png", "0001.png", "0009.png", "grid.png", "notes.txt"]
 
@@ -177,7 +177,10 @@ def test_what_cannot_be_is_refused_and_leaves_nothing(kakusan, run, tmp_path, ar
     (tmp_path / "full" / "a.txt").write_text("here first")
     where = () if "-o" in arguments else ("-o", "out")
     assert (
-        kakusan("sample", run, *arguments.split(), *where).refused().removeprefix(f"{run.parent}/").startswith(sentence)
+        kakusan("sample", run, *arguments.split(), *where)
+        .check_refused()
+        .removeprefix(f"{run.parent}/")
+        .startswith(sentence)
     )
     assert files(tmp_path) == ["full"]
     assert files(tmp_path / "full") == ["a.txt"]
@@ -217,7 +220,7 @@ def _without_checkpoints(run):
 )
 def test_a_run_that_is_spoilt_is_refused(kakusan, run, tmp_path, spoil, sentence):
     spoil(shutil.copytree(run, tmp_path / "mine"))
-    assert sentence in kakusan("sample", "mine", *DRAW).refused()
+    assert sentence in kakusan("sample", "mine", *DRAW).check_refused()
     assert files(tmp_path) == ["mine"]
 
 

@@ -75,7 +75,7 @@ def test_json_is_one_document(kakusan, run, tmp_path):
 
 
 def test_what_is_finished_is_not_resumed(kakusan, run):
-    sentence = kakusan("train", "--resume", run).refused()
+    sentence = kakusan("train", "--resume", run).check_refused()
     assert (
         "is there already: it has seen 16 images in 2 steps, and would end after 16 (give a greater length" in sentence
     )
@@ -83,7 +83,7 @@ def test_what_is_finished_is_not_resumed(kakusan, run):
 
 def test_conversions_are_said_once_and_what_is_skipped_is_listed(kakusan, folder):
     given = ("--network.class_conditional=false", "--data.size=8", f"--data.source={folder}", *TINY)
-    sentence = kakusan("train", "digits", "--steps=1", "--run=mine", *given).refused()
+    sentence = kakusan("train", "digits", "--steps=1", "--run=mine", *given).check_refused()
     assert sentence.startswith("2 of 15 images in")
     assert not (folder.parent / "mine").exists()
 
@@ -133,7 +133,7 @@ def test_what_cannot_be_is_refused_and_leaves_nothing(kakusan, tmp_path, argumen
     (tmp_path / "text" / "a.txt").write_text("no picture")
     Image.new("L", (8, 8)).save(tmp_path / "flat" / "a.png")
     before = files(tmp_path)
-    assert kakusan("train", *arguments.split()).refused().startswith(sentence)
+    assert kakusan("train", *arguments.split()).check_refused().startswith(sentence)
     assert files(tmp_path) == before
     assert files(tmp_path / "text") == ["a.txt"]
 
@@ -142,7 +142,7 @@ def test_a_checkpoint_cut_short_is_not_resumed(kakusan, run, tmp_path):
     shutil.copytree(run, tmp_path / "mine")
     weights = tmp_path / "mine" / "checkpoints" / "0000016" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
-    assert "model.safetensors is damaged or cut short" in kakusan("train", "--resume=mine", "--steps=3").refused()
+    assert "model.safetensors is damaged or cut short" in kakusan("train", "--resume=mine", "--steps=3").check_refused()
 
 
 def test_a_full_disk_is_told_in_one_line(kakusan, tmp_path):
