@@ -18,6 +18,7 @@ from kakusan.config import from_mapping
 from kakusan.config.models import Sampling
 from kakusan.config.names import GRIDS, SAMPLERS, load
 from kakusan.denoiser import Bind, Denoise, Denoiser, expand
+from kakusan.devices import device_of
 from kakusan.errors import KakusanError
 from kakusan.guidance import ClassifierFree, Clip, DynamicThreshold
 from kakusan.model import Model
@@ -99,8 +100,7 @@ class Plan:
     def device(self) -> torch.device:
         """Where the images are drawn."""
         module = _module_in(self.denoiser)
-        parameter = None if module is None else next(module.parameters(), None)
-        return torch.device("cpu") if parameter is None else parameter.device
+        return torch.device("cpu") if module is None else device_of(module)
 
     def chunks(self) -> list[range]:
         """The images of every chunk that is drawn at a time."""

@@ -15,7 +15,7 @@ from kakusan import seeds
 from kakusan.config.models import EMA, Optimizer, Training
 from kakusan.data.batches import ImageBatches
 from kakusan.data.images import ImageSet
-from kakusan.devices import resolve
+from kakusan.devices import device_of, resolve
 from kakusan.errors import KakusanError
 from kakusan.files import atomic_write
 from kakusan.networks.classifier import Classifier
@@ -57,7 +57,7 @@ class Judge:
         return (guesses == labels.cpu()).double().mean().item()
 
     def _chunks(self, images: Tensor) -> list[Tensor]:
-        device = next(self.network.parameters()).device
+        device = device_of(self.network)
         return [images[start : start + _CHUNK].to(device) for start in range(0, len(images), _CHUNK)]
 
 
