@@ -162,10 +162,16 @@ def test_dropout_is_off_inside_and_back_on_outside():
     assert [module.training for module in network.modules()] == before
     assert torch.equal(draw(model), images)
 
-    walk = sampling.walk(sampling.plan(model, n=1, settings=tiny.SAMPLING))
-    next(walk)
-    walk.close()
-    assert [module.training for module in network.modules()] == before
+
+def test_a_walk_leaves_the_network_as_it_was_between_two_steps():
+    """Its consumer may train, stop half-way, or walk twice at once."""
+    network = tiny.network(dropout=0.5).train()
+    plan = sampling.plan(tiny.model(network), n=1, settings=Sampling(steps=3))
+    one, other = sampling.walk(plan), sampling.walk(plan)
+    for step, same in zip(one, other, strict=True):
+        assert all(module.training for module in network.modules())
+        assert torch.equal(step.x, same.x)
+    assert torch.equal(step.x, sampling.sample(plan))
 
 
 def test_a_failure_inside_switches_back_as_well():

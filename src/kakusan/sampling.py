@@ -182,9 +182,15 @@ def sample(plan: Plan, progress: Progress | None = None) -> Tensor:
 
 
 def walk(plan: Plan) -> Iterator[Step]:
-    """Yields every step of a plan whose images are all drawn at once."""
-    with evaluating(plan.denoiser):
-        yield from plan.walk(range(plan.n))
+    """Yields every step of a plan whose images are all drawn at once.
+
+    Dropout and the like are off while a step is computed, and as they were while its consumer has it.
+    """
+    steps = plan.walk(range(plan.n))
+    for _ in range(plan.steps):
+        with evaluating(plan.denoiser):
+            step = next(steps)
+        yield step
 
 
 @contextmanager
