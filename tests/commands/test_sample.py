@@ -28,7 +28,7 @@ def numbered(n):
 
 
 def pixels(path):
-    return list(Image.open(path).get_flattened_data())
+    return list(Image.open(path).tobytes())
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_the_grid_holds_the_pictures_a_column_a_label(drawn):
     grid = Image.open(drawn / "grid.png")
     assert grid.size == (8 * (2 * 8 + 1), 8 * (3 * 8 + 2))
     grid = grid.resize((2 * 8 + 1, 3 * 8 + 2), Image.Resampling.NEAREST)
-    assert list(grid.crop((9, 0, 17, 8)).get_flattened_data()) == pixels(drawn / "0001.png")
+    assert list(grid.crop((9, 0, 17, 8)).tobytes()) == pixels(drawn / "0001.png")
 
 
 def test_every_picture_says_all_of_how_it_was_drawn_and_no_path(run, drawn):
@@ -109,7 +109,7 @@ def test_the_film_strip_shows_how_the_first_pictures_emerge(kakusan, run, tmp_pa
     assert film.size == (8 * (12 * 9 - 1), 8 * (8 * 9 - 1))
     film = film.resize((12 * 9 - 1, 8 * 9 - 1), Image.Resampling.NEAREST)
     last = film.crop((11 * 9, 7 * 9, 12 * 9 - 1, 8 * 9 - 1))
-    assert list(last.get_flattened_data()) == pixels(tmp_path / "out" / "0007.png")
+    assert list(last.tobytes()) == pixels(tmp_path / "out" / "0007.png")
 
 
 def test_the_help_names_what_the_tables_hold_and_how_many_pictures_the_film_shows(kakusan):
