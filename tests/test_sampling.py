@@ -291,11 +291,12 @@ def test_settings_replace_what_is_given_and_keep_the_rest():
     assert changed == own.model_copy(update={"guidance": 1.5, "steps": 9})
 
 
-def test_another_sampler_does_not_inherit_steps_grid_or_eta():
+def test_another_sampler_does_not_inherit_steps_grid_eta_or_variance():
     own = Sampling(sampler="ddim", steps=7, grid="leading", eta=0.5, guidance=2.0)
     other = sampling.settings(own, sampler="heun")
     assert (other.steps, other.grid, other.eta, other.guidance) == (None, None, 0.0, 2.0)
     assert sampling.settings(own, sampler="heun", steps=3).steps == 3
+    assert sampling.settings(Sampling(sampler="ddpm", variance="beta"), sampler="heun").variance == "posterior"
     assert sampling.settings(own, sampler="ddim") == own
 
 
