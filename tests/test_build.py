@@ -149,7 +149,8 @@ def test_attention_is_placed_by_the_width_of_the_images():
         lowest = build.model(unet(network__attention_resolutions=None), (1, width, width)).denoiser.network
         assert lowest.attention_levels == (1,)
     with pytest.raises(
-        KakusanError, match=r"among the widths of the feature maps, 8, 4 for images 8 pixels wide, not 16"
+        KakusanError,
+        match=r"the feature maps, 8, 4 for images 8 pixels wide, not 16 \(use some of these, \[\] for nowhere,",
     ):
         build.model(unet(network__attention_resolutions="16"), (1, 8, 8))
 

@@ -216,7 +216,8 @@ def _unet(settings: config.UNet, shape: tuple[int, int, int], classes: int) -> U
         if resolution not in widths:
             raise KakusanError(
                 f"network.attention_resolutions must be among the widths of the feature maps, "
-                f"{', '.join(map(str, widths))} for images {width} pixels wide, not {resolution}"
+                f"{', '.join(map(str, widths))} for images {width} pixels wide, not {resolution} "
+                "(use some of these, [] for nowhere, or null for the lowest)"
             )
     return UNet(
         channels,
