@@ -96,7 +96,7 @@ class UNet(Section):
     blocks: Count = Field(default=2, description="residual blocks a level")
     attention_resolutions: tuple[Count, ...] | None = Field(
         default=None,
-        description="widths of the feature map where attention follows each block; []: nowhere; null: the lowest",
+        description="widths of the feature map that have attention; []: nowhere; null: the lowest",
     )
     middle_attention: bool = Field(default=True, description="attention at the lowest level")
     head_channels: Count | None = Field(default=None, description="channels an attention head; null: a single head")
