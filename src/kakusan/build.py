@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from kakusan import schedules, seeds
 from kakusan.config import models as config
@@ -58,6 +58,11 @@ def batches(
     if isinstance(data, ImageSet):
         source: Batches = ImageBatches(data, settings.data.flip)
         labelled, named, remarks = data.labels is not None, data.class_names, remarks_on(data)
+    elif isinstance(data, Tensor):
+        raise KakusanError(
+            f"a tensor of shape {tuple(data.shape)} is no loader of batches: wrap it "
+            "(torch.utils.data.DataLoader(images, batch_size=128, shuffle=True))"
+        )
     elif isinstance(data, Iterable):
         source = loader = LoaderBatches(data)
         labelled, named = loader.labelled, tuple(getattr(getattr(data, "dataset", None), "classes", ()))

@@ -97,11 +97,22 @@ class Run:
         Raises:
             KakusanError: The directory holds files, or cannot be written to.
         """
-        path = require_new_directory(path, overwrite)
+        run = cls(require_new_directory(path, overwrite))
         for name in _OWN:
-            with writing(path / name):
-                shutil.rmtree(path / name) if (path / name).is_dir() else (path / name).unlink(missing_ok=True)
-        return cls(path)
+            with writing(run.path / name):
+                run._remove(name)
+        return run
+
+    def remove(self) -> None:
+        """Removes what a run writes, and the directory where nothing else is in it."""
+        with suppress(OSError):
+            for name in _OWN:
+                self._remove(name)
+            self.path.rmdir()
+
+    def _remove(self, name: str) -> None:
+        path = self.path / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
     def write_config(self, text: str) -> None:
         """Writes ``config.yaml``."""
