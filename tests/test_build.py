@@ -264,3 +264,12 @@ def test_conditions_without_labels_are_refused(data, lack):
 def test_what_is_no_data_is_refused():
     with pytest.raises(KakusanError, match="data must be a source, an ImageSet or a data loader, not a int"):
         build.batches(unet(), 3, None, ())
+
+
+@pytest.mark.parametrize("conditional", [False, True])
+def test_classes_that_are_not_used_are_spoken_of(conditional):
+    settings = unet(network__class_conditional=conditional, data__source="digits")
+    _, classes, remarks = build.batches(settings, None, None, ())
+    assert bool(classes) == conditional
+    assert [remark for remark in remarks if "the 10 classes of the images are not used" in remark] == remarks
+    assert bool(remarks) != conditional

@@ -76,6 +76,12 @@ def batches(
     else:
         wanted = network is not None and (bool(class_names) or (labelled and _takes_condition(network)))
     if not wanted:
+        if len(named) > 1 and isinstance(settings.network, config.UNet):
+            remarks = [
+                *remarks,
+                f"the {len(named)} classes of the images are not used: the network learns them all as one "
+                "(network.class_conditional: true tells them apart)",
+            ]
         return source, (), remarks
     if not labelled or not named:
         lack = "has no labels" if not labelled else "does not name its classes"

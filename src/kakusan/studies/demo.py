@@ -17,7 +17,7 @@ from kakusan import api, build, config, sampling
 from kakusan.evaluation.evaluate import Judgement, Reference, evaluate, reference
 from kakusan.files import atomic_write
 from kakusan.model import Model
-from kakusan.pictures import from_uint8, grid, legible, save, to_uint8
+from kakusan.pictures import grid, legible, save, to_uint8
 from kakusan.progress import Bar, say
 from kakusan.reporting.demo import Story, render
 from kakusan.runs import Run
@@ -113,7 +113,7 @@ def _compare(
             else:
                 plan = sampling.plan(model, n=contender.images, settings=how, seed=_SEED)
                 before = time.perf_counter()
-                drawn = from_uint8(to_uint8(sampling.sample(plan, bar.report)))
+                drawn = to_uint8(sampling.sample(plan, bar.report))
                 seconds, distance, images, calls = time.perf_counter() - before, None, plan.n, plan.network_calls
                 assert plan.condition is not None, "the digits have classes"
                 accuracy = real.judge.recognised(drawn, plan.condition.labels)
