@@ -188,7 +188,7 @@ def test_a_network_of_ones_own_is_taken_and_cannot_be_guessed():
     network = nn.Identity()
     assert build.model(own, (1, 8, 8), network=network).denoiser.network is network
     with pytest.raises(
-        KakusanError, match=r"a network of your own, MyNet: hand it over \(kakusan\.load\(run, network="
+        KakusanError, match=r"a network of your own, MyNet: hand it over in Python \(kakusan\.load\(run, network="
     ):
         build.model(own, (1, 8, 8))
 

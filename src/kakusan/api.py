@@ -24,10 +24,11 @@ from kakusan.files import free_path
 from kakusan.model import Model
 from kakusan.parametrization import Parametrization
 from kakusan.progress import Bar, say
-from kakusan.runs import Run, WeightsFrom, load_weights
+from kakusan.runs import Run, WeightsFrom
 from kakusan.samplers.step import Step
 from kakusan.schedules import Schedule
-from kakusan.training.engine import Engine, length
+from kakusan.tensors import load_weights
+from kakusan.training.engine import Engine
 from kakusan.training.introduction import introduction
 from kakusan.training.tasks.denoising import Denoising
 
@@ -407,7 +408,6 @@ def _engine(model: Model, batches: Batches, settings: config.Config, show: bool)
         facts={
             "shape": list(model.shape),
             "class_names": list(model.class_names),
-            "total_images": length(settings.training, batches.epoch) * settings.training.batch_size,
         },
         show=show,
     )

@@ -214,7 +214,7 @@ def _network(settings: config.Config, shape: tuple[int, int, int], classes: int)
                 check_images(torch.empty(1, *shape, device="meta"), shape[0], 8)
                 return SimpleUNet(shape[0], shape[0], simple.time_emb_dim, simple.base_channels)
     raise KakusanError(
-        f"this run trained a network of your own, {settings.network.name}: hand it over "
+        f"this run trained a network of your own, {settings.network.name}: hand it over in Python "
         "(kakusan.load(run, network=...), or kakusan.train(network=...))"
     )
 

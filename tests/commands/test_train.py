@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 
 from kakusan.commands import output
-from kakusan.runs import Run, read_tensors
+from kakusan.runs import Run
+from kakusan.tensors import read_tensors
 from tests.commands.conftest import TINY, files
 from tests.test_files import a_disk_that_holds
 

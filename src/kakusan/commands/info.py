@@ -158,7 +158,7 @@ def weights_facts(path: Path) -> dict[str, Any]:
     """Returns what a file of weights holds."""
     from hashlib import sha256
 
-    from kakusan.runs import read_tensors
+    from kakusan.tensors import read_tensors
 
     tensors = read_tensors(path)
     return {

@@ -21,7 +21,7 @@ from kakusan.errors import KakusanError
 from kakusan.files import atomic_write
 from kakusan.networks.classifier import Classifier
 from kakusan.pictures import from_uint8
-from kakusan.runs import load_weights, pack
+from kakusan.tensors import load_weights, pack
 from kakusan.training.engine import Engine
 from kakusan.training.tasks.classification import Classification
 
