@@ -429,3 +429,63 @@ def test_a_run_is_compared_with_images_made_as_its_own_were(trained, monkeypatch
         kakusan.evaluate(trained, against="photos")
     own = config.load(trained.config_path).data
     assert asked == [own.model_copy(update={"source": "photos"})]
+
+
+class Broken(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1))
+
+    def forward(self, x, clock):
+        raise RuntimeError("this network does not work")
+
+
+def test_a_run_that_fails_before_its_first_checkpoint_leaves_nothing_behind(train, tmp_path):
+    with pytest.raises(RuntimeError, match="does not work"):
+        own(train, Broken())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_fails_leaves_the_files_of_others(train, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "mine.txt").write_text("keep")
+    with pytest.raises(RuntimeError, match="does not work"):
+        own(train, Broken(), overwrite=True)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["mine.txt"]
+
+
+def test_a_run_that_fails_later_keeps_its_checkpoints(train):
+    network = tiny.network()
+    run = own(train, network)
+    nothing = [torch.full((4, 1, 8, 8), torch.nan)]
+    with pytest.raises(KakusanError, match="became nan"):
+        kakusan.train(resume=run, network=network, data=nothing, steps=4, show=False)
+    assert [checkpoint.images for checkpoint in run.checkpoints()] == [8]
+
+
+def test_fields_may_be_given_by_section(train):
+    settings = settings_of(train("digits", overrides={"optimizer": {"learning_rate": 0.25, "eps": "1e-3"}}))
+    assert (settings.optimizer.learning_rate, settings.optimizer.eps) == (0.25, 1e-3)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"network": torch.nn.Identity}, "a torch module, made already, not the class Identity"),
+        ({"network": len}, "a torch module, made already, not a builtin_function_or_method"),
+        ({"network": torch.nn.Identity(), "data": torch.zeros(4, 1, 8, 8)}, r"a tensor of shape \(4, 1, 8, 8\) is no"),
+    ],
+    ids=["a class", "a function", "a tensor"],
+)
+def test_what_is_neither_network_nor_loader_is_refused(tmp_path, given, sentence):
+    with pytest.raises(KakusanError, match=sentence):
+        kakusan.train(run=tmp_path / "run", **given)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("draw", [kakusan.sample, kakusan.walk])
+def test_what_is_no_model_is_refused_with_the_way_to_one(draw):
+    with pytest.raises(KakusanError, match=r"model = kakusan.load\('runs/x'\)"):
+        draw("runs/x")
+    with pytest.raises(KakusanError, match="a Linear is no model"):
+        draw(torch.nn.Linear(1, 1), shape=(1, 8, 8))

@@ -149,7 +149,8 @@ def test_attention_is_placed_by_the_width_of_the_images():
         lowest = build.model(unet(network__attention_resolutions=None), (1, width, width)).denoiser.network
         assert lowest.attention_levels == (1,)
     with pytest.raises(
-        KakusanError, match=r"among the widths of the feature maps, 8, 4 for images 8 pixels wide, not 16"
+        KakusanError,
+        match=r"the feature maps, 8, 4 for images 8 pixels wide, not 16 \(use some of these, \[\] for nowhere,",
     ):
         build.model(unet(network__attention_resolutions="16"), (1, 8, 8))
 
@@ -187,7 +188,7 @@ def test_a_network_of_ones_own_is_taken_and_cannot_be_guessed():
     network = nn.Identity()
     assert build.model(own, (1, 8, 8), network=network).denoiser.network is network
     with pytest.raises(
-        KakusanError, match=r"a network of your own, MyNet: hand it over \(kakusan\.load\(run, network="
+        KakusanError, match=r"a network of your own, MyNet: hand it over in Python \(kakusan\.load\(run, network="
     ):
         build.model(own, (1, 8, 8))
 
@@ -263,3 +264,12 @@ def test_conditions_without_labels_are_refused(data, lack):
 def test_what_is_no_data_is_refused():
     with pytest.raises(KakusanError, match="data must be a source, an ImageSet or a data loader, not a int"):
         build.batches(unet(), 3, None, ())
+
+
+@pytest.mark.parametrize("conditional", [False, True])
+def test_classes_that_are_not_used_are_spoken_of(conditional):
+    settings = unet(network__class_conditional=conditional, data__source="digits")
+    _, classes, remarks = build.batches(settings, None, None, ())
+    assert bool(classes) == conditional
+    assert [remark for remark in remarks if "the 10 classes of the images are not used" in remark] == remarks
+    assert bool(remarks) != conditional

@@ -20,7 +20,7 @@ X = torch.randn(3, 2, generator=torch.Generator().manual_seed(0), dtype=torch.fl
 def perfect_network(oracle, parametrization, t):
     """Returns a network that knows the data: at time ``t`` its output is what the oracle's prediction asks for."""
     alpha, sigma = (coefficient[..., None] for coefficient in oracle.schedule(t))
-    c_in, _, _ = parametrization.coefficients(alpha, sigma)
+    c_in = parametrization.c_in(alpha, sigma)
 
     def function(x, clock):
         prediction = oracle(x / c_in, t)

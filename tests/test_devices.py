@@ -1,9 +1,10 @@
-"""A device is there or is refused, naming those that are."""
+"""A device is there or is refused, naming those that are; a module is where its weights are."""
 
 import pytest
 import torch
+from torch import nn
 
-from kakusan.devices import resolve
+from kakusan.devices import device_of, resolve
 from kakusan.errors import KakusanError
 
 
@@ -53,3 +54,9 @@ def test_what_is_not_there_is_refused(machine, there, name, answer):
 def test_what_is_no_device_is_refused(name):
     with pytest.raises(KakusanError, match=rf"unknown device '{name}' \(use auto, cpu"):
         resolve(name)
+
+
+def test_a_module_is_where_its_weights_are():
+    assert device_of(nn.Linear(1, 1, device="meta")) == torch.device("meta")
+    assert device_of(nn.Sequential(nn.Identity(), nn.Linear(1, 1, device="meta"))) == torch.device("meta")
+    assert device_of(nn.Identity()) == torch.device("cpu")

@@ -17,6 +17,18 @@ def test_an_unknown_name_is_answered_with_the_nearest():
     assert str(error) == "unknown sampler 'dimm': did you mean 'ddim'? known are ddim, ddpm, heun"
 
 
+@pytest.mark.parametrize(
+    ("name", "known", "nearest"),
+    [("DDIM", ["ddim", "heun"], "ddim"), ("digits", ["Digits"], "Digits"), ("--setps", ["--steps", "--n"], "--steps")],
+)
+def test_capitals_do_not_hide_the_nearest(name, known, nearest):
+    assert f"did you mean {nearest!r}?" in str(unknown("thing", name, known))
+
+
+def test_the_dashes_of_options_make_them_no_nearer():
+    assert str(unknown("option", "--gpu", ["--run"])) == "unknown option '--gpu': known are --run"
+
+
 def test_a_name_like_no_other_is_answered_with_all():
     names = (name for name in ["b", "a"])
     assert str(unknown("sampler", "euler", names)) == "unknown sampler 'euler': known are a, b"

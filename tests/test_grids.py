@@ -151,7 +151,8 @@ def test_leading_needs_a_chain(name):
 @pytest.mark.parametrize(("start", "end"), [(5.0, 5.0), (5.0, -5.0), (-10.0, -8.0)])
 def test_a_grid_that_would_not_fall_is_refused(spacing, start, end):
     """Also where it only seems to: quadratic's chain starts at −7.2."""
-    with pytest.raises(ValueError, match=f"a log-SNR above its start, .*, not at {end:g}$"):
+    mend = "use --steps 1, or the grid trailing" if start == end else "move its ends, or use the grid trailing"
+    with pytest.raises(ValueError, match=rf"a log-SNR above its start, .*, not at {end:g} \({mend}\)$"):
         spacing(CHAINS["quadratic"], 10, start=start, end=end)
 
 
@@ -167,8 +168,11 @@ def test_no_time_but_clean_data_lies_closer_to_data_than_training_went(make, cha
 @pytest.mark.parametrize("make", [grids.uniform_log_snr, grids.karras])
 def test_a_chain_of_one_step_has_a_walk_of_one_step(make):
     assert make(schedules.linear(1), 1).tolist() == [1.0, 0.0]
-    with pytest.raises(KakusanError, match="must end at a log-SNR above its start"):
+    with pytest.raises(
+        KakusanError, match=r"must end at .* above its start.* \(use --steps 1, or the grid trailing\)$"
+    ):
         make(schedules.linear(1), 2)
+    assert grids.trailing(schedules.linear(1), 1).tolist() == [1.0, 0.0]
 
 
 def test_a_spacing_that_is_not_positive_is_refused():

@@ -149,7 +149,7 @@ def test_a_network_that_knows_the_answer_has_no_loss(schedule, name):
     network = Recorder(lambda *_: target)
     loss = denoising_loss(Denoiser(network, schedule, parametrization), x0, t, epsilon)
     assert torch.equal(loss, torch.zeros(5, dtype=torch.float64))
-    close(network.calls[0][0], parametrization.coefficients(alpha, sigma)[0] * q_sample(schedule, x0, t, epsilon))
+    close(network.calls[0][0], parametrization.c_in(alpha, sigma) * q_sample(schedule, x0, t, epsilon))
 
 
 def test_the_loss_of_an_image_is_the_mean_square_of_its_error():

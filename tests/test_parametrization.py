@@ -27,27 +27,41 @@ def noisy(schedule):
 
 
 @every_pair
-def test_the_target_gives_the_clean_image_back(schedule, name):
+def test_the_target_gives_the_clean_image_and_the_noise_back(schedule, name):
     parametrization = PARAMETRIZATIONS[name]
     alpha, sigma, x_t = noisy(SCHEDULES[schedule])
-    _, c_skip, c_out = parametrization.coefficients(alpha, sigma)
-    x0 = c_skip * x_t + c_out * parametrization.target(X_0, EPSILON, alpha, sigma)
+    target = parametrization.target(X_0, EPSILON, alpha, sigma)
+    x0, epsilon = parametrization.recover(x_t, target, alpha, sigma)
     torch.testing.assert_close(x0, X_0, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(epsilon, EPSILON, rtol=1e-9, atol=1e-9)
 
 
 @every_pair
-def test_another_output_means_another_image(schedule, name):
-    """Up to the sign of c_out the output is determined by x_0: nothing of the network is thrown away."""
-    _, _, c_out = PARAMETRIZATIONS[name].coefficients(*SCHEDULES[schedule](TIMES))
-    assert (c_out != 0).all()
-    assert c_out.shape == TIMES.shape
+def test_any_output_stands_for_an_image_and_a_noise_that_make_up_what_was_seen(schedule, name):
+    """A wrong one as well; and it is the target of just these two: nothing of the network is thrown away."""
+    parametrization = PARAMETRIZATIONS[name]
+    alpha, sigma, x_t = noisy(SCHEDULES[schedule])
+    output = X_0.flip(0) - EPSILON**2
+    x0, epsilon = parametrization.recover(x_t, output, alpha, sigma)
+    torch.testing.assert_close(alpha * x0 + sigma * epsilon, x_t, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(parametrization.target(x0, epsilon, alpha, sigma), output, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["epsilon", "v", "flow", "edm"])
+def test_noise_is_as_exact_near_data_as_the_output(name):
+    """In float32, where (x_t − α·x_0)/σ would lose four digits. A network that knows only x_0 can do no better."""
+    alpha, sigma = torch.tensor(1.0), torch.tensor(1e-4)
+    x0, epsilon = X_0.float(), EPSILON.float()
+    output = PARAMETRIZATIONS[name].target(x0, epsilon, alpha, sigma)
+    _, recovered = PARAMETRIZATIONS[name].recover(alpha * x0 + sigma * epsilon, output, alpha, sigma)
+    torch.testing.assert_close(recovered, epsilon, rtol=0, atol=2e-6)
 
 
 @every_schedule
 @pytest.mark.parametrize("name", ["epsilon", "x0", "v"])
 def test_white_data_reach_the_network_with_unit_variance(schedule, name):
     alpha, sigma = schedule(TIMES)
-    c_in, _, _ = PARAMETRIZATIONS[name].coefficients(alpha, sigma)
+    c_in = PARAMETRIZATIONS[name].c_in(alpha, sigma)
     torch.testing.assert_close(c_in**2 * (alpha**2 + sigma**2), torch.ones_like(TIMES))
 
 
@@ -57,7 +71,7 @@ def test_edm_gives_input_and_target_unit_variance(schedule, sigma_data):
     """Whatever the deviation of the data; a linear form a·x_0 + b·ε has the variance a²σ_d² + b²."""
     alpha, sigma = schedule(TIMES)
     parametrization = EDMPreconditioning(sigma_data)
-    c_in, _, _ = parametrization.coefficients(alpha, sigma)
+    c_in = parametrization.c_in(alpha, sigma)
     one, nought = torch.ones_like(TIMES), torch.zeros_like(TIMES)
     for x0, epsilon in [
         (c_in * alpha, c_in * sigma),
@@ -70,35 +84,42 @@ def test_edm_gives_input_and_target_unit_variance(schedule, sigma_data):
 def test_edm_is_table_one_of_its_paper(sigma_data):
     alpha, sigma = schedules.EDM()(TIMES)
     total = sigma**2 + sigma_data**2
-    expected = 1 / total.sqrt(), sigma_data**2 / total, sigma * sigma_data / total.sqrt()
-    for coefficient, printed in zip(EDMPreconditioning(sigma_data).coefficients(alpha, sigma), expected, strict=True):
-        torch.testing.assert_close(coefficient, printed)
+    one, nought, edm = torch.ones_like(TIMES), torch.zeros_like(TIMES), EDMPreconditioning(sigma_data)
+    c_skip, c_out = edm.recover(one, nought, alpha, sigma)[0], edm.recover(nought, one, alpha, sigma)[0]
+    torch.testing.assert_close(edm.c_in(alpha, sigma), 1 / total.sqrt())
+    torch.testing.assert_close(c_skip, sigma_data**2 / total)
+    torch.testing.assert_close(c_out, sigma * sigma_data / total.sqrt())
     assert EDMPreconditioning() == EDMPreconditioning(0.5)
 
 
 @pytest.mark.parametrize("name", ["epsilon", "x0", "v"])
 def test_a_chain_needs_no_scaling(name):
-    c_in, _, _ = PARAMETRIZATIONS[name].coefficients(*schedules.linear()(TIMES))
+    c_in = PARAMETRIZATIONS[name].c_in(*schedules.linear()(TIMES))
     torch.testing.assert_close(c_in, torch.ones_like(TIMES))
 
 
-def test_flow_needs_no_scaling_on_its_own_path():
-    c_in, c_skip, c_out = Flow().coefficients(*schedules.RectifiedFlow()(TIMES))
-    torch.testing.assert_close(c_in, torch.ones_like(TIMES))
-    torch.testing.assert_close(c_skip, torch.ones_like(TIMES))
-    torch.testing.assert_close(c_out, -TIMES)
+def test_flow_walks_back_along_its_own_path():
+    """To where the velocity came from, and on to where it leads."""
+    alpha, sigma, x_t = noisy(schedules.RectifiedFlow())
+    torch.testing.assert_close(Flow().c_in(alpha, sigma), torch.ones_like(alpha))
+    x0, epsilon = Flow().recover(x_t, EPSILON, alpha, sigma)
+    torch.testing.assert_close(x0, x_t - sigma * EPSILON)
+    torch.testing.assert_close(epsilon, x_t + (1 - sigma) * EPSILON)
 
 
 @every_schedule
 @pytest.mark.parametrize("name", ["epsilon", "x0", "flow", "edm"])
 def test_only_the_ratio_of_signal_to_noise_matters(schedule, name):
-    """Scaling α, σ and x_t together changes neither what the network sees, nor its target, nor x_0."""
+    """Scaling α, σ and x_t together changes neither what the network sees, nor its target, nor x_0 and ε."""
     parametrization = PARAMETRIZATIONS[name]
     alpha, sigma, x_t = noisy(schedule)
-    one, other = parametrization.coefficients(alpha, sigma), parametrization.coefficients(3 * alpha, 3 * sigma)
-    torch.testing.assert_close(one[0] * x_t, other[0] * 3 * x_t)
-    torch.testing.assert_close(one[1] * x_t, other[1] * 3 * x_t)
-    torch.testing.assert_close(one[2], other[2])
+    torch.testing.assert_close(
+        parametrization.c_in(alpha, sigma) * x_t, parametrization.c_in(3 * alpha, 3 * sigma) * 3 * x_t
+    )
+    torch.testing.assert_close(
+        parametrization.recover(x_t, EPSILON**2, alpha, sigma),
+        parametrization.recover(3 * x_t, EPSILON**2, 3 * alpha, 3 * sigma),
+    )
     torch.testing.assert_close(
         parametrization.target(X_0, EPSILON, alpha, sigma), parametrization.target(X_0, EPSILON, 3 * alpha, 3 * sigma)
     )
@@ -168,7 +189,8 @@ def test_v_is_refused_wherever_it_grows():
 def test_pairs_that_make_sense_are_finite_at_the_noisiest(schedule, name):
     Denoiser(Recorder(lambda x, clock: x), SCHEDULES[schedule], PARAMETRIZATIONS[name])
     end = SCHEDULES[schedule](torch.ones((), dtype=torch.float64))
-    assert torch.stack(PARAMETRIZATIONS[name].coefficients(*end)).isfinite().all()
+    assert PARAMETRIZATIONS[name].c_in(*end).isfinite()
+    assert torch.stack(PARAMETRIZATIONS[name].recover(X_0, EPSILON, *end)).isfinite().all()
 
 
 @pytest.mark.parametrize("sigma_data", [0.0, -0.5, float("inf"), float("nan")])

@@ -30,7 +30,7 @@ def test_what_is_soon_over_says_nothing(clock, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_without_a_terminal_there_is_a_line_now_and_then(clock, capsys):
+def test_without_a_terminal_there_is_a_line_now_and_then_with_the_time_left(clock, capsys):
     with Bar("training", 100, done=40) as bar:
         for done in range(41, 101):
             clock[0] += 1
@@ -38,8 +38,22 @@ def test_without_a_terminal_there_is_a_line_now_and_then(clock, capsys):
     out, err = capsys.readouterr()
     assert out == ""
     assert [line.split("  ") for line in err.splitlines()] == [
-        [f"training: {done} of 100", "loss 0.5"] for done in (55, 70, 85, 100)
+        [f"training: {done} of 100, 0:00:{100 - done:02} left", "loss 0.5"] for done in (55, 70, 85, 100)
     ]
+
+
+def test_nothing_is_said_of_the_time_left_before_there_is_a_pace(clock, capsys):
+    with Bar("training", 100, done=40) as bar:
+        clock[0] = 20
+        bar.update(40, "loss 0.5")
+    assert capsys.readouterr().err == "training: 40 of 100  loss 0.5\n"
+
+
+def test_without_a_terminal_a_long_line_stays_one_line(clock, capsys):
+    with Bar("training", 100) as bar:
+        clock[0] = 20
+        bar.update(10, "loss 0.5 " * 20)
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 @pytest.mark.usefixtures("terminal")

@@ -134,7 +134,7 @@ def test_a_walk_starts_from_noise_as_strong_as_its_first_time(schedule):
         shape=(3, 8, 8),
     )
     first = next(plan.walk(range(64)))
-    c_in, _, _ = plan.denoiser.parametrization.coefficients(*schedule(plan.times[0]))
+    c_in = plan.denoiser.parametrization.c_in(*schedule(plan.times[0]))
     start = network.calls[0][0] / c_in.float()
     assert start.std().item() == pytest.approx(schedule(plan.times[0])[1].item(), rel=0.02)
     assert first.index == 0
@@ -162,10 +162,16 @@ def test_dropout_is_off_inside_and_back_on_outside():
     assert [module.training for module in network.modules()] == before
     assert torch.equal(draw(model), images)
 
-    walk = sampling.walk(sampling.plan(model, n=1, settings=tiny.SAMPLING))
-    next(walk)
-    walk.close()
-    assert [module.training for module in network.modules()] == before
+
+def test_a_walk_leaves_the_network_as_it_was_between_two_steps():
+    """Its consumer may train, stop half-way, or walk twice at once."""
+    network = tiny.network(dropout=0.5).train()
+    plan = sampling.plan(tiny.model(network), n=1, settings=Sampling(steps=3))
+    one, other = sampling.walk(plan), sampling.walk(plan)
+    for step, same in zip(one, other, strict=True):
+        assert all(module.training for module in network.modules())
+        assert torch.equal(step.x, same.x)
+    assert torch.equal(step.x, sampling.sample(plan))
 
 
 def test_a_failure_inside_switches_back_as_well():
@@ -285,11 +291,12 @@ def test_settings_replace_what_is_given_and_keep_the_rest():
     assert changed == own.model_copy(update={"guidance": 1.5, "steps": 9})
 
 
-def test_another_sampler_does_not_inherit_steps_grid_or_eta():
+def test_another_sampler_does_not_inherit_steps_grid_eta_or_variance():
     own = Sampling(sampler="ddim", steps=7, grid="leading", eta=0.5, guidance=2.0)
     other = sampling.settings(own, sampler="heun")
     assert (other.steps, other.grid, other.eta, other.guidance) == (None, None, 0.0, 2.0)
     assert sampling.settings(own, sampler="heun", steps=3).steps == 3
+    assert sampling.settings(Sampling(sampler="ddpm", variance="beta"), sampler="heun").variance == "posterior"
     assert sampling.settings(own, sampler="ddim") == own
 
 

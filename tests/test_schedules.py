@@ -241,9 +241,9 @@ def test_schedules_survive_pickling(schedule):
 
 
 @pytest.mark.parametrize("make", [schedules.linear, schedules.quadratic, schedules.cosine])
-@pytest.mark.parametrize("steps", [0, -3])
-def test_a_chain_without_steps_is_refused(make, steps):
-    with pytest.raises(ValueError, match=f"a chain needs at least 1 step, not {steps}$"):
+@pytest.mark.parametrize("steps", [0, -3, 2.5, 100.0, True, "100", None])
+def test_a_chain_without_a_whole_number_of_steps_is_refused(make, steps):
+    with pytest.raises(ValueError, match=f"a chain needs a whole number of steps, at least 1, not {steps!r}$"):
         make(steps)
 
 

@@ -15,7 +15,8 @@ from kakusan.denoiser import Denoiser
 from kakusan.model import Model
 from kakusan.objective import TimeSampling
 from kakusan.parametrization import V
-from kakusan.runs import Run, read_tensors
+from kakusan.runs import Run
+from kakusan.tensors import read_tensors
 from kakusan.training.engine import Engine
 from kakusan.training.tasks.denoising import Denoising
 

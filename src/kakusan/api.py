@@ -24,10 +24,11 @@ from kakusan.files import free_path
 from kakusan.model import Model
 from kakusan.parametrization import Parametrization
 from kakusan.progress import Bar, say
-from kakusan.runs import Run, WeightsFrom, load_weights
+from kakusan.runs import Run, WeightsFrom
 from kakusan.samplers.step import Step
 from kakusan.schedules import Schedule
-from kakusan.training.engine import Engine, length
+from kakusan.tensors import load_weights
+from kakusan.training.engine import Engine
 from kakusan.training.introduction import introduction
 from kakusan.training.tasks.denoising import Denoising
 
@@ -81,32 +82,29 @@ def train(
         parametrization: A parametrization, or the name of its kind.
         steps, images, epochs: How long; one of them.
         batch_size, seed, device: Those fields of the section ``training``.
-        overrides: Any field: ``{"optimizer.learning_rate": 1e-3}``.
+        overrides: Any field: ``{"optimizer.learning_rate": 1e-3}``, or by section, ``{"optimizer": {...}}``.
         overwrite: Accept a directory that holds files; a run in it is replaced.
         show: Whether to show progress.
 
     Raises:
-        KakusanError: Something asked for cannot be had; or the loss became NaN or infinite.
+        KakusanError: Something asked for cannot be had; or the loss became NaN or infinite. A new run that fails before
+            its first checkpoint leaves nothing behind.
     """
-    given = dict(overrides or {})
-    shortcuts = {
-        "steps": steps,
-        "images": images,
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "seed": seed,
-        "device": device,
-    }
-    given |= {f"training.{name}": value for name, value in shortcuts.items() if value is not None}
-    if schedule is not None:
-        given |= _section("schedule", schedule if isinstance(schedule, str) else build.schedule_settings(schedule))
-    if parametrization is not None:
-        given |= _section("parametrization", build.parametrization_settings(parametrization))
-    if network is not None:
-        given |= _section("network", {"kind": "own", "name": type(network).__name__})
-    if isinstance(data, (str, Path)):
-        given["data.source"] = str(data)
-
+    given = _fields(
+        overrides,
+        data=data,
+        network=network,
+        schedule=schedule,
+        parametrization=parametrization,
+        training={
+            "steps": steps,
+            "images": images,
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "seed": seed,
+            "device": device,
+        },
+    )
     if resume is not None:
         if preset is not None or run is not None:
             raise KakusanError("resume names the run to go on with: leave out preset and run")
@@ -122,7 +120,12 @@ def train(
     there = Run(Path(run) if run is not None else free_path(f"runs/{Path(name).stem}-{datetime.now():%Y-%m-%d-%H%M%S}"))
     if engine.keeps_books:
         Run.create(there.path, overwrite).write_config(config.to_yaml(_portable(settings)))
-    return _train(engine, there, [introduction(model, batches.epoch, settings), *remarks], show)
+    try:
+        return _train(engine, there, [introduction(model, batches.epoch, settings), *remarks], show)
+    except BaseException:
+        if engine.keeps_books and not there.checkpoints():
+            there.remove()
+        raise
 
 
 def load(
@@ -211,8 +214,12 @@ def sample(
     Raises:
         KakusanError: Something asked for cannot be had.
     """
-    how = _sampling(
+    plan = _plan(
         model,
+        n,
+        seed,
+        labels,
+        shape,
         sampler=sampler,
         steps=steps,
         eta=eta,
@@ -222,7 +229,6 @@ def sample(
         threshold=threshold,
         batch=batch,
     )
-    plan = sampling.plan(model, n=n, settings=how, seed=seed, labels=labels, shape=shape)
     with Bar("sampling", 1, show=show) as bar:
         images = sampling.sample(plan, bar.report)
     return images.clamp(-1, 1) if isinstance(model, Model) else images
@@ -247,8 +253,12 @@ def walk(
 
     Arguments and errors are those of :func:`sample`; whoever drives the iterator may stop it.
     """
-    how = _sampling(
+    plan = _plan(
         model,
+        n,
+        seed,
+        labels,
+        shape,
         sampler=sampler,
         steps=steps,
         eta=eta,
@@ -257,7 +267,7 @@ def walk(
         guidance=guidance_scale,
         threshold=threshold,
     )
-    return sampling.walk(sampling.plan(model, n=n, settings=how, seed=seed, labels=labels, shape=shape))
+    return sampling.walk(plan)
 
 
 def evaluate(
@@ -311,10 +321,58 @@ def evaluate(
         )
 
 
+def _fields(
+    overrides: Mapping[str, Any] | None,
+    *,
+    data: object,
+    network: nn.Module | None,
+    schedule: Schedule | str | None,
+    parametrization: Parametrization | str | None,
+    training: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Returns what :func:`train` was given as fields of the configuration."""
+    fields: dict[str, Any] = {}
+    for name, value in (overrides or {}).items():
+        fields |= _section(name, value) if isinstance(value, Mapping) else {name: value}
+    fields |= _section("training", {name: value for name, value in training.items() if value is not None})
+    if schedule is not None:
+        fields |= _section("schedule", schedule if isinstance(schedule, str) else build.schedule_settings(schedule))
+    if parametrization is not None:
+        fields |= _section("parametrization", build.parametrization_settings(parametrization))
+    if network is not None:
+        if not isinstance(network, nn.Module):
+            kind = f"the class {network.__name__}" if isinstance(network, type) else f"a {type(network).__name__}"
+            raise KakusanError(f"network must be a torch module, made already, not {kind} (network=MyNetwork())")
+        fields |= _section("network", {"kind": "own", "name": type(network).__name__})
+    if isinstance(data, (str, Path)):
+        fields["data.source"] = str(data)
+    return fields
+
+
 def _section(section: str, settings: Mapping[str, object] | str) -> dict[str, object]:
     if isinstance(settings, str):
         settings = {"kind": settings}
     return {f"{section}.{name}": value for name, value in settings.items()}
+
+
+def _plan(
+    model: object,
+    n: int,
+    seed: int,
+    labels: Sequence[int | str] | Tensor | None,
+    shape: Sequence[int] | None,
+    **given: object,
+) -> sampling.Plan:
+    if isinstance(model, (str, Path, Run)):
+        raise KakusanError(
+            f"a run is loaded first, and once: model = kakusan.load({str(getattr(model, 'path', model))!r})"
+        )
+    if not (isinstance(model, Model) or (hasattr(model, "schedule") and callable(model))):
+        raise KakusanError(
+            f"a {type(model).__name__} is no model: give what kakusan.load returns, a Denoiser, or any object with "
+            ".schedule and __call__(x, t)"
+        )
+    return sampling.plan(model, n=n, settings=_sampling(model, **given), seed=seed, labels=labels, shape=shape)
 
 
 def _sampling(model: object, **given: object) -> Sampling:
@@ -325,7 +383,8 @@ def _sampling(model: object, **given: object) -> Sampling:
 
 def _settings(preset: str | Path | config.Config | None, given: dict[str, Any], data: object) -> config.Config:
     if data is not None and not isinstance(data, (str, Path)):
-        given = {**given, "data.source": getattr(data, "name", type(data).__name__)}
+        name = data.name if isinstance(data, ImageSet) else type(data).__name__
+        given = {**given, "data.source": name}
     if isinstance(preset, config.Config):
         return config.from_mapping(preset.model_dump(), given)
     return config.from_mapping({}, given) if preset is None else config.load(preset, given)
@@ -349,7 +408,6 @@ def _engine(model: Model, batches: Batches, settings: config.Config, show: bool)
         facts={
             "shape": list(model.shape),
             "class_names": list(model.class_names),
-            "total_images": length(settings.training, batches.epoch) * settings.training.batch_size,
         },
         show=show,
     )

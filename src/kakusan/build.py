@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from kakusan import schedules, seeds
 from kakusan.config import models as config
@@ -58,6 +58,11 @@ def batches(
     if isinstance(data, ImageSet):
         source: Batches = ImageBatches(data, settings.data.flip)
         labelled, named, remarks = data.labels is not None, data.class_names, remarks_on(data)
+    elif isinstance(data, Tensor):
+        raise KakusanError(
+            f"a tensor of shape {tuple(data.shape)} is no loader of batches: wrap it "
+            "(torch.utils.data.DataLoader(images, batch_size=128, shuffle=True))"
+        )
     elif isinstance(data, Iterable):
         source = loader = LoaderBatches(data)
         labelled, named = loader.labelled, tuple(getattr(getattr(data, "dataset", None), "classes", ()))
@@ -71,6 +76,12 @@ def batches(
     else:
         wanted = network is not None and (bool(class_names) or (labelled and _takes_condition(network)))
     if not wanted:
+        if len(named) > 1 and isinstance(settings.network, config.UNet):
+            remarks = [
+                *remarks,
+                f"the {len(named)} classes of the images are not used: the network learns them all as one "
+                "(network.class_conditional: true tells them apart)",
+            ]
         return source, (), remarks
     if not labelled or not named:
         lack = "has no labels" if not labelled else "does not name its classes"
@@ -203,7 +214,7 @@ def _network(settings: config.Config, shape: tuple[int, int, int], classes: int)
                 check_images(torch.empty(1, *shape, device="meta"), shape[0], 8)
                 return SimpleUNet(shape[0], shape[0], simple.time_emb_dim, simple.base_channels)
     raise KakusanError(
-        f"this run trained a network of your own, {settings.network.name}: hand it over "
+        f"this run trained a network of your own, {settings.network.name}: hand it over in Python "
         "(kakusan.load(run, network=...), or kakusan.train(network=...))"
     )
 
@@ -216,7 +227,8 @@ def _unet(settings: config.UNet, shape: tuple[int, int, int], classes: int) -> U
         if resolution not in widths:
             raise KakusanError(
                 f"network.attention_resolutions must be among the widths of the feature maps, "
-                f"{', '.join(map(str, widths))} for images {width} pixels wide, not {resolution}"
+                f"{', '.join(map(str, widths))} for images {width} pixels wide, not {resolution} "
+                "(use some of these, [] for nowhere, or null for the lowest)"
             )
     return UNet(
         channels,

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from kakusan.condition import Condition
-from kakusan.parametrization import Epsilon, Parametrization
+from kakusan.parametrization import Parametrization
 from kakusan.schedules import Schedule
 
 
@@ -79,9 +79,9 @@ class Denoise(Protocol):
 
 
 class Denoiser(nn.Module):
-    r"""Predicts x_0 through a network.
+    r"""Predicts x_0 and ε through a network.
 
-    .. math:: \hat{x}_0 = c_{skip}\, x_t + c_{out}\, F(c_{in}\, x_t, \text{clock}(t), \text{condition})
+    .. math:: \hat{x}_0, \hat\varepsilon = \mathrm{recover}(x_t,\, F(c_{in}\, x_t, \text{clock}(t), \text{condition}))
 
     Args:
         network: Any module called as ``network(x, clock)``, and as ``network(x, clock, condition)`` where there is a
@@ -105,16 +105,13 @@ class Denoiser(nn.Module):
     def forward(self, x_t: Tensor, t: Tensor, condition: Condition | None = None) -> Prediction:
         """Predicts the clean images in ``x_t``, shape (B, *), at times ``t`` in (0, 1], float64 of shape () or (B,)."""
         alpha, sigma = self.schedule(t)
-        _, c_skip, c_out = self.parametrization.coefficients(alpha, sigma)
         output = self.output(x_t, t, condition)
-        x0 = expand(c_skip, x_t) * x_t + expand(c_out, x_t) * output
-        if isinstance(self.parametrization, Epsilon):  # (x_t − α·x_0)/σ would only add rounding to what is known
-            return Prediction(x_t, x0, alpha, sigma, epsilon=output)
-        return Prediction(x_t, x0, alpha, sigma)
+        x0, epsilon = self.parametrization.recover(x_t, output, expand(alpha, x_t), expand(sigma, x_t))
+        return Prediction(x_t, x0, alpha, sigma, epsilon)
 
     def output(self, x_t: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
         """Returns F itself, shaped and typed like ``x_t``: what training compares with the target."""
-        c_in, _, _ = self.parametrization.coefficients(*self.schedule(t))
+        c_in = self.parametrization.c_in(*self.schedule(t))
         clock = self.schedule.clock(t).to(device=x_t.device, dtype=torch.float32).expand(len(x_t))
         x = (expand(c_in, x_t) * x_t).to(self._dtype(x_t))
         output: Tensor = self.network(x, clock) if condition is None else self.network(x, clock, condition)

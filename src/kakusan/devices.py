@@ -1,6 +1,7 @@
-"""Where to compute: the name a person gives, checked against what is there."""
+"""Where to compute: the name a person gives, checked against what is there; and where a module is."""
 
 import torch
+from torch import nn
 
 from kakusan.errors import KakusanError
 
@@ -23,3 +24,9 @@ def resolve(name: str | torch.device = "auto") -> torch.device:
         there = ", ".join(f"{kind} × {n}" if kind == "cuda" else kind for kind, n in present.items() if n)
         raise KakusanError(f"there is no device {name} here, only {there} (use --device auto)")
     return device
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Returns the device of a module's weights; without weights, the CPU."""
+    parameter = next(module.parameters(), None)
+    return torch.device("cpu") if parameter is None else parameter.device

@@ -14,6 +14,12 @@ class KakusanError(ValueError):
 def unknown(kind: str, name: str, known: Iterable[str]) -> KakusanError:
     """Returns the error for a ``name`` that is not among the ``known`` ones of its ``kind``, naming the nearest."""
     names = sorted(known)
-    nearest = get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+    comparable = {plain(candidate): candidate for candidate in names}
+    nearest = get_close_matches(plain(name), comparable, n=1, cutoff=0.5)
+    hint = f"did you mean {comparable[nearest[0]]!r}? " if nearest else ""
     return KakusanError(f"unknown {kind} {name!r}: {hint}known are {', '.join(names)}")
+
+
+def plain(name: str) -> str:
+    """Returns a name as it is compared: capitals, the dashes of an option, and which dash parts words do not count."""
+    return name.lower().removeprefix("--").replace("-", "_")

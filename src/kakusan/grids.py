@@ -120,7 +120,8 @@ def _ends(schedule: Schedule, start: float, end: float, points: int) -> tuple[fl
     reach = schedule.log_snr(torch.tensor([1.0, schedule.earliest], dtype=torch.float64))
     low, high = max(start, reach[0].item()), min(end, reach[1].item())
     if low > high or (low == high and points > 1):
-        raise KakusanError(f"a grid must end at a log-SNR above its start, {low:g}, not at {high:g}")
+        mend = "use --steps 1, or the grid trailing" if low == high else "move its ends, or use the grid trailing"
+        raise KakusanError(f"a grid must end at a log-SNR above its start, {low:g}, not at {high:g} ({mend})")
     return low, high
 
 

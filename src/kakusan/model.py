@@ -11,6 +11,7 @@ from torch import Tensor
 from kakusan.condition import Condition
 from kakusan.config.models import Sampling
 from kakusan.denoiser import Denoiser
+from kakusan.devices import device_of
 from kakusan.errors import KakusanError, unknown
 
 
@@ -37,8 +38,7 @@ class Model:
     @property
     def device(self) -> torch.device:
         """Where the network is."""
-        parameter = next(self.denoiser.parameters(), None)
-        return torch.device("cpu") if parameter is None else parameter.device
+        return device_of(self.denoiser)
 
     def condition(self, labels: Sequence[int | str] | Tensor | int | str | None, n: int) -> Condition | None:
         """Returns the conditions of ``n`` images.

@@ -1,19 +1,22 @@
 """What a network's output F means: ε, x_0, v, the velocity of a flow, or EDM's mixture.
 
-A parametrization depends on α and σ alone, so a schedule can be exchanged under a trained network. It says how x_0
-follows from F, x_0 = c_skip·x_t + c_out·F(c_in·x_t), and what F should have been. With s² = α² + σ², 1 for a chain:
+A parametrization depends on α and σ alone, so a schedule can be exchanged under a trained network. It says at which
+scale the network is shown x_t; which x_0 and ε its output F stands for; and what F should have been. With s² = α² + σ²,
+1 for a chain:
 
-==========  ================  ==============  ==========  ====================
-name        F                 c_in            c_skip      c_out
-==========  ================  ==============  ==========  ====================
-epsilon     ε                 1/s             1/α         −σ/α
-x0          x_0               1/s             0           1
-v           α·ε − σ·x_0       1/s             α/s²        −σ/s²
-flow        ε − x_0           1/(α + σ)       1/(α + σ)   −σ/(α + σ)
-edm         unit variance     1/d             α·σ_d²/d²   σ·σ_d/d
-==========  ================  ==============  ==========  ====================
+=======  ===================  =========  ========================  ===================
+name     F                    c_in       x_0                       ε
+=======  ===================  =========  ========================  ===================
+epsilon  ε                    1/s        (x_t − σ·F)/α             F
+x0       x_0                  1/s        F                         (x_t − α·F)/σ
+v        α·ε − σ·x_0          1/s        (α·x_t − σ·F)/s²          (σ·x_t + α·F)/s²
+flow     ε − x_0              1/(α + σ)  (x_t − σ·F)/(α + σ)       (x_t + α·F)/(α + σ)
+edm      sin·x_0/σ_d − cos·ε  1/d        σ_d·(cos·x_t/d + sin·F)   sin·x_t/d − cos·F
+=======  ===================  =========  ========================  ===================
 
-with d² = α²σ_d² + σ², the variance of x_t where the data have deviation σ_d.
+with d² = α²σ_d² + σ², the variance of x_t where the data have deviation σ_d, and cos = α·σ_d/d, sin = σ/d.
+
+ε is read off directly and not as (x_t − α·x_0)/σ, which would amplify rounding near data; only x0 has nothing better.
 """
 
 from dataclasses import dataclass
@@ -27,13 +30,16 @@ from kakusan.schedules import Schedule
 
 
 class Parametrization(Protocol):
-    """The meaning of a network's output. Coefficients are shaped like α and σ; tensors broadcast against them."""
+    """The meaning of a network's output F, as the table above has it."""
 
-    def coefficients(self, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns c_in, c_skip and c_out of x_0 = c_skip·x_t + c_out·F(c_in·x_t)."""
+    def c_in(self, alpha: Tensor, sigma: Tensor) -> Tensor:
+        """Returns the scale at which the network is shown x_t, shaped like ``alpha`` and ``sigma``."""
+
+    def recover(self, x_t: Tensor, output: Tensor, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the x_0 and ε of which ``x_t`` is made if ``output`` is right; α and σ already broadcast."""
 
     def target(self, x0: Tensor, epsilon: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-        """Returns the F that gives ``x0`` back, from what x_t was made of; α and σ already broadcast."""
+        """Returns the F from which :meth:`recover` gives ``x0`` and ``epsilon`` back; α and σ already broadcast."""
 
     def check(self, schedule: Schedule) -> None:
         """Raises KakusanError where F cannot be learned, or x_0 not be recovered, somewhere along ``schedule``."""
@@ -43,8 +49,11 @@ class Parametrization(Protocol):
 class Epsilon(Parametrization):
     """F is the noise: Ho, Jain & Abbeel, 2020, equation (14)."""
 
-    def coefficients(self, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return _unit_variance(alpha, sigma), 1 / alpha, -sigma / alpha
+    def c_in(self, alpha: Tensor, sigma: Tensor) -> Tensor:
+        return _unit_variance(alpha, sigma)
+
+    def recover(self, x_t: Tensor, output: Tensor, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+        return (x_t - sigma * output) / alpha, output
 
     def target(self, x0: Tensor, epsilon: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
         return epsilon
@@ -61,8 +70,11 @@ class Epsilon(Parametrization):
 class X0(Parametrization):
     """F is the clean image."""
 
-    def coefficients(self, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return _unit_variance(alpha, sigma), torch.zeros_like(alpha), torch.ones_like(alpha)
+    def c_in(self, alpha: Tensor, sigma: Tensor) -> Tensor:
+        return _unit_variance(alpha, sigma)
+
+    def recover(self, x_t: Tensor, output: Tensor, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+        return output, (x_t - alpha * output) / sigma
 
     def target(self, x0: Tensor, epsilon: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
         return x0
@@ -75,9 +87,12 @@ class X0(Parametrization):
 class V(Parametrization):
     """F is v = α·ε − σ·x_0: Salimans & Ho, "Progressive Distillation for Fast Sampling", 2022, appendix D."""
 
-    def coefficients(self, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def c_in(self, alpha: Tensor, sigma: Tensor) -> Tensor:
+        return _unit_variance(alpha, sigma)
+
+    def recover(self, x_t: Tensor, output: Tensor, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
         variance = alpha**2 + sigma**2
-        return _unit_variance(alpha, sigma), alpha / variance, -sigma / variance
+        return (alpha * x_t - sigma * output) / variance, (sigma * x_t + alpha * output) / variance
 
     def target(self, x0: Tensor, epsilon: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
         return alpha * epsilon - sigma * x0
@@ -98,9 +113,12 @@ class Flow(Parametrization):
     Source: Lipman et al., "Flow Matching for Generative Modeling", 2022, equation (23) with σ_min = 0.
     """
 
-    def coefficients(self, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def c_in(self, alpha: Tensor, sigma: Tensor) -> Tensor:
+        return 1 / (alpha + sigma)
+
+    def recover(self, x_t: Tensor, output: Tensor, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
         total = alpha + sigma
-        return 1 / total, 1 / total, -sigma / total
+        return (x_t - sigma * output) / total, (x_t + alpha * output) / total
 
     def target(self, x0: Tensor, epsilon: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
         return epsilon - x0
@@ -128,20 +146,28 @@ class EDMPreconditioning(Parametrization):
         if not 0 < self.sigma_data < float("inf"):
             raise KakusanError(f"sigma_data must be positive and finite, not {self.sigma_data:g}")
 
-    def coefficients(self, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        deviation = self._deviation(alpha, sigma)
-        return 1 / deviation, alpha * self.sigma_data**2 / deviation**2, sigma * self.sigma_data / deviation
+    def c_in(self, alpha: Tensor, sigma: Tensor) -> Tensor:
+        return 1 / self._deviation(alpha, sigma)
+
+    def recover(self, x_t: Tensor, output: Tensor, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+        cosine, sine = self._angle(alpha, sigma)
+        shown = x_t / self._deviation(alpha, sigma)
+        return self.sigma_data * (cosine * shown + sine * output), sine * shown - cosine * output
 
     def target(self, x0: Tensor, epsilon: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-        # (x_0 − c_skip·x_t)/c_out with σ divided out, so that nothing cancels near data.
-        deviation = self._deviation(alpha, sigma)
-        return (sigma * x0 - alpha * self.sigma_data**2 * epsilon) / (self.sigma_data * deviation)
+        cosine, sine = self._angle(alpha, sigma)
+        return sine * x0 / self.sigma_data - cosine * epsilon
 
     def check(self, schedule: Schedule) -> None:
         """Every schedule will do."""
 
     def _deviation(self, alpha: Tensor, sigma: Tensor) -> Tensor:
         return (alpha**2 * self.sigma_data**2 + sigma**2).sqrt()
+
+    def _angle(self, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns how much of x_t/d is x_0/σ_d, and how much is ε."""
+        deviation = self._deviation(alpha, sigma)
+        return alpha * self.sigma_data / deviation, sigma / deviation
 
 
 def _unit_variance(alpha: Tensor, sigma: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
+from datetime import timedelta
 from types import TracebackType
 
 from rich.console import Console
@@ -62,11 +63,16 @@ class Bar:
         if not self._console.is_terminal:
             if now - self._spoken >= _LINE_SECONDS:
                 self._spoken = now
-                self._console.print(f"{self._description}: {done} of {self._total}  {self._numbers}", highlight=False)
+                say(f"{self._description}: {done} of {self._total}{self._left(done, now)}  {self._numbers}")
             return
         if self._progress is None:
             self._progress = self._start()
         self._progress.update(self._progress.task_ids[0], completed=done, total=self._total, numbers=self._numbers)
+
+    def _left(self, done: int, now: float) -> str:
+        """Returns the time that the rest takes at the pace so far; nothing before there is a pace."""
+        pace = (done - self._done_before) / (now - self._started)
+        return f", {timedelta(seconds=round((self._total - done) / pace))} left" if pace > 0 else ""
 
     def _start(self) -> Progress:
         columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[numbers]}"), TimeRemainingColumn())

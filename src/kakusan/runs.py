@@ -14,12 +14,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
-from torch import Tensor
-
 from kakusan.errors import KakusanError
 from kakusan.files import atomic_write, require_new_directory, writing
 
@@ -97,11 +91,22 @@ class Run:
         Raises:
             KakusanError: The directory holds files, or cannot be written to.
         """
-        path = require_new_directory(path, overwrite)
+        run = cls(require_new_directory(path, overwrite))
         for name in _OWN:
-            with writing(path / name):
-                shutil.rmtree(path / name) if (path / name).is_dir() else (path / name).unlink(missing_ok=True)
-        return cls(path)
+            with writing(run.path / name):
+                run._remove(name)
+        return run
+
+    def remove(self) -> None:
+        """Removes what a run writes, and the directory where nothing else is in it."""
+        with suppress(OSError):
+            for name in _OWN:
+                self._remove(name)
+            self.path.rmdir()
+
+    def _remove(self, name: str) -> None:
+        path = self.path / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
     def write_config(self, text: str) -> None:
         """Writes ``config.yaml``."""
@@ -195,43 +200,3 @@ class Run:
         path = self.path / "log.txt"
         with writing(path), path.open("a", encoding="utf-8") as file:
             file.write(f"{datetime.now().astimezone().isoformat(timespec='seconds')}  {message}\n")
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Returns the tensors of a safetensors file, on the CPU.
-
-    Raises:
-        KakusanError: It is missing, cut short, or no such file.
-    """
-    try:
-        return load_tensors(path.read_bytes())
-    except FileNotFoundError as error:
-        raise KakusanError(f"{path} is missing (choose another checkpoint, or remove this one)") from error
-    except (OSError, SafetensorError) as error:
-        raise KakusanError(
-            f"{path} is damaged or cut short (choose another checkpoint, or remove this one): {error}"
-        ) from error
-
-
-def pack(tensors: Mapping[str, Tensor]) -> bytes:
-    """Returns the content of a safetensors file; tensors may be on any device and share memory."""
-    return save_tensors({name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()})
-
-
-def load_weights(network: torch.nn.Module, path: Path) -> None:
-    """Loads weights into a network of the same architecture.
-
-    Raises:
-        KakusanError: The file is damaged, or its tensors do not fit the network; the first that does not is named.
-    """
-    tensors, own = read_tensors(path), network.state_dict()
-    for name in sorted(own.keys() | tensors.keys()):
-        if name not in tensors or name not in own:
-            has, lacks = ("network", path) if name not in tensors else (path, "network")
-            raise KakusanError(f"{path} is of another architecture: {has} has {name}, {lacks} does not")
-        if own[name].shape != tensors[name].shape:
-            raise KakusanError(
-                f"{path} is of another architecture: {name} has shape {tuple(tensors[name].shape)} there, "
-                f"{tuple(own[name].shape)} in the network"
-            )
-    network.load_state_dict(tensors)

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from kakusan import seeds
+from kakusan import config, seeds
 from kakusan.condition import Condition
-from kakusan.config import from_mapping
 from kakusan.config.models import Sampling
 from kakusan.config.names import GRIDS, SAMPLERS, load
 from kakusan.denoiser import Bind, Denoise, Denoiser, expand
+from kakusan.devices import device_of
 from kakusan.errors import KakusanError
 from kakusan.guidance import ClassifierFree, Clip, DynamicThreshold
 from kakusan.model import Model
@@ -30,17 +30,16 @@ Progress = Callable[[int, int], None]
 def settings(defaults: Sampling, **given: object) -> Sampling:
     """Returns the ``defaults`` with what was ``given``, that is not None, in their place.
 
-    Steps and grid of one sampler say nothing about another: where another is given without them, it takes its own.
+    Steps, grid, η and variance of one sampler say nothing about another, which takes its own unless they are given.
 
     Raises:
         KakusanError: Something given is unknown or out of its range.
     """
     chosen = {name: value for name, value in given.items() if value is not None}
-    kept = defaults.model_dump()
-    if chosen.get("sampler", defaults.sampler) != defaults.sampler:
-        kept |= {"steps": None, "grid": None, "eta": 0.0}
-    whole = {"data": {"source": "digits"}, "sampling": kept}  # what a configuration needs beside, to be checked as one
-    return from_mapping(whole, {f"sampling.{name}": value for name, value in chosen.items()}).sampling
+    another = chosen.get("sampler", defaults.sampler) != defaults.sampler
+    kept = defaults.model_dump(exclude={"steps", "grid", "eta", "variance"} if another else None)
+    changed: Sampling = config.section("sampling", kept | chosen)
+    return changed
 
 
 class ImageNoise:
@@ -99,8 +98,7 @@ class Plan:
     def device(self) -> torch.device:
         """Where the images are drawn."""
         module = _module_in(self.denoiser)
-        parameter = None if module is None else next(module.parameters(), None)
-        return torch.device("cpu") if parameter is None else parameter.device
+        return torch.device("cpu") if module is None else device_of(module)
 
     def chunks(self) -> list[range]:
         """The images of every chunk that is drawn at a time."""
@@ -182,9 +180,15 @@ def sample(plan: Plan, progress: Progress | None = None) -> Tensor:
 
 
 def walk(plan: Plan) -> Iterator[Step]:
-    """Yields every step of a plan whose images are all drawn at once."""
-    with evaluating(plan.denoiser):
-        yield from plan.walk(range(plan.n))
+    """Yields every step of a plan whose images are all drawn at once.
+
+    Dropout and the like are off while a step is computed, and as they were while its consumer has it.
+    """
+    steps = plan.walk(range(plan.n))
+    for _ in range(plan.steps):
+        with evaluating(plan.denoiser):
+            step = next(steps)
+        yield step
 
 
 @contextmanager

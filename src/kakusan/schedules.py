@@ -6,6 +6,7 @@ says what number a network is told instead of t: its clock.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -123,7 +124,7 @@ def linear(steps: int = 1000, beta_start: float = 1e-4, beta_end: float = 0.02) 
     Source: Ho, Jain & Abbeel, "Denoising Diffusion Probabilistic Models", 2020, section 4.
 
     Raises:
-        KakusanError: ``steps`` is below 1, or a β leaves (0, 1).
+        KakusanError: ``steps`` is no whole number of at least 1, or a β leaves (0, 1).
     """
     return Chain(torch.linspace(beta_start, beta_end, _length(steps), dtype=torch.float64))
 
@@ -134,7 +135,7 @@ def quadratic(steps: int = 1000, beta_start: float = 1e-4, beta_end: float = 0.0
     Source: the schedule "quad" in the code of Ho, Jain & Abbeel, 2020.
 
     Raises:
-        KakusanError: ``steps`` is below 1, or a β leaves (0, 1).
+        KakusanError: ``steps`` is no whole number of at least 1, or a β leaves (0, 1).
     """
     if not (beta_start >= 0 and beta_end >= 0):
         raise KakusanError(
@@ -151,7 +152,7 @@ def cosine(steps: int = 1000, s: float = 0.008) -> Chain:
     Source: Nichol & Dhariwal, "Improved Denoising Diffusion Probabilistic Models", 2021, equation (17).
 
     Raises:
-        KakusanError: ``steps`` is below 1, or a β leaves (0, 1).
+        KakusanError: ``steps`` is no whole number of at least 1, or a β leaves (0, 1).
     """
     t = torch.linspace(0, 1, _length(steps) + 1, dtype=torch.float64)
     f = torch.cos(torch.pi / 2 * (t + s) / (1 + s)).square()
@@ -159,8 +160,8 @@ def cosine(steps: int = 1000, s: float = 0.008) -> Chain:
 
 
 def _length(steps: int) -> int:
-    if steps < 1:
-        raise KakusanError(f"a chain needs at least 1 step, not {steps}")
+    if not isinstance(steps, Integral) or isinstance(steps, bool) or steps < 1:
+        raise KakusanError(f"a chain needs a whole number of steps, at least 1, not {steps!r}")
     return steps
 
 

@@ -29,7 +29,7 @@ class Answer:
     out: str
     err: str
 
-    def refused(self) -> str:
+    def check_refused(self) -> str:
         """Holds that the command refused in one line and said nothing else, and returns the sentence."""
         assert self.status == 2
         assert self.out == ""

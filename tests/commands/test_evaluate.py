@@ -61,5 +61,5 @@ def test_people_read_every_number_beside_the_noise_floor(kakusan, mine):
 )
 def test_what_cannot_be_is_refused_and_not_recorded(kakusan, mine, arguments, sentence):
     before = Run.open(mine).metrics()
-    assert kakusan("evaluate", "mine", *arguments.split()).refused().startswith(sentence)
+    assert kakusan("evaluate", "mine", *arguments.split()).check_refused().startswith(sentence)
     assert Run.open(mine).metrics() == before

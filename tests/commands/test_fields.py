@@ -3,7 +3,7 @@
 import pytest
 
 from kakusan import config
-from kakusan.commands.fields import take_fields
+from kakusan.commands.fields import near_fields, take_fields
 from kakusan.config.names import presets
 from kakusan.errors import KakusanError
 
@@ -30,6 +30,24 @@ def test_fields_are_told_from_other_arguments(arguments, fields, rest):
 def test_a_field_without_a_value_is_refused(arguments):
     with pytest.raises(KakusanError, match=r"--data\.flip needs a value"):
         take_fields(arguments.split())
+
+
+@pytest.mark.parametrize(
+    ("option", "fields"),
+    [
+        ("--batch_size", ["--training.batch_size"]),
+        ("--batch-size", ["--training.batch_size"]),
+        ("--Learning-Rat", ["--optimizer.learning_rate"]),
+        ("--lr", ["--optimizer.learning_rate"]),
+        ("--bs", ["--schedule.beta_start", "--training.batch_size"]),
+        ("--channels", ["--data.channels", "--network.channels"]),
+        ("--steps", []),
+        ("--stepz", []),
+        ("--foo", []),
+    ],
+)
+def test_an_option_that_there_is_not_may_mean_a_field(option, fields):
+    assert near_fields(option, ["--steps", "--epochs"]) == fields
 
 
 def test_the_help_names_every_preset(kakusan):

@@ -13,7 +13,10 @@ from PIL import Image
 
 from kakusan import api, pictures
 from kakusan.commands import stamp as stamps
+from kakusan.commands.options import FILM_IMAGES
 from kakusan.commands.stamp import Stamp
+from kakusan.config.names import GRIDS, SAMPLERS
+from kakusan.config.wording import either
 from tests.commands.conftest import files
 from tests.test_files import a_disk_that_holds
 
@@ -25,7 +28,7 @@ def numbered(n):
 
 
 def pixels(path):
-    return list(Image.open(path).get_flattened_data())
+    return list(Image.open(path).tobytes())
 
 
 @pytest.fixture
@@ -48,7 +51,7 @@ def test_the_grid_holds_the_pictures_a_column_a_label(drawn):
     grid = Image.open(drawn / "grid.png")
     assert grid.size == (8 * (2 * 8 + 1), 8 * (3 * 8 + 2))
     grid = grid.resize((2 * 8 + 1, 3 * 8 + 2), Image.Resampling.NEAREST)
-    assert list(grid.crop((9, 0, 17, 8)).get_flattened_data()) == pixels(drawn / "0001.png")
+    assert list(grid.crop((9, 0, 17, 8)).tobytes()) == pixels(drawn / "0001.png")
 
 
 def test_every_picture_says_all_of_how_it_was_drawn_and_no_path(run, drawn):
@@ -85,19 +88,19 @@ def test_a_picture_of_other_weights_is_not_drawn_again(kakusan, run, drawn, tmp_
     other = shutil.copytree(run, tmp_path / "other")
     checkpoints = other / "checkpoints"
     shutil.copy(checkpoints / "0000008" / "ema.safetensors", checkpoints / "0000016" / "ema.safetensors")
-    sentence = kakusan("sample", "other", "--like", drawn / "0001.png", "-o", "again").refused()
+    sentence = kakusan("sample", "other", "--like", drawn / "0001.png", "-o", "again").check_refused()
     assert "was drawn with other weights" in sentence
     assert "it needs the run tiny, checkpoint 16, ema weights with the SHA-256" in sentence
     shutil.rmtree(checkpoints / "0000016")
-    assert "other holds no checkpoint at 16 images" in kakusan("sample", "other", "--like=out/0001.png").refused()
+    assert "other holds no checkpoint at 16 images" in kakusan("sample", "other", "--like=out/0001.png").check_refused()
     assert files(tmp_path) == ["other", "out"]
 
 
 def test_a_picture_of_another_writer_is_refused(kakusan, run, tmp_path):
     pictures.save(tmp_path / "a.png", torch.zeros(1, 8, 8), {"kakusan": "0.0.1", "seed": 0})
-    assert "it was written by kakusan 0.0.1" in kakusan("sample", run, "--like", "a.png").refused()
+    assert "it was written by kakusan 0.0.1" in kakusan("sample", run, "--like", "a.png").check_refused()
     pictures.save(tmp_path / "a.png", torch.zeros(1, 8, 8))
-    assert "a.png holds no settings of kakusan" in kakusan("sample", run, "--like", "a.png").refused()
+    assert "a.png holds no settings of kakusan" in kakusan("sample", run, "--like", "a.png").check_refused()
 
 
 def test_the_film_strip_shows_how_the_first_pictures_emerge(kakusan, run, tmp_path):
@@ -106,7 +109,13 @@ def test_the_film_strip_shows_how_the_first_pictures_emerge(kakusan, run, tmp_pa
     assert film.size == (8 * (12 * 9 - 1), 8 * (8 * 9 - 1))
     film = film.resize((12 * 9 - 1, 8 * 9 - 1), Image.Resampling.NEAREST)
     last = film.crop((11 * 9, 7 * 9, 12 * 9 - 1, 8 * 9 - 1))
-    assert list(last.get_flattened_data()) == pixels(tmp_path / "out" / "0007.png")
+    assert list(last.tobytes()) == pixels(tmp_path / "out" / "0007.png")
+
+
+def test_the_help_names_what_the_tables_hold_and_how_many_pictures_the_film_shows(kakusan):
+    text = " ".join(kakusan("sample", "--help").out.split())
+    for words in (f"{either(SAMPLERS)} [", f"which times: {either(GRIDS)} ", f"{FILM_IMAGES} at most"):
+        assert words in text
 
 
 def test_what_is_said(kakusan, run):
@@ -133,7 +142,7 @@ def test_without_a_directory_pictures_go_into_the_run(kakusan, run, tmp_path):
 def test_overwrite_replaces_pictures_of_ours_and_nothing_else(kakusan, run, drawn):
     Image.new("L", (8, 8)).save(drawn / "0009.png")
     (drawn / "notes.txt").write_text("keep me")
-    assert "out already holds files" in kakusan("sample", run, "-n2", *DRAW).refused()
+    assert "out already holds files" in kakusan("sample", run, "-n2", *DRAW).check_refused()
     assert kakusan("sample", run, "-n2", "--overwrite", *DRAW).status == 0
     assert files(drawn) == ["0000.png", "0001.png", "0009.png", "grid.png", "notes.txt"]
 
@@ -146,7 +155,8 @@ def test_overwrite_replaces_pictures_of_ours_and_nothing_else(kakusan, run, draw
         ("--steps 21", "steps must be between 1 and 20 for this chain, not 21"),
         ("--sampler ddpm --steps 21", "steps must be between 1 and 20 for this chain, not 21"),
         ("--eta 1.5", "sampling.eta must be a number from 0 to 1, not 1.5"),
-        ("--sampler heun --eta 1", "sampling.eta is 1, but heun takes none"),
+        ("--sampler heun --eta 1", "sampling.eta is 1.0, but heun takes none"),
+        ("--variance beta", "sampling.variance is beta, but ddim takes none: set it to posterior, or use ddpm"),
         ("--guidance -1", "sampling.guidance must be a number of at least 0"),
         ("--batch 0", "sampling.batch must be a whole number of at least 1"),
         ("--labels 3,10", "labels must lie between 0 and 9 (or be -1, no class), not 10"),
@@ -167,7 +177,10 @@ def test_what_cannot_be_is_refused_and_leaves_nothing(kakusan, run, tmp_path, ar
     (tmp_path / "full" / "a.txt").write_text("here first")
     where = () if "-o" in arguments else ("-o", "out")
     assert (
-        kakusan("sample", run, *arguments.split(), *where).refused().removeprefix(f"{run.parent}/").startswith(sentence)
+        kakusan("sample", run, *arguments.split(), *where)
+        .check_refused()
+        .removeprefix(f"{run.parent}/")
+        .startswith(sentence)
     )
     assert files(tmp_path) == ["full"]
     assert files(tmp_path / "full") == ["a.txt"]
@@ -207,7 +220,7 @@ def _without_checkpoints(run):
 )
 def test_a_run_that_is_spoilt_is_refused(kakusan, run, tmp_path, spoil, sentence):
     spoil(shutil.copytree(run, tmp_path / "mine"))
-    assert sentence in kakusan("sample", "mine", *DRAW).refused()
+    assert sentence in kakusan("sample", "mine", *DRAW).check_refused()
     assert files(tmp_path) == ["mine"]
 
 

@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 
 from kakusan.commands import output
-from kakusan.runs import Run, read_tensors
+from kakusan.runs import Run
+from kakusan.tensors import read_tensors
 from tests.commands.conftest import TINY, files
 from tests.test_files import a_disk_that_holds
 
@@ -75,7 +76,7 @@ def test_json_is_one_document(kakusan, run, tmp_path):
 
 
 def test_what_is_finished_is_not_resumed(kakusan, run):
-    sentence = kakusan("train", "--resume", run).refused()
+    sentence = kakusan("train", "--resume", run).check_refused()
     assert (
         "is there already: it has seen 16 images in 2 steps, and would end after 16 (give a greater length" in sentence
     )
@@ -83,7 +84,7 @@ def test_what_is_finished_is_not_resumed(kakusan, run):
 
 def test_conversions_are_said_once_and_what_is_skipped_is_listed(kakusan, folder):
     given = ("--network.class_conditional=false", "--data.size=8", f"--data.source={folder}", *TINY)
-    sentence = kakusan("train", "digits", "--steps=1", "--run=mine", *given).refused()
+    sentence = kakusan("train", "digits", "--steps=1", "--run=mine", *given).check_refused()
     assert sentence.startswith("2 of 15 images in")
     assert not (folder.parent / "mine").exists()
 
@@ -103,6 +104,11 @@ def test_conversions_are_said_once_and_what_is_skipped_is_listed(kakusan, folder
         ("missing.yaml", "missing.yaml cannot be read"),
         ("digits --optimiser.eps 1", "unknown section 'optimiser': did you mean 'optimizer'?"),
         ("digits --optimizer.learning_rat 1", "unknown field of optimizer 'learning_rat': did you mean"),
+        (
+            "digits --lr 1e-3",
+            "unknown option '--lr': did you mean --optimizer.learning_rate? (see kakusan train --help)",
+        ),
+        ("digits --num-epochs 3", "unknown option '--num-epochs': did you mean '--epochs'?"),
         ("digits --sampling.sampler dimm", "unknown sampler 'dimm': did you mean 'ddim'?"),
         ("digits --schedule.steps 0", "schedule.steps must be a whole number of at least 1, not 0"),
         ("digits --schedule linear --schedule.beta_end 1", "schedule.beta_end must be a number above 0 and below 1"),
@@ -128,7 +134,7 @@ def test_what_cannot_be_is_refused_and_leaves_nothing(kakusan, tmp_path, argumen
     (tmp_path / "text" / "a.txt").write_text("no picture")
     Image.new("L", (8, 8)).save(tmp_path / "flat" / "a.png")
     before = files(tmp_path)
-    assert kakusan("train", *arguments.split()).refused().startswith(sentence)
+    assert kakusan("train", *arguments.split()).check_refused().startswith(sentence)
     assert files(tmp_path) == before
     assert files(tmp_path / "text") == ["a.txt"]
 
@@ -137,7 +143,7 @@ def test_a_checkpoint_cut_short_is_not_resumed(kakusan, run, tmp_path):
     shutil.copytree(run, tmp_path / "mine")
     weights = tmp_path / "mine" / "checkpoints" / "0000016" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
-    assert "model.safetensors is damaged or cut short" in kakusan("train", "--resume=mine", "--steps=3").refused()
+    assert "model.safetensors is damaged or cut short" in kakusan("train", "--resume=mine", "--steps=3").check_refused()
 
 
 def test_a_full_disk_is_told_in_one_line(kakusan, tmp_path):

@@ -2,7 +2,8 @@
 
 import pytest
 
-from kakusan.config import from_mapping, load, to_yaml
+from kakusan.config import from_mapping, load, section, to_yaml
+from kakusan.config.models import SECTIONS, Sampling
 from kakusan.config.names import presets
 from kakusan.errors import KakusanError
 
@@ -167,6 +168,25 @@ def test_a_file_that_is_no_mapping_is_refused(text, file):
 def test_a_file_that_is_hardly_yaml_is_refused(text, file):
     path = file(text)
     assert refusal(path).startswith(f"{path}: this is no valid YAML: ")
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_a_section_is_validated_by_itself_as_it_is_in_the_whole(name):
+    whole = load("digits")
+    own = getattr(whole, name)
+    assert section(name, own.model_dump()) == own
+    with pytest.raises(KakusanError) as whole_says:
+        from_mapping(whole.model_dump() | {name: {**own.model_dump(), "stesp": 3}})
+    with pytest.raises(KakusanError) as section_says:
+        section(name, {**own.model_dump(), "stesp": 3})
+    assert str(section_says.value) == str(whole_says.value)
+
+
+def test_what_a_section_leaves_out_has_its_default():
+    assert section("sampling", {}) == Sampling()
+    assert section("schedule", "linear").steps == 1000
+    with pytest.raises(KakusanError, match=r"^data\.source is missing"):
+        section("data", {})
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path):

@@ -95,7 +95,12 @@ def test_every_field_is_described_in_one_line():
         (
             "sampling",
             {"sampler": "heun", "eta": 0.5},
-            "sampling.eta is 0.5, but heun takes none: set it to 0, or use ddim",
+            "sampling.eta is 0.5, but heun takes none: set it to 0.0, or use ddim",
+        ),
+        (
+            "sampling",
+            {"sampler": "ddim", "variance": "beta"},
+            "sampling.variance is beta, but ddim takes none: set it to posterior, or use ddpm",
         ),
         ("evaluation", {"n": 1}, "evaluation.n must be a whole number of at least 2, or null, not 1"),
     ],

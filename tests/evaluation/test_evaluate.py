@@ -61,7 +61,7 @@ def test_the_splits_are_always_the_same(cache):
 def test_the_floor_is_what_real_images_score(cache):
     """Those of the other halves, given as samples; and others than the compared, or it would be nothing."""
     against = real(splits=3)
-    images = from_uint8(DATA.images)
+    images = DATA.images
     for index, (half, other) in enumerate(against.halves):
         distance = against.distances(images[other])[index]
         assert distance == pytest.approx(against.noise_floor[index], rel=1e-6)
@@ -69,7 +69,7 @@ def test_the_floor_is_what_real_images_score(cache):
     assert min(against.noise_floor) > 0
     elsewhere = [distance for half, other in against.halves for distance in against.distances(images[other])]
     assert mean(elsewhere) < 2 * mean(against.noise_floor)
-    noise = torch.rand(100, 1, 4, 4, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    noise = torch.randint(256, (100, 1, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     assert mean(against.distances(noise)) > 5 * mean(against.noise_floor)
 
 

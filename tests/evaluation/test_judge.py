@@ -11,7 +11,6 @@ from kakusan import files
 from kakusan.errors import KakusanError
 from kakusan.evaluation import judge as judging
 from kakusan.evaluation.judge import judge
-from kakusan.pictures import from_uint8
 from kakusan.training.tasks.classification import Classification
 from tests import tiny
 
@@ -25,9 +24,9 @@ def judged(images=DATA):
 def test_it_tells_the_classes_apart(cache):
     found = judged()
     assert found.accuracy >= 0.9
-    assert found.recognised(from_uint8(DATA.images), DATA.labels) >= 0.9
-    assert found.recognised(from_uint8(DATA.images), (DATA.labels + 1) % 3) <= 0.1
-    assert found.features(from_uint8(DATA.images)).shape == (60, found.network.head.in_features)
+    assert found.recognised(DATA.images, DATA.labels) >= 0.9
+    assert found.recognised(DATA.images, (DATA.labels + 1) % 3) <= 0.1
+    assert found.features(DATA.images).shape == (60, found.network.head.in_features)
     assert not found.network.training
 
 
@@ -35,7 +34,7 @@ def test_it_is_trained_once_and_is_then_the_same(cache, trainings):
     first, second = judged(), judged()
     assert len(trainings) == 1
     assert (first.accuracy, first.name) == (second.accuracy, second.name)
-    images = from_uint8(DATA.images)
+    images = DATA.images
     assert torch.equal(first.features(images), second.features(images))
     assert [path.suffix for path in cache.rglob("*") if path.is_file()] == [".safetensors"]
 

@@ -6,6 +6,7 @@ import torch
 from kakusan import grids
 from kakusan.condition import Condition
 from kakusan.denoiser import Denoiser
+from kakusan.errors import KakusanError
 from kakusan.guidance import ClassifierFree
 from kakusan.parametrization import X0, EDMPreconditioning, Epsilon, Flow, V
 from kakusan.samplers import ddim
@@ -55,6 +56,23 @@ def test_one_call_is_made_and_only_for_what_counts(scale, labels, t):
     assert condition.labels.tolist() == labels
     torch.testing.assert_close(x, X.repeat(len(labels) // 3, 1))
     assert torch.equal(clock, SCHEDULES["cosine"].clock(t).float().expand(3).repeat(len(labels) // 3))
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.5, 1.0, 3.0])
+def test_guidance_leads_away_from_another_condition_where_one_is_given(scale):
+    """As from a negative prompt."""
+    guide, other = guided(scale), Condition(torch.tensor([0, 2, 5]))
+    away = ClassifierFree(guide.denoiser, CONDITION, scale, unconditional=other)
+    here, there = guide.denoiser(X, HALF, CONDITION), guide.denoiser(X, HALF, other)
+    torch.testing.assert_close(away(X, HALF).x0, there.x0 + scale * (here.x0 - there.x0), rtol=1e-9, atol=1e-9)
+    assert torch.equal(
+        ClassifierFree(guide.denoiser, CONDITION, scale, CONDITION.null())(X, HALF).x0, guide(X, HALF).x0
+    )
+
+
+def test_as_many_unconditional_entries_as_conditional_ones():
+    with pytest.raises(KakusanError, match=r"3 conditions need 3 unconditional ones beside them, not 1 \(give one"):
+        ClassifierFree(guided(2.0).denoiser, CONDITION, 2.0, Condition(torch.tensor([-1])))
 
 
 def test_a_sampler_walks_under_guidance():

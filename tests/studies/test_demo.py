@@ -1,13 +1,67 @@
-"""The demo replaces what it wrote itself, and nothing that is anybody else's."""
+"""The demo keeps its promises from end to end, and replaces what it wrote itself but nothing that is anybody else's."""
 
+import json
+import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from kakusan import api
 from kakusan.errors import KakusanError
+from kakusan.evaluation import judge
+from kakusan.evaluation.evaluate import Judgement
 from kakusan.runs import Run
-from kakusan.studies.demo import demo
+from kakusan.studies.demo import PLACE, demo
+
+TINY = {
+    "network.channels": [8],
+    "training.steps": 2,
+    "training.samples_every": 0,
+    "training.device": "cpu",
+    "evaluation.n": 20,
+}
+MEASURED = {"train_seconds", "total_seconds", "parameters", "samplers"}  # beside the judgement of the samples
+SAMPLER = {"name", "steps", "nfe", "seconds", "images", "class_accuracy", "frechet_distance"}
+
+
+def check_metrics(metrics):
+    """Holds that every number that is promised is there, and nothing else."""
+    assert metrics.keys() == MEASURED | {field.name for field in fields(Judgement)}
+    assert all(row.keys() == SAMPLER for row in metrics["samplers"])
+    walks = [(row["name"], row["steps"], row["nfe"]) for row in metrics["samplers"]]
+    assert walks == [("ddpm", 1000, 1000), ("ddim", 50, 50), ("ddim", 10, 10), ("heun", 10, 19)]
+    assert [row["frechet_distance"] is None for row in metrics["samplers"]] == [True, False, False, False]
+    assert [row["images"] for row in metrics["samplers"]] == [100, 20, 20, 20]
+    shares = [row["class_accuracy"] for row in (metrics, *metrics["samplers"])]
+    assert all(0 <= share <= 1 for share in (*shares, metrics["classifier_accuracy"]))
+    assert metrics["frechet_distance"] == metrics["samplers"][1]["frechet_distance"] > metrics["noise_floor"] > 0
+    assert 0 < metrics["train_seconds"] <= metrics["total_seconds"]
+
+
+@pytest.mark.slow
+def test_the_whole_story_ends_in_a_run_with_its_numbers_and_one_page(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(judge, "_train", lambda network, images, device, show: network)  # quick, and as good here
+    told = demo(show=False, overrides=TINY)
+    metrics = json.loads((PLACE / "metrics.json").read_text())
+    assert metrics == told
+    check_metrics(metrics)
+
+    report = (PLACE / "report.html").read_text()
+    assert len(report) < 4_000_000
+    assert not re.search(r"https?:|url\((?!#)|@import", report)
+
+    model = api.load(PLACE, device="cpu")
+    assert metrics["parameters"] == sum(parameter.numel() for parameter in model.denoiser.parameters())
+    assert api.sample(model, n=2, steps=2).shape == (2, 1, 8, 8)
+
+    told = demo(show=False, overrides={**TINY, "training.steps": 3})
+    assert json.loads((PLACE / "metrics.json").read_text()) == told
+    run = Run.open(PLACE)
+    assert [checkpoint.images for checkpoint in run.checkpoints()] == [3 * 128]
+    assert len([line for line in run.metrics() if "evaluation" in line]) == 1
 
 
 def test_a_run_of_somebody_else_is_refused(tmp_path):
@@ -22,7 +76,7 @@ def test_a_run_of_somebody_else_is_refused(tmp_path):
     ("path", "overwrite", "replaces"), [("runs/demo", False, True), ("mine", True, True), ("mine", False, False)]
 )
 def test_only_its_own_place_gives_way_unasked(monkeypatch, path, overwrite, replaces):
-    def train(preset, run, overwrite, show):
+    def train(preset, run, overwrite, **others):
         assert (run, overwrite) == (Path(path), replaces)
         raise KeyboardInterrupt
 

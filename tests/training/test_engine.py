@@ -12,7 +12,7 @@ from kakusan import pictures
 from kakusan.config.models import Training
 from kakusan.errors import KakusanError
 from kakusan.objective import TimeSampling
-from kakusan.runs import read_tensors
+from kakusan.tensors import read_tensors
 from kakusan.training.engine import length
 from kakusan.training.optimization import learning_rate
 from kakusan.training.tasks.denoising import Denoising

@@ -6,7 +6,8 @@ import sys
 import pytest
 import torch
 
-from kakusan.runs import Run, read_tensors
+from kakusan.runs import Run
+from kakusan.tensors import read_tensors
 from tests.tiny import metrics
 
 pytestmark = pytest.mark.slow

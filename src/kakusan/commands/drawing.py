@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from kakusan import pictures
+from kakusan.commands.options import FILM_IMAGES
 from kakusan.commands.output import Interrupted
 from kakusan.commands.stamp import Stamp
 from kakusan.errors import KakusanError
@@ -16,18 +17,16 @@ from kakusan.progress import Bar
 from kakusan.sampling import Plan
 
 _GRID_IMAGES = 256
-_FILM_IMAGES = 8
 _FILM_STEPS = 12
 
 
-def draw(plan: Plan, stamp: Stamp, wanted: range, directory: Path, film: bool) -> list[str]:
-    """Draws the wanted images of a plan, in the chunks that they belong to, and returns the names of their files.
+def draw(plan: Plan, stamp: Stamp, directory: Path, film: bool) -> list[str]:
+    """Draws images of a plan, in the chunks that they belong to, and returns the names of their files.
 
     Args:
         plan: What is drawn.
-        stamp: What the files shall say of it.
-        wanted: Which images are written.
-        directory: Where to, beside ``grid.png`` where several are wanted.
+        stamp: Which of its images, and what the files shall say of them.
+        directory: Where to, beside ``grid.png`` where there are several.
         film: Whether to write ``trajectory.png`` as well: how the first of them emerge.
 
     Raises:
@@ -36,9 +35,9 @@ def draw(plan: Plan, stamp: Stamp, wanted: range, directory: Path, film: bool) -
     """
     names: list[str] = []
     try:
-        _draw(plan, stamp, wanted, directory, film, names)
+        _draw(plan, stamp, directory, film, names)
     except KeyboardInterrupt:
-        raise Interrupted(f"interrupted: {len(names)} of {len(wanted)} images are in {directory}") from None
+        raise Interrupted(f"interrupted: {len(names)} of {len(stamp.images)} images are in {directory}") from None
     return names
 
 
@@ -50,8 +49,9 @@ def clear(directory: Path) -> None:
             path.unlink()
 
 
-def _draw(plan: Plan, stamp: Stamp, wanted: range, directory: Path, film: bool, names: list[str]) -> None:
+def _draw(plan: Plan, stamp: Stamp, directory: Path, film: bool, names: list[str]) -> None:
     """Does what :func:`draw` says, and adds to the ``names`` as files appear."""
+    wanted = stamp.images
     chunks = [chunk for chunk in plan.chunks() if chunk.start < wanted.stop and wanted.start < chunk.stop]
     digits = max(4, len(str(plan.n - 1)))
     shown: list[Tensor] = []
@@ -66,7 +66,7 @@ def _draw(plan: Plan, stamp: Stamp, wanted: range, directory: Path, film: bool, 
                 names.append(name)
             shown.append(frames[-1][: _GRID_IMAGES - sum(map(len, shown))])
             if film and number == 0:
-                strip = pictures.film_strip([frame[:_FILM_IMAGES] for frame in frames])
+                strip = pictures.film_strip([frame[:FILM_IMAGES] for frame in frames])
                 pictures.save(directory / "trajectory.png", pictures.legible(strip, plan.shape[-1]), stamp.metadata())
     if len(wanted) > 1:
         grid = pictures.grid(torch.cat(shown), _columns(stamp))
@@ -82,7 +82,7 @@ def _walk(plan: Plan, chunk: range, rows: slice, number: int, bar: Bar) -> list[
         if step.index == plan.steps - 1:
             frames.append(step.x[rows].cpu())
         elif step.index in kept:
-            frames.append(step.x[rows][:_FILM_IMAGES].cpu())
+            frames.append(step.x[rows][:FILM_IMAGES].cpu())
     return frames
 
 

@@ -1,15 +1,16 @@
 """``--section.field value``: fields of the configuration as options, and the help that lists them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from itertools import groupby
 from typing import Any
 
 from typer.core import TyperCommand
 
 from kakusan.config import Config, describe_section, field_rows
-from kakusan.config.models import SECTIONS
+from kakusan.config.models import SECTIONS, known_fields
 from kakusan.config.names import presets
-from kakusan.errors import KakusanError
+from kakusan.errors import KakusanError, plain
 
 _KEY = "kakusan.fields"
 
@@ -50,6 +51,25 @@ def take_fields(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
                 raise KakusanError(f"--{name} needs a value (--{name} VALUE, or --{name}=VALUE)")
         fields[name] = value
     return fields, rest
+
+
+def near_fields(option: str, options: Iterable[str]) -> list[str]:
+    """Returns the fields that an ``option`` that there is not may mean, as they are typed: those of the nearest name.
+
+    Dashes and capitals do not count, and the initials of its words stand for a name: ``--lr`` is
+    ``--optimizer.learning_rate``.
+
+    Args:
+        option: What was typed.
+        options: Those that there are; where the nearest name is one of theirs, no field is meant.
+    """
+    homes = [(section, name) for section in SECTIONS for name in known_fields(section)]
+    fields = {name: [f"--{section}.{name}" for section, other in homes if other == name] for _, name in homes}
+    fields |= {plain(known): [] for known in options}
+    wanted = plain(option)
+    shortened = [name for name in fields if "_" in name and wanted == "".join(word[0] for word in name.split("_"))]
+    names = shortened or get_close_matches(wanted, fields, n=1, cutoff=0.62)
+    return [field for name in names for field in fields[name]]
 
 
 def presets_help(context: Any) -> str:

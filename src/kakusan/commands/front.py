@@ -12,12 +12,13 @@ from typer.core import TyperGroup
 
 from kakusan.commands.demo import demo
 from kakusan.commands.evaluate import evaluate
-from kakusan.commands.fields import FieldsCommand
+from kakusan.commands.fields import FieldsCommand, near_fields
 from kakusan.commands.info import info
 from kakusan.commands.output import Interrupted
 from kakusan.commands.report import report
 from kakusan.commands.sample import sample
 from kakusan.commands.train import train
+from kakusan.config.wording import either
 from kakusan.errors import KakusanError, unknown
 
 _INTERRUPTED = 130
@@ -122,12 +123,19 @@ def _verdict(error: BaseException) -> tuple[str, int]:
 
 def _usage(error: Any) -> str:
     """Returns what is wrong with the options, and where they are explained."""
-    if hasattr(error, "possibilities"):
-        names = [name for parameter in error.ctx.command.params for name in parameter.opts if name.startswith("--")]
-        return str(unknown("option", error.option_name, names))
     where = "" if error.ctx is None else f" (see {error.ctx.command_path} --help)"
+    if hasattr(error, "possibilities"):
+        return _unknown_option(error.option_name, error.ctx.command, where)
     details = error.__cause__.errors()[0] if isinstance(error.__cause__, ValidationError) else {"type": ""}
     if details["type"] in _NOUNS:
         return f"{error.param.opts[0]} must be {_NOUNS[details['type']]}, not {details['input']!r}{where}"
     message = error.format_message().replace("Value error, ", "").rstrip(".")
     return f"{message[:1].lower()}{message[1:]}{where}"
+
+
+def _unknown_option(option: str, command: Any, where: str) -> str:
+    names = [name for parameter in command.params for name in parameter.opts if name.startswith("--")]
+    near = near_fields(option, names) if isinstance(command, FieldsCommand) else []
+    if near:
+        return f"unknown option {option!r}: did you mean {either(near)}?{where}"
+    return str(unknown("option", option, names))

@@ -1,10 +1,9 @@
-"""``kakusan info``: what this machine is, a run, a checkpoint, or a picture."""
+"""``kakusan info``: what this machine is, a run, a checkpoint, a configuration or a picture."""
 
 from __future__ import annotations
 
 import os
 import platform
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,26 +14,30 @@ from kakusan.commands.output import show_facts, show_json
 from kakusan.errors import KakusanError
 
 if TYPE_CHECKING:
+    from kakusan.config import Config
     from kakusan.runs import Checkpoint
 
 _PACKAGES = ("torch", "torchvision", "accelerate", "diffusers", "safetensors", "numpy")
+_THINGS = "a run, a checkpoint, weights, a YAML file or a picture"
 
 
 def info(
     thing: Annotated[
         Path | None,
-        typer.Argument(metavar="RUN|FILE", help="a run, a checkpoint, weights or a picture; nothing: this machine"),
+        typer.Argument(metavar="RUN|FILE", help=f"{_THINGS}; nothing: this machine"),
     ] = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Says what this machine, a run, a checkpoint or a picture is."""
+    """Says what this machine, a run, a checkpoint, a configuration or a picture is."""
     facts = machine() if thing is None else _facts(thing)
     show_json(facts) if json else show_facts(facts)
 
 
 def machine() -> dict[str, Any]:
     """Returns what matters of this machine."""
+    from importlib.metadata import version  # slow to import, and not needed for help
+
     import torch
 
     devices = [f"cuda:{i} {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count())]
@@ -54,47 +57,89 @@ def _facts(thing: Path) -> dict[str, Any]:
     from kakusan.runs import Checkpoint
 
     if not thing.exists():
-        raise KakusanError(f"there is no {thing} (give a run, a checkpoint or a picture of kakusan, or nothing)")
+        raise KakusanError(f"there is no {thing} (give {_THINGS}, or nothing)")
     if (thing / "config.yaml").is_file():
         return run_facts(thing)
     if (thing / "state.json").is_file():
         return checkpoint_facts(Checkpoint(thing))
-    if thing.suffix == ".safetensors":
-        return weights_facts(thing)
-    if thing.is_file():
-        from kakusan import pictures
-
-        return {"picture": str(thing), **pictures.read_metadata(thing)}
-    raise KakusanError(
-        f"{thing} is neither a run, which holds a config.yaml, nor a checkpoint, which holds a state.json"
-    )
+    if thing.is_dir():
+        raise KakusanError(
+            f"{thing} is neither a run, which holds a config.yaml, nor a checkpoint, which holds a state.json"
+        )
+    match thing.suffix:
+        case ".safetensors":
+            return weights_facts(thing)
+        case ".yaml" | ".yml":
+            return configuration_facts(thing)
+    return picture_facts(thing)
 
 
 def run_facts(path: Path) -> dict[str, Any]:
-    """Returns what a run is and how far it has come."""
+    """Returns what a run is and how far it has come; of a last checkpoint that is damaged, how it is."""
     from kakusan import config
     from kakusan.runs import Run
 
     run = Run.open(path)
-    settings = config.load(run.config_path)
     lines, there = run.metrics(), run.checkpoints()
-    last = checkpoint_facts(there[-1]) if there else {}
+    try:
+        last = checkpoint_facts(there[-1]) if there else {}
+    except KakusanError as error:
+        last = {"damaged": str(error)}
     losses = [line["loss"] for line in lines if "loss" in line]
     judged = [line["evaluation"] for line in lines if "evaluation" in line]
-    distances = ("frechet_distance", "noise_floor", "class_accuracy")
     return {
         "run": str(path),
-        "written_by": settings.version,
-        "data": settings.data.source,
-        "network": settings.network.kind,
-        "schedule": settings.schedule.kind,
-        "parametrization": settings.parametrization.kind,
+        **_choices(config.load(run.config_path)),
         **{name: value for name, value in last.items() if name != "checkpoint"},
         "loss": losses[-1] if losses else None,
         "checkpoints": [checkpoint.images for checkpoint in there],
-        "evaluation": {name: judged[-1][name] for name in distances} if judged else None,
+        "evaluation": _essence(judged[-1]) if judged else None,
         "size_MiB": _mebibytes(path),
     }
+
+
+def configuration_facts(path: Path) -> dict[str, Any]:
+    """Returns what a YAML file would train, and for how long."""
+    from kakusan import config
+    from kakusan.config.models import DURATIONS
+
+    settings = config.load(path)
+    lengths = {name: getattr(settings.training, name) for name in DURATIONS}
+    return {
+        "configuration": str(path),
+        **_choices(settings),
+        **{name: length for name, length in lengths.items() if length is not None},
+        "batch_size": settings.training.batch_size,
+    }
+
+
+def _choices(settings: Config) -> dict[str, Any]:
+    return {
+        "written_by": settings.version,
+        "data": settings.data.source,
+        **{name: getattr(settings, name).kind for name in ("network", "schedule", "parametrization")},
+    }
+
+
+def _essence(judgement: dict[str, Any]) -> dict[str, Any]:
+    """Returns the numbers of a judgement, and whose they are."""
+    numbers = ("frechet_distance", "noise_floor", "class_accuracy")
+    return {**{name: judgement[name] for name in numbers}, "weights": judgement["protocol"]["weights"]}
+
+
+def picture_facts(path: Path) -> dict[str, Any]:
+    """Returns what a picture is like as data, and how it was drawn, where it says so."""
+    from kakusan import pictures
+    from kakusan.data.decode import Unreadable, decode
+
+    read = decode(path, size=None, grey=False)
+    if isinstance(read, Unreadable):
+        raise KakusanError(f"{path} is nothing that kakusan can read: {read.reason} (give {_THINGS})")
+    try:
+        settings = pictures.read_metadata(path)
+    except KakusanError:
+        settings = {"settings": "none, so it cannot be drawn again"}
+    return {"picture": str(path), "shape": list(read.pixels.shape), **settings}
 
 
 def checkpoint_facts(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -113,7 +158,7 @@ def weights_facts(path: Path) -> dict[str, Any]:
     """Returns what a file of weights holds."""
     from hashlib import sha256
 
-    from kakusan.runs import read_tensors
+    from kakusan.tensors import read_tensors
 
     tensors = read_tensors(path)
     return {
@@ -140,6 +185,8 @@ def _memory() -> float | None:
 
 
 def _version(package: str) -> str | None:
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version(package)
     except PackageNotFoundError:

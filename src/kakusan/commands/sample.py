@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kakusan.commands import options
 from kakusan.commands.options import Debug, Json, Overwrite, RunDirectory
 from kakusan.commands.output import show_json
-from kakusan.config.names import lookup
+from kakusan.config.names import TABLES, lookup
 from kakusan.errors import KakusanError
 
 if TYPE_CHECKING:
@@ -21,47 +21,43 @@ if TYPE_CHECKING:
 
 _N = 64
 
+_Images = Annotated[int | None, typer.Option("-n", "--n", metavar="N", help=f"how many images  [default: {_N}]")]
+_Out = Annotated[
+    Path | None,
+    typer.Option("-o", "--out", metavar="DIR", help="where they go, new or empty  [default: RUN/generated/DATE-TIME]"),
+]
+_Labels = Annotated[
+    str | None,
+    typer.Option(metavar="A,B", help="classes, by number or name, that repeat in turn  [default: all of them]"),
+]
+_Seed = Annotated[
+    int | None, typer.Option(metavar="INTEGER", help="image i has its own seed, derived from this one  [default: 0]")
+]
+_Like = Annotated[
+    Path | None, typer.Option(metavar="IMAGE", help="draw this picture again, as it says itself how it was drawn")
+]
+_Device = Annotated[str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps")]
+
 
 def sample(
     run: RunDirectory,
-    n: Annotated[int | None, typer.Option("-n", "--n", metavar="N", help=f"how many images  [default: {_N}]")] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "-o", "--out", metavar="DIR", help="where they go, new or empty  [default: RUN/generated/DATE-TIME]"
-        ),
-    ] = None,
-    labels: Annotated[
-        str | None,
-        typer.Option(metavar="A,B", help="classes, by number or name, that repeat in turn  [default: all of them]"),
-    ] = None,
+    n: _Images = None,
+    out: _Out = None,
+    labels: _Labels = None,
     sampler: options.Sampler = None,
     steps: options.SamplingSteps = None,
-    eta: Annotated[float | None, typer.Option(metavar="ETA", help="randomness of ddim, from 0 to 1")] = None,
-    variance: Annotated[
-        Literal["posterior", "beta"] | None, typer.Option(metavar="posterior|beta", help="noise of a step of ddpm")
-    ] = None,
-    grid: Annotated[
-        str | None, typer.Option(metavar="NAME", help="which times: trailing, leading, uniform_log_snr or karras")
-    ] = None,
+    eta: options.Eta = None,
+    variance: options.Variance = None,
+    grid: options.Grid = None,
     guidance: options.Guidance = None,
-    threshold: Annotated[
-        Literal["none", "clip", "dynamic"] | None,
-        typer.Option(metavar="none|clip|dynamic", help="how predicted pixels are kept in [-1, 1]"),
-    ] = None,
-    batch: Annotated[int | None, typer.Option(metavar="N", help="images drawn at a time")] = None,
-    seed: Annotated[
-        int | None, typer.Option(metavar="INTEGER", help="image i has its own seed, derived from this  [default: 0]")
-    ] = None,
+    threshold: options.Threshold = None,
+    batch: options.Batch = None,
+    seed: _Seed = None,
     checkpoint: options.CheckpointImages = None,
     weights_from: options.WeightsFrom = None,
-    like: Annotated[
-        Path | None, typer.Option(metavar="IMAGE", help="draw this picture again, as it says itself how it was drawn")
-    ] = None,
-    trajectory: Annotated[
-        bool, typer.Option("--trajectory", help="write the film strip trajectory.png as well")
-    ] = False,
-    device: Annotated[str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps")] = None,
+    like: _Like = None,
+    trajectory: options.Trajectory = False,
+    device: _Device = None,
     overwrite: Overwrite = False,
     json: Json = False,
     debug: Debug = False,
@@ -71,46 +67,44 @@ def sample(
     They are written as numbered PNGs, with a grid of them. What is left out is as the run was
     configured. The settings ride inside every picture.
     """
-    given = {"sampler": sampler, "steps": steps, "eta": eta, "variance": variance, "grid": grid}
-    given |= {"guidance": guidance, "threshold": threshold, "batch": batch}
-    others = {"n": n, "labels": labels, "seed": seed, "checkpoint": checkpoint, "weights_from": weights_from}
-
-    for kind, name in {"sampler": sampler, "grid": grid}.items():
-        if name is not None:
-            lookup(kind, name)  # before anything heavy is imported
+    how = {"sampler": sampler, "steps": steps, "eta": eta, "variance": variance, "grid": grid}
+    how |= {"guidance": guidance, "threshold": threshold, "batch": batch}
+    what = {"n": n, "labels": labels, "seed": seed, "checkpoint": checkpoint, "weights_from": weights_from}
+    _check_names(how)  # before anything heavy is imported
 
     from kakusan.commands.drawing import clear, draw
     from kakusan.files import require_new_directory
     from kakusan.runs import Run
 
     opened = Run.open(run)
-    if like is None:
-        plan, stamp = _plan(opened, given, device=device, **others)
-    else:
-        _leave_out({**given, **others})
-        plan, stamp = _plan_again(opened, like, device)
+    plan, stamp = _plan_again(opened, like, device, how | what) if like else _plan(opened, how, device, **what)
     directory = require_new_directory(out or run / "generated" / f"{datetime.now():%Y-%m-%d-%H%M%S}", overwrite)
     if like is None:
         clear(directory)
     _announce(plan, stamp)
-    wanted = range(plan.n) if stamp.index is None else range(stamp.index, stamp.index + 1)
-    names = draw(plan, stamp, wanted, directory, trajectory)
+    names = draw(plan, stamp, directory, trajectory)
     if json:
         show_json({"directory": str(directory), "images": names, **stamp.metadata(stamp.index)})
     else:
         typer.echo(f"{len(names):,} image{'' if len(names) == 1 else 's'} in {directory}")
 
 
+def _check_names(how: dict[str, Any]) -> None:
+    for kind in TABLES:
+        if how[kind] is not None:
+            lookup(kind, how[kind])
+
+
 def _plan(
     run: Run,
-    given: dict[str, Any],
+    how: dict[str, Any],
+    device: str | None,
     *,
     n: Any,
     labels: Any,
     seed: Any,
     checkpoint: Any,
     weights_from: Any,
-    device: str | None,
 ) -> tuple[Plan, Stamp]:
     """Checks what is asked for."""
     from kakusan import api, sampling
@@ -122,18 +116,22 @@ def _plan(
     plan = sampling.plan(
         model,
         n=n,
-        settings=sampling.settings(model.sampling, **given),
+        settings=sampling.settings(model.sampling, **how),
         seed=seed or 0,
         labels=_in_turn(labels, n),
     )
     return plan, stamp.of(plan, model, run, chosen, weights_from)
 
 
-def _plan_again(run: Run, like: Path, device: str | None) -> tuple[Plan, Stamp]:
+def _plan_again(run: Run, like: Path, device: str | None, given: dict[str, Any]) -> tuple[Plan, Stamp]:
     """Plans what a picture says; its whole set, since a picture depends, in its last bits, on those drawn with it."""
     from kakusan import api, sampling
     from kakusan.commands import stamp as stamps
 
+    for name, value in given.items():
+        if value is not None:
+            option = "-n" if name == "n" else f"--{name.replace('_', '-')}"
+            raise KakusanError(f"--like draws a picture as it says itself: leave out {option}")
     stamp = stamps.read(like)
     model = api.load(run, checkpoint=stamp.checkpoint, weights_from=stamp.weights_from, device=device or stamp.device)
     if model.weights_hash != stamp.weights:
@@ -153,13 +151,6 @@ def _in_turn(labels: str | None, n: int) -> list[str] | None:
         return None
     names = [name.strip() for name in labels.split(",")]
     return [names[i % len(names)] for i in range(n)]
-
-
-def _leave_out(given: dict[str, Any]) -> None:
-    for name, value in given.items():
-        if value is not None:
-            option = "-n" if name == "n" else f"--{name.replace('_', '-')}"
-            raise KakusanError(f"--like draws a picture as it says itself: leave out {option}")
 
 
 def _announce(plan: Plan, stamp: Stamp) -> None:

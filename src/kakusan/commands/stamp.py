@@ -48,6 +48,11 @@ class Stamp(BaseModel):
     sampling: Sampling
     index: int | None = None
 
+    @property
+    def images(self) -> range:
+        """Which images of the set it speaks of."""
+        return range(self.n) if self.index is None else range(self.index, self.index + 1)
+
     def metadata(self, index: int | None = None) -> dict[str, Any]:
         """Returns what rides inside the picture of one image, or of several."""
         return {**self.model_dump(mode="json"), "index": index}

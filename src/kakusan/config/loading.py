@@ -3,19 +3,21 @@
 import pathlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from functools import cache
 from types import NoneType
-from typing import Any, get_args, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 
-from pydantic import ValidationError
+from pydantic import ValidationError, create_model
 from pydantic.fields import FieldInfo
 
-from kakusan.config.models import DURATIONS, SECTIONS, Config, known_fields, variants
+from kakusan.config.models import DURATIONS, SECTIONS, Config, Section, known_fields, variants
 from kakusan.config.names import preset_text, presets
 from kakusan.config.reading import Path, read_document, read_value
 from kakusan.config.wording import explain
 from kakusan.errors import KakusanError, unknown
 
 Overrides = Mapping[str, Any] | Iterable[tuple[str, Any]]
+S = TypeVar("S", bound=Section)
 
 
 def load(source: str | pathlib.Path, overrides: Overrides = ()) -> Config:
@@ -31,7 +33,8 @@ def load(source: str | pathlib.Path, overrides: Overrides = ()) -> Config:
     Raises:
         KakusanError: There is no such source, or it is no valid configuration; file, line and field are named.
     """
-    return _validated(*read_document(*_text(source)), overrides)
+    values, places = read_document(*_text(source))
+    return _validated(Config, {"data": {}, **values}, places, overrides)
 
 
 def from_mapping(values: Mapping[str, Any], overrides: Overrides = ()) -> Config:
@@ -40,7 +43,28 @@ def from_mapping(values: Mapping[str, Any], overrides: Overrides = ()) -> Config
     Raises:
         KakusanError: It is no valid configuration; the field is named.
     """
-    return _validated(values, {}, overrides)
+    return _validated(Config, {"data": {}, **values}, {}, overrides)
+
+
+def section(name: str, values: Mapping[str, Any] | str) -> Any:
+    """Returns one section, validated by itself in the words of the whole.
+
+    Args:
+        name: Which, such as ``"sampling"``.
+        values: Its fields, of which those left out have their defaults; or only its kind.
+
+    Raises:
+        KakusanError: The values are no valid section; the field is named.
+    """
+    return getattr(_validated(_alone(name), {name: values}, {}, ()), name)
+
+
+@cache
+def _alone(name: str) -> type[Section]:
+    """Returns a configuration of a single section."""
+    field = Config.model_fields[name]
+    fields: dict[str, Any] = {name: (field.annotation, field)}
+    return create_model(name, __base__=Section, **fields)
 
 
 def _text(source: str | pathlib.Path) -> tuple[str, str]:
@@ -64,8 +88,8 @@ def _text(source: str | pathlib.Path) -> tuple[str, str]:
         raise KakusanError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _validated(values: Mapping[str, Any], places: dict[Path, str], overrides: Overrides) -> Config:
-    merged = {"data": {}, **{section: _written_out(section, fields) for section, fields in values.items()}}
+def _validated(model: type[S], values: Mapping[str, Any], places: dict[Path, str], overrides: Overrides) -> S:
+    merged = {section: _written_out(section, fields) for section, fields in values.items()}
     for section, given in _by_section(overrides).items():
         fields = merged.get(section, {})
         if isinstance(fields, dict):
@@ -73,7 +97,7 @@ def _validated(values: Mapping[str, Any], places: dict[Path, str], overrides: Ov
         places[section,] = ""  # what is typed stands in no file
         places.update({(section, name): "" for name in given})
     try:
-        return Config.model_validate(merged)
+        return model.model_validate(merged)
     except ValidationError as error:
         raise explain(error, places) from error
 

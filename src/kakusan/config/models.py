@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-from kakusan.config.names import GRIDS, SAMPLERS, lookup
+from kakusan.config.names import GRIDS, SAMPLERS, TAKERS, lookup
 from kakusan.errors import KakusanError
 
 
@@ -96,7 +96,7 @@ class UNet(Section):
     blocks: Count = Field(default=2, description="residual blocks a level")
     attention_resolutions: tuple[Count, ...] | None = Field(
         default=None,
-        description="widths of the feature map at which attention follows each block; null: the lowest",
+        description="widths of the feature map that have attention; []: nowhere; null: the lowest",
     )
     middle_attention: bool = Field(default=True, description="attention at the lowest level")
     head_channels: Count | None = Field(default=None, description="channels an attention head; null: a single head")
@@ -278,12 +278,14 @@ class Sampling(Section):
     batch: Count = Field(default=64, description="images drawn at a time")
 
     @model_validator(mode="after")
-    def _take_eta_where_it_counts(self) -> "Sampling":
-        if self.eta > 0 and not SAMPLERS[self.sampler].takes_eta:
-            takers = ", ".join(name for name, target in SAMPLERS.items() if target.takes_eta)
-            raise KakusanError(
-                f"sampling.eta is {self.eta:g}, but {self.sampler} takes none: set it to 0, or use {takers}"
-            )
+    def _hold_only_what_the_sampler_takes(self) -> "Sampling":
+        for option, takers in TAKERS.items():
+            value, default = getattr(self, option), Sampling.model_fields[option].default
+            if value != default and self.sampler not in takers:
+                raise KakusanError(
+                    f"sampling.{option} is {value}, but {self.sampler} takes none: "
+                    f"set it to {default}, or use {' or '.join(takers)}"
+                )
         return self
 
 

@@ -30,7 +30,7 @@ class Sampler(Target):
     """A sampler, and what can be asked of it.
 
     Attributes:
-        display: Its name as its authors write it.
+        title: Its name as its authors write it.
         default_grid: The grid it walks unless told otherwise.
         default_steps: Its steps unless told otherwise, at most those of a chain; None: the whole chain, and a
             thousand steps where the schedule is none.
@@ -39,7 +39,7 @@ class Sampler(Target):
         takes_variance: Whether the variance of its reverse step can be chosen.
     """
 
-    display: str
+    title: str
     default_grid: str
     default_steps: int | None = None
     calls_per_step: int = 1
@@ -51,14 +51,14 @@ SAMPLERS: Mapping[str, Sampler] = {
     "ddpm": Sampler(
         "kakusan.samplers.ddpm:ddpm",
         "the reverse chain, with fresh noise at every step; best with all of them",
-        display="DDPM",
+        title="DDPM",
         default_grid="trailing",
         takes_variance=True,
     ),
     "ddim": Sampler(
         "kakusan.samplers.ddim:ddim",
         "a few dozen steps, deterministic at eta 0 and as random as ddpm at eta 1",
-        display="DDIM",
+        title="DDIM",
         default_grid="trailing",
         default_steps=50,
         takes_eta=True,
@@ -66,12 +66,18 @@ SAMPLERS: Mapping[str, Sampler] = {
     "heun": Sampler(
         "kakusan.samplers.heun:heun",
         "second order, two network calls a step, good from about ten steps",
-        display="Heun",
+        title="Heun",
         default_grid="karras",
         default_steps=18,
         calls_per_step=2,
     ),
 }
+
+TAKERS: Mapping[str, tuple[str, ...]] = {
+    "eta": tuple(name for name, sampler in SAMPLERS.items() if sampler.takes_eta),
+    "variance": tuple(name for name, sampler in SAMPLERS.items() if sampler.takes_variance),
+}
+"""Which samplers take an option that not all of them do."""
 
 GRIDS: Mapping[str, Target] = {
     "trailing": Target("kakusan.grids:trailing", "even steps of a chain, counted back from its noisiest"),

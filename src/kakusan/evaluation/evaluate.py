@@ -18,7 +18,7 @@ from kakusan.errors import KakusanError
 from kakusan.evaluation.distances import frechet_distance
 from kakusan.evaluation.judge import Judge, judge
 from kakusan.model import Model
-from kakusan.pictures import from_uint8, to_uint8
+from kakusan.pictures import to_uint8
 from kakusan.sampling import Progress
 
 
@@ -82,7 +82,7 @@ class Reference:
         return [frechet_distance(self.features[other], self.features[half]) for half, other in self.halves]
 
     def distances(self, images: Tensor) -> list[float]:
-        """Returns the distance of ``images``, shape (n, C, H, W), from the first side of every split."""
+        """Returns the distance of ``images``, uint8, shape (n, C, H, W), from the first side of every split."""
         features = self.judge.features(images)
         return [frechet_distance(features, self.features[half]) for half, _ in self.halves]
 
@@ -114,7 +114,7 @@ def reference(images: ImageSet, *, n: int | None, splits: int, device: str = "au
         judge=critic,
         shape=images.shape,
         class_names=images.class_names,
-        features=critic.features(from_uint8(images.images)),
+        features=critic.features(images.images),
         halves=halves,
         labels=images.labels[halves[0][1]],
     )
@@ -146,7 +146,7 @@ def evaluate(
     plan = sampling.plan(model, n=against.n, settings=settings, seed=seed, labels=labels)
     # Judged as the files that a person would get: as bytes.
     started = time.perf_counter()
-    images = from_uint8(to_uint8(sampling.sample(plan, progress)))
+    images = to_uint8(sampling.sample(plan, progress))
     seconds = time.perf_counter() - started
     distances, floor = against.distances(images), against.noise_floor
     protocol = {

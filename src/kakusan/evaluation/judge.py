@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
@@ -15,12 +16,12 @@ from kakusan import seeds
 from kakusan.config.models import EMA, Optimizer, Training
 from kakusan.data.batches import ImageBatches
 from kakusan.data.images import ImageSet
-from kakusan.devices import resolve
+from kakusan.devices import device_of, resolve
 from kakusan.errors import KakusanError
 from kakusan.files import atomic_write
 from kakusan.networks.classifier import Classifier
 from kakusan.pictures import from_uint8
-from kakusan.runs import load_weights, pack
+from kakusan.tensors import load_weights, pack
 from kakusan.training.engine import Engine
 from kakusan.training.tasks.classification import Classification
 
@@ -45,20 +46,13 @@ class Judge:
     accuracy: float
     name: str
 
-    @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
-        """Returns the features of images in [−1, 1], shape (N, C, H, W): (N, D) on the CPU."""
-        return torch.cat([self.network.features(chunk).cpu() for chunk in self._chunks(images)])
+        """Returns the features of images, uint8, shape (N, C, H, W): (N, D) on the CPU."""
+        return _each(self.network, self.network.features, images)
 
-    @torch.no_grad()
     def recognised(self, images: Tensor, labels: Tensor) -> float:
-        """Returns the share of images, shape (N, C, H, W), that it takes for what their ``labels``, (N,), say."""
-        guesses = torch.cat([self.network(chunk).argmax(1).cpu() for chunk in self._chunks(images)])
-        return (guesses == labels.cpu()).double().mean().item()
-
-    def _chunks(self, images: Tensor) -> list[Tensor]:
-        device = next(self.network.parameters()).device
-        return [images[start : start + _CHUNK].to(device) for start in range(0, len(images), _CHUNK)]
+        """Returns the share of images, uint8, (N, C, H, W), that it takes for what their ``labels``, (N,), say."""
+        return _recognised(self.network, images, labels)
 
 
 def judge(images: ImageSet, device: str = "auto", show: bool = True) -> Judge:
@@ -90,10 +84,25 @@ def judge(images: ImageSet, device: str = "auto", show: bool = True) -> Judge:
         network = _train(network, learnt, device, show)
         with suppress(KakusanError):  # without a cache to write to, the next evaluation trains it again
             atomic_write(path, pack(network.state_dict()))
-    trained = Judge(network.to(resolve(device)).eval(), 0.0, f"{_RECIPE} ({_digest(network)})")
+    network = network.to(resolve(device)).eval()
     assert held_out.labels is not None
-    accuracy = trained.recognised(from_uint8(held_out.images), held_out.labels)
-    return Judge(trained.network, accuracy, trained.name)
+    return Judge(
+        network,
+        accuracy=_recognised(network, held_out.images, held_out.labels),
+        name=f"{_RECIPE} ({_digest(network)})",
+    )
+
+
+def _recognised(network: Classifier, images: Tensor, labels: Tensor) -> float:
+    guesses = _each(network, network, images).argmax(1)
+    return (guesses == labels.cpu()).double().mean().item()
+
+
+@torch.no_grad()
+def _each(network: Classifier, function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """Returns what a ``function`` of pixels in [−1, 1] makes of images, a part of them at a time: as bytes all fit."""
+    device = device_of(network)
+    return torch.cat([function(from_uint8(part.to(device))).cpu() for part in torch.split(images, _CHUNK)])
 
 
 def _split(images: ImageSet) -> tuple[ImageSet, ImageSet]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from kakusan.condition import Condition
 from kakusan.denoiser import Denoiser, Prediction
+from kakusan.errors import KakusanError
 from kakusan.schedules import Schedule
 
 
@@ -26,11 +27,25 @@ class ClassifierFree:
         denoiser: A model trained with dropped conditions.
         condition: One entry an image.
         scale: w.
+        unconditional: What stands for ∅, one entry an image; the null condition, unless given.
+
+    Raises:
+        KakusanError: ``unconditional`` has not one entry an image.
     """
 
     denoiser: Denoiser
     condition: Condition
     scale: float
+    unconditional: Condition = None  # type: ignore[assignment]  # never None once made
+
+    def __post_init__(self) -> None:
+        if self.unconditional is None:
+            object.__setattr__(self, "unconditional", self.condition.null())
+        if len(self.unconditional) != len(self.condition):
+            raise KakusanError(
+                f"{len(self.condition)} conditions need {len(self.condition)} unconditional ones beside them, "
+                f"not {len(self.unconditional)} (give one an image, or leave them out)"
+            )
 
     @property
     def schedule(self) -> Schedule:
@@ -40,12 +55,12 @@ class ClassifierFree:
         if self.scale == 1:
             return self.denoiser(x_t, t, self.condition)
         if self.scale == 0:
-            return self.denoiser(x_t, t, self.condition.null())
+            return self.denoiser(x_t, t, self.unconditional)
 
         double = self.denoiser(
             torch.cat([x_t, x_t]),
             t if t.ndim == 0 else torch.cat([t, t]),
-            Condition.cat([self.condition.null(), self.condition]),
+            Condition.cat([self.unconditional, self.condition]),
         )
         alpha, sigma = self.schedule(t)
         (x0, x0_c), (epsilon, epsilon_c) = double.x0.chunk(2), double.epsilon.chunk(2)

@@ -15,42 +15,12 @@ from kakusan.networks.sizes import check_images
 
 
 class Stage(nn.Module):
-    """A residual block, and attention after it where ``heads`` is above 0.
+    """A residual block, and attention after it where there is any."""
 
-    Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
-        heads: Heads of attention; 0 for none.
-        time_width: Length of the embedding of time.
-        groups: Groups of every normalisation.
-        eps: What every normalisation adds to the variance.
-        dropout: As in :class:`ResidualBlock`.
-        scale_shift: As in :class:`ResidualBlock`.
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        *,
-        heads: int,
-        time_width: int,
-        groups: int,
-        eps: float,
-        dropout: float,
-        scale_shift: bool,
-    ) -> None:
+    def __init__(self, residual: ResidualBlock, attention: Attention | None) -> None:
         super().__init__()
-        self.residual = ResidualBlock(
-            in_channels,
-            out_channels,
-            time_width=time_width,
-            groups=groups,
-            eps=eps,
-            dropout=dropout,
-            scale_shift=scale_shift,
-        )
-        self.attention = Attention(out_channels, heads=heads, groups=groups, eps=eps) if heads else nn.Identity()
+        self.residual = residual
+        self.attention = nn.Identity() if attention is None else attention
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         """Returns (B, out, H, W) from ``x``, (B, in, H, W)."""
@@ -220,16 +190,19 @@ class UNet(nn.Module):
         zero_init(self.output)
 
     def _stage(self, in_channels: int, out_channels: int, *, attention: bool) -> Stage:
-        return Stage(
+        residual = ResidualBlock(
             in_channels,
             out_channels,
-            heads=out_channels // (self.head_channels or out_channels) if attention else 0,
             time_width=4 * self.channels[0],
             groups=self.groups,
             eps=self.norm_eps,
             dropout=self.dropout,
             scale_shift=self.scale_shift,
         )
+        if not attention:
+            return Stage(residual, None)
+        heads = out_channels // (self.head_channels or out_channels)
+        return Stage(residual, Attention(out_channels, heads=heads, groups=self.groups, eps=self.norm_eps))
 
     def forward(self, x: Tensor, clock: Tensor, condition: Condition | None = None) -> Tensor:
         """Returns the output for a batch.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Step:
     """One step of a walk.
 
@@ -20,3 +20,6 @@ class Step:
     t: Tensor
     x: Tensor
     x0: Tensor
+
+    def __repr__(self) -> str:
+        return f"Step(index={self.index}, t={self.t:.6g}, shape={tuple(self.x.shape)})"

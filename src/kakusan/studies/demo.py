@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from kakusan import api, build, config, sampling
 from kakusan.evaluation.evaluate import Judgement, Reference, evaluate, reference
 from kakusan.files import atomic_write
 from kakusan.model import Model
-from kakusan.pictures import from_uint8, to_uint8
+from kakusan.pictures import to_uint8
 from kakusan.progress import Bar
 from kakusan.reporting.sections.mixture import ends
 from kakusan.studies import guidance
@@ -43,7 +44,14 @@ class Contender:
 _CONTENDERS = (Contender("ddpm", 1000, images=100), Contender("ddim", 50), Contender("ddim", 10), Contender("heun", 10))
 
 
-def demo(path: Path = PLACE, overwrite: bool = False, *, lang: str = "en", show: bool = True) -> dict[str, Any]:
+def demo(
+    path: Path = PLACE,
+    overwrite: bool = False,
+    *,
+    lang: str = "en",
+    overrides: Mapping[str, Any] | None = None,
+    show: bool = True,
+) -> dict[str, Any]:
     """Trains a model of the digits in ``path``, itself a run directory, and adds ``metrics.json`` and ``report.html``.
 
     Args:
@@ -51,6 +59,7 @@ def demo(path: Path = PLACE, overwrite: bool = False, *, lang: str = "en", show:
         overwrite: Accept any other directory that holds files; a run in it is replaced.
         lang: Language of the report.
         show: Whether to say what goes on, on standard error.
+        overrides: Fields of the preset to change, as in :func:`kakusan.api.train`: a shorter training, say.
 
     Returns:
         What ``metrics.json`` holds.
@@ -60,7 +69,7 @@ def demo(path: Path = PLACE, overwrite: bool = False, *, lang: str = "en", show:
         KeyboardInterrupt: Ctrl-C ended the training; its checkpoint is saved.
     """
     started = time.perf_counter()
-    run = api.train(_PRESET, run=path, overwrite=overwrite or path == PLACE, show=show)
+    run = api.train(_PRESET, run=path, overwrite=overwrite or path == PLACE, overrides=overrides, show=show)
     state = run.checkpoint().state()
     if state["images"] < state["total_images"]:
         raise KeyboardInterrupt
@@ -112,7 +121,7 @@ def _compare(
             else:
                 plan = sampling.plan(model, n=contender.images, settings=how, seed=_SEED)
                 before = time.perf_counter()
-                drawn = from_uint8(to_uint8(sampling.sample(plan, bar.report)))
+                drawn = to_uint8(sampling.sample(plan, bar.report))
                 seconds, images, calls = time.perf_counter() - before, plan.n, plan.network_calls
                 distance, spread = None, None
                 assert plan.condition is not None, "the digits have classes"

@@ -12,7 +12,7 @@ from torch import Tensor
 from kakusan import api, sampling
 from kakusan.evaluation.judge import Judge
 from kakusan.model import Model
-from kakusan.pictures import from_uint8, to_uint8
+from kakusan.pictures import to_uint8
 from kakusan.progress import Bar
 from kakusan.reporting.sections.guidance import Row, columns, rows
 
@@ -29,7 +29,7 @@ def measure(model: Model, judge: Judge, show: bool = True) -> list[dict[str, Any
         plan = sampling.plan(model, n=_IMAGES, settings=how, seed=_SEED, labels=labels)
         with Bar(f"guidance {scale:g}", 1, show=show) as bar:
             images = to_uint8(sampling.sample(plan, bar.report).cpu())
-        accuracy = judge.recognised(from_uint8(images), labels)
+        accuracy = judge.recognised(images, labels)
         measured.append(Row(scale, _IMAGES, accuracy, saturated(images), _SAMPLER, _STEPS, how.threshold, _SEED))
     return [asdict(row) for row in measured]
 

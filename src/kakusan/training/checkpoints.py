@@ -14,7 +14,8 @@ from torch.optim import Optimizer
 
 from kakusan.errors import KakusanError
 from kakusan.files import atomic_path
-from kakusan.runs import Checkpoint, Run, load_weights, pack, read_tensors
+from kakusan.runs import Checkpoint, Run
+from kakusan.tensors import load_weights, pack, read_tensors
 
 _OPTIMIZER = "optimizer.safetensors"
 

@@ -250,6 +250,7 @@ class Engine:
         state = {
             "step": self.step,
             "images": self.images,
+            "total_images": self.total_images,
             "epoch_sum": self._ledger.epoch_sum,
             "epoch_steps": self._ledger.epoch_steps,
             **self._facts,

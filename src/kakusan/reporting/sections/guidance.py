@@ -85,7 +85,7 @@ def section(say: Language, metrics: Mapping[str, Any], pictures: Tensor | None) 
         caption=say(
             "guidance.caption",
             images=first.images,
-            sampler=SAMPLERS[first.sampler].display if first.sampler in SAMPLERS else first.sampler,
+            sampler=SAMPLERS[first.sampler].title if first.sampler in SAMPLERS else first.sampler,
             steps=first.steps,
             threshold=say(f"guidance.threshold_{first.threshold}"),
         ),

@@ -78,7 +78,7 @@ def section(say: Language, mixture: Mixture | None) -> Section | None:
     )
     rows = [(say("mixture.truth"), _true_modes(mixture.truth))]
     rows += [(say(f"mixture.{process}"), found) for process, found in ends(mixture).items()]
-    table = fragment("mixture.html.jinja", say, rows=rows, sampler=SAMPLERS["ddpm"].display, steps=steps)
+    table = fragment("mixture.html.jinja", say, rows=rows, sampler=SAMPLERS["ddpm"].title, steps=steps)
     return Section("mixture", say("mixture.heading"), figure, table)
 
 

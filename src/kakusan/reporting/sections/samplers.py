@@ -49,12 +49,12 @@ class Row:
 
     def label(self, say: Language) -> str:
         """Sampler and steps."""
-        return say("samplers.label", name=self.display, steps=self.steps)
+        return say("samplers.label", name=self.title, steps=self.steps)
 
     @property
-    def display(self) -> str:
+    def title(self) -> str:
         """The sampler's name as its authors write it."""
-        return SAMPLERS[self.name].display if self.name in SAMPLERS else self.name
+        return SAMPLERS[self.name].title if self.name in SAMPLERS else self.name
 
     @property
     def seconds_per_image(self) -> float:
@@ -192,7 +192,7 @@ def _alternately(rows: Sequence[Row]) -> list[tuple[bool, Row]]:
 
 def _label(axes: Axes, row: Row, height: float, above: bool) -> None:
     axes.annotate(
-        f"{row.display} {row.steps:,}",
+        f"{row.title} {row.steps:,}",
         (row.nfe, height),
         xytext=(0, 7 if above else -7),
         textcoords="offset points",
