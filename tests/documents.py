@@ -30,6 +30,12 @@ def quoted(text: str) -> list[str]:
     return re.findall(r"`([^`\n]+)`", text)
 
 
+def cells(document: Path) -> list[str]:
+    """Returns the cells of all tables."""
+    rows = [line for line in document.read_text("utf-8").splitlines() if line.startswith("|")]
+    return [cell for row in rows for cell in row.strip("|").split("|")]
+
+
 def resolve(name: str) -> object:
     """Returns what a dotted name stands for: a module, or something in one."""
     found = import_module("kakusan")

@@ -16,7 +16,7 @@ from tests.documents import ROOT, blocks, context_of, prose, quoted, resolve, un
 HOUSE = ROOT / "src" / "kakusan"
 README, ARCHITECTURE = ROOT / "README.md", ROOT / "docs" / "architecture.md"
 CHAPTER = [ROOT / "docs" / "chapter.md", ROOT / "docs" / "chapter.ja.md"]
-DOCUMENTS = [README, ARCHITECTURE, *CHAPTER, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+DOCUMENTS = [README, ROOT / "README.ja.md", ARCHITECTURE, *CHAPTER, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 FILES = (".py", ".yaml", ".json", ".jsonl", ".html", ".md", ".toml", ".txt", ".png", ".safetensors")
 
 every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
