@@ -52,7 +52,7 @@ def test_the_report_speaks_the_language_that_was_asked_for_or_the_systems(kakusa
 
 
 def test_an_unknown_language_is_refused_before_anything_is_trained(kakusan, asked):
-    assert kakusan("demo", "--lang=fr").refused().startswith("unknown language 'fr'")
+    assert kakusan("demo", "--lang=fr").check_refused().startswith("unknown language 'fr'")
     assert asked == []
 
 

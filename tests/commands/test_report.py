@@ -34,7 +34,7 @@ def test_it_goes_elsewhere_when_told_and_over_nothing(kakusan, mine, tmp_path):
     assert kakusan("report", mine, "-o", "there/mine.html", "--device=cpu").out == "there/mine.html\n"
     page = (tmp_path / "there" / "mine.html").read_bytes()
     assert not (mine / "report.html").exists()
-    refused = kakusan("report", mine, "-o", "there/mine.html", "--lang=ja").refused()
+    refused = kakusan("report", mine, "-o", "there/mine.html", "--lang=ja").check_refused()
     assert refused == "there/mine.html is there already (choose another name, or --overwrite to replace it)"
     assert (tmp_path / "there" / "mine.html").read_bytes() == page
     assert kakusan("report", mine, "-o", "there/mine.html", "--lang=ja", "--overwrite", "--device=cpu").status == 0
@@ -57,7 +57,7 @@ def test_json_says_where_and_in_which_language(kakusan, mine, monkeypatch):
     ],
 )
 def test_what_cannot_be_had_is_refused(kakusan, mine, arguments, sentence):
-    assert kakusan("report", *arguments.split()).refused().startswith(sentence)
+    assert kakusan("report", *arguments.split()).check_refused().startswith(sentence)
     assert not (mine / "report.html").exists()
 
 

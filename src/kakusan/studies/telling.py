@@ -25,9 +25,10 @@ from kakusan.reporting.report import render
 from kakusan.reporting.sections.network import Network, read
 from kakusan.reporting.sections.samples import layout
 from kakusan.reporting.story import Story
-from kakusan.runs import Checkpoint, Run, read_tensors
+from kakusan.runs import Checkpoint, Run
 from kakusan.studies import guidance
 from kakusan.studies.mixture import mixture
+from kakusan.tensors import read_tensors
 from kakusan.training.engine import length
 
 _SEED = 0
