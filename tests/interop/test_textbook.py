@@ -7,6 +7,7 @@ from kakusan import grids, schedules
 from kakusan.errors import KakusanError
 from kakusan.interop.textbook import denoiser_from_textbook
 from kakusan.networks import SimpleUNet
+from kakusan.objective import TimeSampling, denoising_loss
 from kakusan.samplers import ddim, ddpm, heun
 from tests import textbook
 from tests.oracles import last, seeded_noise
@@ -40,20 +41,28 @@ def test_a_long_chain_of_single_precision_is_walked_alike():
     torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)
 
 
-def test_fewer_steps_visit_steps_that_the_model_knows(model):
+@pytest.mark.parametrize("sampler", [ddpm, ddim, heun])
+@pytest.mark.parametrize("grid", [grids.trailing, grids.leading])
+@pytest.mark.parametrize("steps", [1, 7, STEPS])
+def test_every_sampler_visits_steps_that_the_model_knows(model, sampler, grid, steps):
     denoiser = denoiser_from_textbook(model, CHAIN.betas)
-    for grid in (grids.trailing, grids.leading):
-        for steps in (1, 7, STEPS):
-            assert last(ddim(denoiser, X, grid(denoiser.schedule, steps), noise=seeded_noise(1))).isfinite().all()
+    assert last(sampler(denoiser, X, grid(denoiser.schedule, steps), noise=seeded_noise(1))).isfinite().all()
 
 
 def test_times_between_two_steps_are_refused(model):
     denoiser = denoiser_from_textbook(model, CHAIN.betas)
-    sentence = (
-        r"knows whole steps of its chain only, not \d+\.\d+ \(use ddpm or ddim, with the grid trailing or leading"
-    )
+    sentence = r"knows whole steps of its chain only, not \d+\.\d+ \(use the grid trailing or leading\)"
     with pytest.raises(KakusanError, match=sentence):
         last(heun(denoiser, X, grids.karras(denoiser.schedule, 5)))
+
+
+def test_a_gradient_reaches_every_step_that_training_visits(model):
+    """Its times are whole steps, too, and over a pass of all of them none of the table's rows is left out."""
+    denoiser = denoiser_from_textbook(model, CHAIN.betas)
+    t = TimeSampling()(denoiser.schedule, (torch.arange(STEPS, dtype=torch.float64) + 0.5) / STEPS)
+    x0, epsilon = torch.randn(2, STEPS, 2, 8, 8, dtype=torch.float64)
+    denoising_loss(denoiser, x0, t, epsilon).sum().backward()
+    assert (model.time.weight.grad.abs().max(dim=1).values > 1e-3).all()
 
 
 def test_a_checkpoint_of_the_textbooks_unet_loads_and_gives_the_same_output():

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from kakusan.config.names import SAMPLERS
-from kakusan.reporting.language import language
+from kakusan.reporting.language import language, languages
 from kakusan.reporting.sections import samplers
 from kakusan.reporting.sections.samplers import Row
 
@@ -82,6 +82,16 @@ def test_the_table_says_how_many_times_faster_each_is_and_how_far_a_distance_spr
         ["DDIM 10 steps", "10", "10.0 ms 50.0× as fast", "98.0 %", "0.692 ± 0.015"],
         ["Real images", "", "", "100.0 %", "0.660 ± 0.070"],
     ]
+
+
+@pytest.mark.parametrize("code", languages())
+def test_how_much_faster_ddim_is_than_ddpm_is_said_an_image(code):
+    """500 ms an image of the whole chain against 37 of the longer walk of DDIM, whatever else was timed."""
+    rows = [row(steps=10, seconds=0.1), row(steps=50, seconds=37.0, images=1000), LONG, row("heun", seconds=0.1)]
+    said = samplers.speed_up(language(code), rows).replace("\N{NO-BREAK SPACE}", " ")
+    for number in ("1,000", "50", "500", "37.0", "13.5"):
+        assert number in re.findall(r"[\d.,]*\d", said)
+    assert samplers.speed_up(language(code), rows[1:2]) == samplers.speed_up(language(code), rows[2:]) == ""
 
 
 def test_a_panel_is_drawn_for_each_quantity_that_was_measured():

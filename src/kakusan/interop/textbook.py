@@ -1,6 +1,5 @@
 """A textbook's model as it is: called ``model(x, t)`` with the index of a step, it predicts the noise."""
 
-import torch
 from torch import Tensor, nn
 
 from kakusan.denoiser import Denoiser
@@ -8,9 +7,14 @@ from kakusan.errors import KakusanError
 from kakusan.parametrization import Epsilon
 from kakusan.schedules import Chain
 
+_ROUNDING = 1e-3  # T·t − 1 at a step is whole to within far less
+
 
 def denoiser_from_textbook(model: nn.Module, betas: Tensor) -> Denoiser:
-    """Returns the denoiser of ``model``, with which every sampler walks.
+    """Returns the denoiser of ``model``, with which every sampler walks on the grids ``trailing`` and ``leading``.
+
+    A model that takes fractions as well, as those with sinusoids do, is as well off in a plain :class:`Denoiser`, which
+    walks on every grid.
 
     Args:
         model: Any module called as ``model(x, t)``, t int64 of shape (B,), index 0 the least noisy; it predicts ε.
@@ -39,11 +43,11 @@ class WholeSteps(nn.Module):
     def forward(self, x: Tensor, clock: Tensor) -> Tensor:
         """Returns what the model predicts at a ``clock`` of whole numbers, float32 of shape (B,)."""
         index = clock.round()
-        if not torch.equal(index, clock):
-            between = clock[index != clock][0].item()
+        between = (clock - index).abs() > _ROUNDING
+        if between.any():
             raise KakusanError(
-                f"this model knows whole steps of its chain only, not {between:g} "
-                "(use ddpm or ddim, with the grid trailing or leading)"
+                f"this model knows whole steps of its chain only, not {clock[between][0]:g} "
+                "(use the grid trailing or leading)"
             )
         output: Tensor = self.model(x, index.long())
         return output

@@ -18,6 +18,7 @@ from kakusan.reporting.sections import (
     guidance,
     loss,
     mixture,
+    neighbours,
     network,
     samplers,
     samples,
@@ -55,6 +56,7 @@ def _sections(say: Language, story: Story) -> Iterator[Section | None]:
     yield emergence.section(say, story.walk)
     yield guidance.section(say, story.metrics, story.guided)
     yield samplers.section(say, story.metrics, story.machine)
+    yield neighbours.section(say, story.neighbours)
 
 
 def _title(say: Language, story: Story) -> str:

@@ -11,6 +11,7 @@ from torch import Tensor
 from kakusan.config import Config
 from kakusan.reporting.sections.emergence import Moment
 from kakusan.reporting.sections.mixture import Mixture
+from kakusan.reporting.sections.neighbours import Neighbours
 from kakusan.reporting.sections.network import Network
 
 
@@ -35,6 +36,7 @@ class Story:
         samples: Values in [-1, 1], (R, columns, C, H, W), a row each of the first R classes.
         walk: How one sample emerges, from noise to data.
         guided: Values in [-1, 1], (scales, columns, C, H, W): samples of the same seeds at every scale of guidance.
+        neighbours: The training images nearest to the samples; None where the data are not to be had.
         mixture: Two modes on a line, noised and walked back.
     """
 
@@ -54,4 +56,5 @@ class Story:
     samples: Tensor | None = None
     walk: Sequence[Moment] = ()
     guided: Tensor | None = None
+    neighbours: Neighbours | None = None
     mixture: Mixture | None = None

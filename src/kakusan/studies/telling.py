@@ -28,6 +28,7 @@ from kakusan.reporting.story import Story
 from kakusan.runs import Checkpoint, Run
 from kakusan.studies import guidance
 from kakusan.studies.mixture import mixture
+from kakusan.studies.neighbours import neighbours
 from kakusan.tensors import read_tensors
 from kakusan.training.engine import length
 
@@ -79,14 +80,16 @@ def tell(run: Run, *, device: str = "auto", show: bool = True) -> Story:
     if last is None:
         return replace(story, undrawn="damaged" if there else "no_checkpoint")
     checkpoint, model = last
+    samples = _samples(model, show)
     return replace(
         story,
         parameters=metrics.get("parameters", sum(weight.numel() for weight in model.denoiser.parameters())),
         network=read(model.denoiser.network, model.shape),
         class_names=model.class_names,
         drawn_after=checkpoint.images,
-        samples=_samples(model, show),
+        samples=samples,
         walk=_walk(model),
+        neighbours=None if data is None else neighbours(samples, data, mirrored=settings.data.flip),
         guided=guidance.draw(model, metrics),
     )
 

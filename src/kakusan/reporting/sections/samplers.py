@@ -86,6 +86,7 @@ def section(say: Language, metrics: Mapping[str, Any], machine: str) -> Section 
         say,
         rows=rows,
         longest=_longest(rows),
+        speed_up=speed_up(say, rows),
         reasons=[why_no_distance(say, row, n) for row in rows if row.frechet_distance is None],
         metrics=metrics,
         machine=machine,
@@ -125,6 +126,22 @@ def finding(say: Language, rows: Sequence[Row]) -> str:
         return say("samplers.as_accurate", **values)
     shares = {"accuracy": best.class_accuracy, "longest_accuracy": longest.class_accuracy}
     return say("samplers.none", **values, **shares)
+
+
+def speed_up(say: Language, rows: Sequence[Row]) -> str:
+    """Returns how many times faster the longest walk of DDIM is than that of DDPM; empty where one was not timed."""
+    ddpm, ddim = ([row for row in rows if row.name == name] for name in ("ddpm", "ddim"))
+    if not ddpm or not ddim:
+        return ""
+    slow, fast = _longest(ddpm), _longest(ddim)
+    return say(
+        "samplers.speed_up",
+        slow=slow.label(say),
+        fast=fast.label(say),
+        slow_seconds=slow.seconds_per_image,
+        fast_seconds=fast.seconds_per_image,
+        times=slow.seconds_per_image / fast.seconds_per_image,
+    )
 
 
 def why_no_distance(say: Language, row: Row, n: int) -> str:
