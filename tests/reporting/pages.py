@@ -7,7 +7,10 @@ import torch
 
 from kakusan import config, schedules
 from kakusan.closed_form import GaussianMixture
+from kakusan.networks import UNet
 from kakusan.reporting.sections.mixture import Mixture
+from kakusan.reporting.sections.neighbours import Neighbours
+from kakusan.reporting.sections.network import read
 from kakusan.reporting.story import Story
 
 _VOID = {"meta", "img", "input", "br", "link", "hr"}
@@ -41,6 +44,12 @@ METRICS: dict[str, Any] = {
         "weights_hash": "9f" * 32,
         "of tomorrow": "an entry that nobody has named",
     },
+    "real_saturated": 0.4321,
+    "guidance": [
+        {"guidance": scale, "images": 103, "class_accuracy": accuracy, "saturated": share}
+        | {"sampler": "ddim", "steps": 21, "threshold": "clip", "seed": 0}
+        for scale, accuracy, share in ((0.0, 0.115, 0.123), (1.0, 0.951, 0.345), (7.5, 0.962, 0.567))
+    ],
     "samplers": [
         {"name": "ddpm", "steps": 1000, "nfe": 1000, "seconds": 38.2, "images": 100}
         | {"class_accuracy": 0.97, "frechet_distance": None, "frechet_distance_spread": None},
@@ -104,6 +113,8 @@ def story(**changes: Any) -> Story:
     final = torch.rand(1, 8, 8, generator=generator) * 2 - 1
     noise = torch.randn(1, 8, 8, generator=generator)
     times = [1 - step / 80 for step in range(81)]
+    samples = torch.rand(2, 3, 1, 8, 8, generator=generator) * 2 - 1
+    six = samples.flatten(0, 1)
     told: dict[str, Any] = {
         "images": 4000,
         "total_images": 4000,
@@ -120,7 +131,10 @@ def story(**changes: Any) -> Story:
         "machine": METRICS["machine"],
         "original": final,
         "drawn_after": 4000,
-        "samples": torch.rand(2, 3, 1, 8, 8, generator=generator) * 2 - 1,
+        "samples": samples,
+        "network": read(UNet(1, channels=(8, 16), classes=2), (1, 8, 8)),
+        "guided": torch.rand(3, 2, 1, 8, 8, generator=generator) * 2 - 1,
+        "neighbours": Neighbours(six, six.flip(0), torch.linspace(2, 3, 6), torch.linspace(2, 3, 9)),
         "mixture": two_modes(),
         "walk": [(t, (1 - t) * final + t * noise, (1 - t) * final) for t in times],
     }

@@ -93,6 +93,8 @@ def test_every_number_that_was_measured_is_on_the_page(code):
         *(say.duration(ddpm["seconds"]), say.duration(ddpm["seconds"] / 100), say.percent(ddpm["class_accuracy"])),
         *("Heun", say.count(heun["steps"]), say.count(heun["nfe"]), say.count(heun["images"])),
         *(say.duration(heun["seconds"]), say.duration(heun["seconds"] / 899), say.percent(heun["class_accuracy"])),
+        *(say.percent(row[name]) for row in METRICS["guidance"] for name in ("class_accuracy", "saturated")),
+        *(say.percent(METRICS["real_saturated"]), "103", "21"),
         say.spread(heun["frechet_distance"], heun["frechet_distance_spread"]),
         *("DDPM", say("unit.unknown"), say.number(0.8), say.number(0.2), say.count(3000)),
     ):
@@ -172,7 +174,12 @@ def test_pictures_that_are_shrunk_are_told_of():
 
 
 def test_what_there_is_nothing_to_show_of_is_left_out():
-    shown = told(metrics={**METRICS, "samplers": []}, lines=[], walk=(), original=None, mixture=None)
+    shown = told(
+        metrics={**METRICS, "samplers": []},
+        **dict.fromkeys(("original", "mixture", "network", "guided", "neighbours")),
+        lines=[],
+        walk=(),
+    )
     assert [section["id"] for section in shown.all("section")] == ["samples", "schedules", "embedding"]
 
 
