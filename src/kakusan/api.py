@@ -66,12 +66,12 @@ def train(
         steps, images, epochs: How long; one of them.
         batch_size, seed, device: Those fields of the section ``training``.
         overrides: Any field: ``{"optimizer.learning_rate": 1e-3}``, or by section, ``{"optimizer": {...}}``.
-        overwrite: Accept a directory that holds files; a run in it is replaced.
+        overwrite: Accept a directory that holds files; a run in it is replaced, once this one has a checkpoint.
         show: Whether to show progress.
 
     Raises:
-        KakusanError: Something asked for cannot be had; or the loss became NaN or infinite. A new run that fails before
-            its first checkpoint leaves nothing behind.
+        KakusanError: Something asked for cannot be had; or the loss became NaN or infinite. Whatever ends a new run
+            before its first checkpoint, the directory is then as it was.
     """
     given = _fields(
         overrides,

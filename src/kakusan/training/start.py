@@ -12,6 +12,7 @@ from kakusan import build, config
 from kakusan.data.batches import Batches, LoaderBatches
 from kakusan.data.sources import SOURCES
 from kakusan.errors import KakusanError
+from kakusan.files import require_free
 from kakusan.model import Model
 from kakusan.progress import say
 from kakusan.runs import Run
@@ -51,26 +52,29 @@ def begin(
         path: The directory, new or empty.
         data, network, class_names: What was given in Python, as in :func:`kakusan.build.batches`.
         loaders_batch_size: Whether the size of a loader's batches goes before that of the settings.
-        overwrite: Accept a directory that holds files; a run in it is replaced.
+        overwrite: Accept a directory that holds files; a run in it is replaced, once this one has a checkpoint.
         show: Whether to show progress.
 
     Raises:
-        KakusanError: Something asked for cannot be had; or the loss became NaN or infinite. A new run that fails before
-            its first checkpoint leaves nothing behind.
+        KakusanError: Something asked for cannot be had; or the loss became NaN or infinite. Whatever ends the run
+            before its first checkpoint, the directory is then as it was.
     """
+    require_free(path, overwrite)
     batches, classes, remarks = build.batches(settings, data, network, class_names)
     if loaders_batch_size and isinstance(batches, LoaderBatches):
         settings = config.from_mapping(settings.model_dump(), {"training.batch_size": batches.batch_size})
     model = build.model(settings, batches.shape, classes, network)
     engine = _engine(model, batches, settings, show)
-    run = Run(Path(path))
-    if engine.keeps_books:
-        Run.create(path, overwrite).write_config(config.to_yaml(_portable(settings)))
+    lines = [introduction(model, batches.epoch, settings), *remarks]
+    if not engine.keeps_books:
+        return _train(engine, Run(Path(path)), lines, show)
+    run = Run.create(path, overwrite)
     try:
-        return _train(engine, run, [introduction(model, batches.epoch, settings), *remarks], show)
+        run.write_config(config.to_yaml(_portable(settings)))
+        return _train(engine, run, lines, show)
     except BaseException:
-        if engine.keeps_books and not run.checkpoints():
-            run.remove()
+        if not run.checkpoints():
+            run.undo()
         raise
 
 
