@@ -43,7 +43,7 @@ def train(tmp_path):
     return call
 
 
-def own(train, network=None, **given):
+def own(network=None, **given):
     """Trains a network of one's own."""
     overrides = {"training.log_every": 1, "training.samples_every": 0, **given.pop("overrides", {})}
     given = {"data": tiny.pictures(), "steps": 2, "show": False, "batch_size": 4, **given}
@@ -177,7 +177,7 @@ def test_a_directory_with_files_is_left_alone_unless_asked(train):
 
 def test_without_a_directory_a_run_is_named_by_what_and_when(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    run = own(None)
+    run = own()
     assert run.path.parts[0] == "runs"
     assert run.path.name.startswith("own-20")
     assert kakusan.load(run, network=tiny.network()).shape == (1, 4, 4)
@@ -218,19 +218,19 @@ def test_ones_own_network_and_loader_train_and_come_back(tmp_path, labelled, dty
 def test_a_loader_of_anything_that_has_a_batch_size_of_its_own(tmp_path):
     """The step's size may be another than the loader's."""
     loader = DataLoader(TensorDataset(tiny.pictures().images), batch_size=5)
-    run = own(None, tiny.PlainNetwork(), data=loader, batch_size=8, run=tmp_path / "run")
+    run = own(tiny.PlainNetwork(), data=loader, batch_size=8, run=tmp_path / "run")
     assert run.checkpoint().images == 16
 
 
 def test_four_channels_are_no_picture_but_train(tmp_path):
     loader = [torch.randn(4, 4, 6, 6)]
-    run = own(None, tiny.PlainNetwork(4), data=loader, run=tmp_path / "run", overrides={"training.samples_every": 4})
+    run = own(tiny.PlainNetwork(4), data=loader, run=tmp_path / "run", overrides={"training.samples_every": 4})
     assert not run.samples_path.exists()
     assert kakusan.sample(kakusan.load(run, network=tiny.PlainNetwork(4)), n=2, steps=2).shape == (2, 4, 6, 6)
 
 
 def test_without_ones_own_network_a_sentence_asks_for_it(tmp_path):
-    run = own(None, run=tmp_path / "run")
+    run = own(run=tmp_path / "run")
     for call in (lambda: kakusan.load(run), lambda: kakusan.train(resume=run, steps=9, data=tiny.pictures())):
         with pytest.raises(KakusanError, match="a network of your own, TinyNetwork: hand it over"):
             call()
@@ -240,8 +240,8 @@ def test_without_ones_own_network_a_sentence_asks_for_it(tmp_path):
 
 def test_a_run_of_ones_own_goes_on_with_network_and_data_given_again(tmp_path):
     steady = {"optimizer.decay": "none"}
-    whole = own(None, steps=5, run=tmp_path / "whole", overrides=steady)
-    parts = own(None, steps=3, run=tmp_path / "parts", overrides=steady)
+    whole = own(steps=5, run=tmp_path / "whole", overrides=steady)
+    parts = own(steps=3, run=tmp_path / "parts", overrides=steady)
     kakusan.train(resume=parts, steps=5, network=tiny.network(seed=4), data=tiny.pictures(), show=False)
     assert_same(whole, parts)
 
@@ -250,7 +250,6 @@ def test_a_run_of_ones_own_goes_on_with_network_and_data_given_again(tmp_path):
 def test_every_pair_that_makes_sense_trains_and_samples_with_every_sampler(tmp_path, schedule, parametrization):
     """Given as objects, read back from config.yaml."""
     run = own(
-        None,
         schedule=SCHEDULES[schedule],
         parametrization=PARAMETRIZATIONS[parametrization],
         run=tmp_path / "run",
@@ -267,7 +266,7 @@ def test_every_pair_that_makes_sense_trains_and_samples_with_every_sampler(tmp_p
 @pytest.mark.parametrize(("schedule", "parametrization"), sorted(REFUSED))
 def test_pairs_that_make_no_sense_are_refused(tmp_path, schedule, parametrization):
     with pytest.raises(KakusanError, match="cannot be predicted under"):
-        own(None, schedule=SCHEDULES[schedule], parametrization=parametrization, run=tmp_path / "run")
+        own(schedule=SCHEDULES[schedule], parametrization=parametrization, run=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -401,7 +400,7 @@ def test_a_model_made_by_hand_samples():
 
 def test_parametrizations_are_given_by_name_or_as_objects(tmp_path):
     for name, given in [("flow", Flow()), ("v", V()), ("x0", "x0")]:
-        run = own(None, parametrization=given, run=tmp_path / name)
+        run = own(parametrization=given, run=tmp_path / name)
         assert settings_of(run).parametrization.kind == name
 
 
@@ -432,6 +431,8 @@ def test_a_run_is_compared_with_images_made_as_its_own_were(trained, monkeypatch
 
 
 class Broken(torch.nn.Module):
+    """A network of one's own that fails in its first step."""
+
     def __init__(self):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.ones(1))
@@ -440,27 +441,35 @@ class Broken(torch.nn.Module):
         raise RuntimeError("this network does not work")
 
 
-def test_a_run_that_fails_before_its_first_checkpoint_leaves_nothing_behind(train, tmp_path):
+def test_a_run_that_fails_before_its_first_checkpoint_leaves_nothing_behind(tmp_path):
     with pytest.raises(RuntimeError, match="does not work"):
-        own(train, Broken())
+        own(Broken(), run=tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_that_fails_leaves_the_files_of_others(train, tmp_path):
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "mine.txt").write_text("keep")
+def test_a_run_that_fails_before_its_first_checkpoint_replaces_none(tmp_path):
+    run = own(run=tmp_path / "run")
+    (run.path / "mine.txt").write_text("precious")
+    before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
     with pytest.raises(RuntimeError, match="does not work"):
-        own(train, Broken(), overwrite=True)
-    assert [path.name for path in (tmp_path / "run").iterdir()] == ["mine.txt"]
+        own(Broken(), run=run.path, overwrite=True)
+    assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
 
 
-def test_a_run_that_fails_later_keeps_its_checkpoints(train):
+def test_a_run_that_fails_later_keeps_its_checkpoints(tmp_path):
     network = tiny.network()
-    run = own(train, network)
-    nothing = [torch.full((4, 1, 8, 8), torch.nan)]
+    run = own(network, run=tmp_path / "run")
+    nothing = [torch.full((4, 1, 4, 4), torch.nan)]
     with pytest.raises(KakusanError, match="became nan"):
         kakusan.train(resume=run, network=network, data=nothing, steps=4, show=False)
     assert [checkpoint.images for checkpoint in run.checkpoints()] == [8]
+
+
+def test_a_directory_is_refused_before_any_image_is_read(tmp_path, monkeypatch):
+    (tmp_path / "mine.txt").touch()
+    monkeypatch.setattr(build, "batches", lambda *given: pytest.fail("the images were read first"))
+    with pytest.raises(KakusanError, match="already holds files"):
+        own(run=tmp_path)
 
 
 def test_fields_may_be_given_by_section(train):

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from kakusan.errors import KakusanError
-from kakusan.files import atomic_path, atomic_write, free_path, require_new_directory, writing
+from kakusan.files import atomic_path, atomic_write, free_path, require_free, require_new_directory, writing
 
 
 @contextmanager
@@ -131,6 +131,16 @@ def test_a_directory_that_may_not_be_written_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("kakusan.files.TemporaryFile", refuse)
     with pytest.raises(KakusanError, match=r"cannot write .*: Read-only file system"):
         require_new_directory(tmp_path)
+
+
+def test_a_directory_is_asked_about_without_being_made(tmp_path):
+    require_free(tmp_path / "a" / "b")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "mine.txt").touch()
+    require_free(tmp_path, overwrite=True)
+    for path, answer in ((tmp_path, "already holds files"), (tmp_path / "mine.txt" / "below", "Not a directory")):
+        with pytest.raises(KakusanError, match=answer):
+            require_free(path)
 
 
 def test_a_free_path_is_the_name_itself_or_the_next_number(tmp_path):

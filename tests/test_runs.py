@@ -55,9 +55,39 @@ def test_overwriting_takes_an_earlier_runs_files_and_no_others(there):
     for name in ("checkpoints/0000010", "samples", "photos"):
         (there.path / name).mkdir(parents=True)
         (there.path / name / "file").write_text("old")
-    Run.create(there.path, overwrite=True)
+    run = Run.create(there.path, overwrite=True)
+    assert (run.checkpoints(), run.metrics(), run.config_path.exists()) == ([], [], False)
+    run.settle()
     assert {path.name for path in there.path.iterdir()} == {"mine.txt", "photos"}
     assert (there.path / "photos" / "file").read_text() == "old"
+
+
+def content(there):
+    return {path.relative_to(there.path): path.read_text() for path in there.path.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_what_is_undone_leaves_an_earlier_run_as_it_was(there, killed):
+    """Also where a run was killed before its first checkpoint, and the next one has to clear up."""
+    saved(there, 10)
+    there.write_config("old")
+    there.record({"step": 10})
+    (there.path / "mine.txt").write_text("mine")
+    before = content(there)
+    for _ in range(1 + killed):
+        run = Run.create(there.path, overwrite=True)
+        run.write_config("new")
+        run.log("training")
+    run.undo()
+    assert content(there) == before
+    assert there.checkpoint().images == 10
+
+
+def test_of_a_new_run_that_is_undone_nothing_is_left(there):
+    there.write_config("new")
+    (there.path / "checkpoints").mkdir()
+    there.undo()
+    assert not there.path.exists()
 
 
 def test_checkpoints_are_in_the_order_of_their_images(there):

@@ -12,9 +12,7 @@ from torch import Tensor, nn
 
 from kakusan import build, config, sampling
 from kakusan.config.models import Data, Evaluation, Sampling
-from kakusan.data.batches import Batches, LoaderBatches
 from kakusan.data.images import ImageSet
-from kakusan.data.sources import SOURCES
 from kakusan.denoiser import Denoise, Denoiser
 from kakusan.devices import resolve
 from kakusan.errors import KakusanError
@@ -23,27 +21,12 @@ from kakusan.evaluation.evaluate import evaluate as judge_samples
 from kakusan.files import free_path
 from kakusan.model import Model
 from kakusan.parametrization import Parametrization
-from kakusan.progress import Bar, say
+from kakusan.progress import Bar
 from kakusan.runs import Run, WeightsFrom
 from kakusan.samplers.step import Step
 from kakusan.schedules import Schedule
 from kakusan.tensors import load_weights
-from kakusan.training.engine import Engine
-from kakusan.training.introduction import introduction
-from kakusan.training.tasks.denoising import Denoising
-
-# What may be changed of a run that goes on: anything else would make it another run.
-_RESUMABLE = (
-    "steps",
-    "images",
-    "epochs",
-    "device",
-    "compile",
-    "log_every",
-    "checkpoint_every",
-    "samples_every",
-    "keep",
-)
+from kakusan.training import start
 
 
 def train(
@@ -83,12 +66,12 @@ def train(
         steps, images, epochs: How long; one of them.
         batch_size, seed, device: Those fields of the section ``training``.
         overrides: Any field: ``{"optimizer.learning_rate": 1e-3}``, or by section, ``{"optimizer": {...}}``.
-        overwrite: Accept a directory that holds files; a run in it is replaced.
+        overwrite: Accept a directory that holds files; a run in it is replaced, once this one has a checkpoint.
         show: Whether to show progress.
 
     Raises:
-        KakusanError: Something asked for cannot be had; or the loss became NaN or infinite. A new run that fails before
-            its first checkpoint leaves nothing behind.
+        KakusanError: Something asked for cannot be had; or the loss became NaN or infinite. Whatever ends a new run
+            before its first checkpoint, the directory is then as it was.
     """
     given = _fields(
         overrides,
@@ -108,24 +91,27 @@ def train(
     if resume is not None:
         if preset is not None or run is not None:
             raise KakusanError("resume names the run to go on with: leave out preset and run")
-        return _resume(resume if isinstance(resume, Run) else Run.open(resume), given, network, data, class_names, show)
+        return start.resume(
+            resume if isinstance(resume, Run) else Run.open(resume),
+            given,
+            data=data,
+            network=network,
+            class_names=class_names,
+            show=show,
+        )
 
     settings = _settings(preset, given, data)
-    batches, classes, remarks = build.batches(settings, data, network, class_names)
-    if isinstance(batches, LoaderBatches) and "training.batch_size" not in given:
-        settings = config.from_mapping(settings.model_dump(), {"training.batch_size": batches.batch_size})
-    model = build.model(settings, batches.shape, classes, network)
-    engine = _engine(model, batches, settings, show)
     name = preset if isinstance(preset, str) and "/" not in preset else settings.network.kind
-    there = Run(Path(run) if run is not None else free_path(f"runs/{Path(name).stem}-{datetime.now():%Y-%m-%d-%H%M%S}"))
-    if engine.keeps_books:
-        Run.create(there.path, overwrite).write_config(config.to_yaml(_portable(settings)))
-    try:
-        return _train(engine, there, [introduction(model, batches.epoch, settings), *remarks], show)
-    except BaseException:
-        if engine.keeps_books and not there.checkpoints():
-            there.remove()
-        raise
+    return start.begin(
+        settings,
+        run if run is not None else free_path(f"runs/{Path(name).stem}-{datetime.now():%Y-%m-%d-%H%M%S}"),
+        data=data,
+        network=network,
+        class_names=class_names,
+        loaders_batch_size="training.batch_size" not in given,
+        overwrite=overwrite,
+        show=show,
+    )
 
 
 def load(
@@ -388,71 +374,3 @@ def _settings(preset: str | Path | config.Config | None, given: dict[str, Any], 
     if isinstance(preset, config.Config):
         return config.from_mapping(preset.model_dump(), given)
     return config.from_mapping({}, given) if preset is None else config.load(preset, given)
-
-
-def _portable(settings: config.Config) -> config.Config:
-    """Returns the settings with the folder of their data in full: a run is gone on with from other directories too."""
-    folder = Path(settings.data.source).expanduser()
-    if settings.data.source in SOURCES or not folder.exists():
-        return settings
-    return config.from_mapping(settings.model_dump(), {"data.source": str(folder.resolve())})
-
-
-def _engine(model: Model, batches: Batches, settings: config.Config, show: bool) -> Engine:
-    return Engine(
-        Denoising(model, build.times(settings.objective), settings.objective.condition_dropout, settings.sampling),
-        batches,
-        optimizer=settings.optimizer,
-        ema=settings.ema,
-        training=settings.training,
-        facts={
-            "shape": list(model.shape),
-            "class_names": list(model.class_names),
-        },
-        show=show,
-    )
-
-
-def _resume(
-    run: Run,
-    given: dict[str, Any],
-    network: nn.Module | None,
-    data: object,
-    class_names: Sequence[str],
-    show: bool,
-) -> Run:
-    """Goes on with a run from its last checkpoint, after changes that leave it the same run."""
-    for key in given.keys() - {"network.kind", "network.name", "data.source"}:
-        if key.removeprefix("training.") not in _RESUMABLE:
-            raise KakusanError(
-                f"{key} cannot change in a run that goes on: only its length, device and what it writes can "
-                f"({', '.join(_RESUMABLE)}); start another run instead"
-            )
-    settings = config.load(run.config_path, given)
-    batches, classes, remarks = build.batches(settings, data, network, class_names)
-    model = build.model(settings, batches.shape, classes, network)
-    engine = _engine(model, batches, settings, show)
-    engine.resume(run)
-    if engine.step >= engine.total_steps:
-        raise KakusanError(
-            f"{run.path} is there already: it has seen {engine.images} images in {engine.step} steps, and would end "
-            f"after {engine.total_images} (give a greater length to go on, such as --steps)"
-        )
-    if engine.keeps_books:
-        run.write_config(config.to_yaml(settings))
-    return _train(engine, run, [introduction(model, batches.epoch, settings), *remarks], show)
-
-
-def _train(engine: Engine, run: Run, lines: Sequence[str], show: bool) -> Run:
-    """Says and logs the ``lines`` of what is about to be learned, and learns it."""
-    if not engine.keeps_books:
-        engine.train(run)
-        return run
-    for line in (*lines, f"training from {engine.images:,} to {engine.total_images:,} images in {run.path}"):
-        run.log(line)
-        if show:
-            say(line)
-    outcome = engine.train(run)
-    how = "interrupted" if outcome.interrupted else "finished"
-    run.log(f"{how} after {outcome.images} images, {outcome.seconds:.1f} s")
-    return run

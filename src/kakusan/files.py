@@ -65,13 +65,12 @@ def atomic_write(path: str | Path, content: bytes | str) -> None:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
-def require_new_directory(path: str | Path, overwrite: bool = False) -> Path:
-    """Makes the directory ``path`` and returns it; one that holds files is refused.
+def require_free(path: str | Path, overwrite: bool = False) -> None:
+    """Refuses what cannot become a new directory, and makes nothing: so it can be asked before work begins.
 
     Args:
         path: The directory. It and its parents need not exist.
-        overwrite: Accepts a directory that holds files. Nothing is deleted: files of the same name give way as new
-            ones are written.
+        overwrite: Accepts a directory that holds files.
 
     Raises:
         KakusanError: The directory holds files and ``overwrite`` is false, is a file, or cannot be made.
@@ -80,11 +79,22 @@ def require_new_directory(path: str | Path, overwrite: bool = False) -> Path:
     with writing(path):
         if path.is_file():
             raise KakusanError(f"{path} is a file, not a directory (choose another name)")
-        path.mkdir(parents=True, exist_ok=True)
-        if not overwrite and any(path.iterdir()):
+        if not overwrite and path.exists() and any(path.iterdir()):
             raise KakusanError(f"{path} already holds files (choose a new directory, or --overwrite to write into it)")
-        with TemporaryFile(dir=path):  # the operating system says why it cannot be written, if so
+        nearest = next(place for place in (path, *path.absolute().parents) if place.exists())
+        with TemporaryFile(dir=nearest):  # the operating system says why it cannot be written, if so
             pass
+
+
+def require_new_directory(path: str | Path, overwrite: bool = False) -> Path:
+    """Makes the directory ``path`` and returns it, or refuses as :func:`require_free` does.
+
+    Nothing is deleted: files of the same name give way as new ones are written.
+    """
+    require_free(path, overwrite)
+    path = Path(path)
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
     return path
 
 

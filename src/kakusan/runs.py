@@ -86,27 +86,45 @@ class Run:
 
         Args:
             path: The directory.
-            overwrite: Accepts one that holds files; what an earlier run wrote there is removed, and nothing else.
+            overwrite: Accepts one that holds files. What an earlier run wrote there, and nothing else, is put aside
+                until :meth:`settle` removes it or :meth:`undo` brings it back.
 
         Raises:
             KakusanError: The directory holds files, or cannot be written to.
         """
         run = cls(require_new_directory(path, overwrite))
-        for name in _OWN:
-            with writing(run.path / name):
-                run._remove(name)
+        with writing(run.path):
+            if run._aside.exists() and not run.checkpoints():  # the last run there was killed before it had any
+                run._bring_back()
+            run.settle()
+            for name in _OWN:
+                if (run.path / name).exists():
+                    run._aside.mkdir(exist_ok=True)
+                    (run.path / name).rename(run._aside / name)
         return run
 
-    def remove(self) -> None:
-        """Removes what a run writes, and the directory where nothing else is in it."""
-        with suppress(OSError):
-            for name in _OWN:
-                self._remove(name)
-            self.path.rmdir()
+    def settle(self) -> None:
+        """Removes what an earlier run left, once this one has a checkpoint to take its place."""
+        shutil.rmtree(self._aside, ignore_errors=True)
 
-    def _remove(self, name: str) -> None:
-        path = self.path / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    def undo(self) -> None:
+        """Leaves the directory as :meth:`create` found it, of a run that failed before its first checkpoint."""
+        with suppress(OSError):
+            self._bring_back()
+            self.path.rmdir()  # which the operating system refuses where anything is in it
+
+    def _bring_back(self) -> None:
+        for name in _OWN:
+            path = self.path / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        if self._aside.exists():
+            for path in self._aside.iterdir():
+                path.rename(self.path / path.name)
+            self._aside.rmdir()
+
+    @property
+    def _aside(self) -> Path:
+        return self.path / ".earlier"
 
     def write_config(self, text: str) -> None:
         """Writes ``config.yaml``."""

@@ -151,7 +151,7 @@ def test_a_full_disk_is_told_in_one_line(kakusan, tmp_path):
         answer = kakusan("train", "digits", "--steps=1", "--run=mine", *TINY)
     assert answer.status == 2
     assert answer.err.splitlines()[-1].startswith("kakusan: cannot write mine/checkpoints/")
-    assert not (tmp_path / "mine").exists()
+    assert files(tmp_path) == []
 
 
 def test_overwrite_replaces_a_run(kakusan, run, tmp_path):

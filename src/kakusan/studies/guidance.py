@@ -25,7 +25,8 @@ def measure(model: Model, judge: Judge, show: bool = True) -> list[dict[str, Any
     labels = torch.arange(_IMAGES) % len(model.class_names)
     measured = []
     for scale in SCALES:
-        how = sampling.settings(model.sampling, sampler=_SAMPLER, steps=_STEPS, guidance=scale)
+        # Nothing keeps pixels in range, for how far guidance drives them out of it is what is looked for.
+        how = sampling.settings(model.sampling, sampler=_SAMPLER, steps=_STEPS, guidance=scale, threshold="none")
         plan = sampling.plan(model, n=_IMAGES, settings=how, seed=_SEED, labels=labels)
         with Bar(f"guidance {scale:g}", 1, show=show) as bar:
             images = to_uint8(sampling.sample(plan, bar.report).cpu())

@@ -23,7 +23,7 @@ _OPTIMIZER = "optimizer.safetensors"
 def save(
     run: Run, *, network: nn.Module, average: nn.Module, optimizer: Optimizer, state: dict[str, Any], keep: int
 ) -> Checkpoint:
-    """Writes a checkpoint, whole or not at all, and then removes all but the latest ``keep``.
+    """Writes a checkpoint, whole or not at all, and then removes what it supersedes: all but the latest ``keep``.
 
     Args:
         run: Where to.
@@ -45,6 +45,7 @@ def save(
             new.weights_path("ema").write_bytes(pack(average.state_dict()))
             (temporary / _OPTIMIZER).write_bytes(pack(_flatten(optimizer)))
             (temporary / "state.json").write_text(json.dumps(state, indent=2) + "\n", encoding="utf-8")
+    run.settle()
     for old in run.checkpoints()[:-keep]:
         shutil.rmtree(old.path, ignore_errors=True)
     return Checkpoint(path)

@@ -1,0 +1,155 @@
+"""A run from its settings to its last checkpoint: begun in a new directory, or gone on with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from kakusan import build, config
+from kakusan.data.batches import Batches, LoaderBatches
+from kakusan.data.sources import SOURCES
+from kakusan.errors import KakusanError
+from kakusan.files import require_free
+from kakusan.model import Model
+from kakusan.progress import say
+from kakusan.runs import Run
+from kakusan.training.engine import Engine
+from kakusan.training.introduction import introduction
+from kakusan.training.tasks.denoising import Denoising
+
+# What may be changed of a run that goes on: anything else would make it another run.
+_RESUMABLE = (
+    "steps",
+    "images",
+    "epochs",
+    "device",
+    "compile",
+    "log_every",
+    "checkpoint_every",
+    "samples_every",
+    "keep",
+)
+
+
+def begin(
+    settings: config.Config,
+    path: str | Path,
+    *,
+    data: object = None,
+    network: nn.Module | None = None,
+    class_names: Sequence[str] = (),
+    loaders_batch_size: bool = False,
+    overwrite: bool = False,
+    show: bool = True,
+) -> Run:
+    """Trains a denoiser in a new run directory, which describes itself.
+
+    Args:
+        settings: Everything that decides the run.
+        path: The directory, new or empty.
+        data, network, class_names: What was given in Python, as in :func:`kakusan.build.batches`.
+        loaders_batch_size: Whether the size of a loader's batches goes before that of the settings.
+        overwrite: Accept a directory that holds files; a run in it is replaced, once this one has a checkpoint.
+        show: Whether to show progress.
+
+    Raises:
+        KakusanError: Something asked for cannot be had; or the loss became NaN or infinite. Whatever ends the run
+            before its first checkpoint, the directory is then as it was.
+    """
+    require_free(path, overwrite)
+    batches, classes, remarks = build.batches(settings, data, network, class_names)
+    if loaders_batch_size and isinstance(batches, LoaderBatches):
+        settings = config.from_mapping(settings.model_dump(), {"training.batch_size": batches.batch_size})
+    model = build.model(settings, batches.shape, classes, network)
+    engine = _engine(model, batches, settings, show)
+    lines = [introduction(model, batches.epoch, settings), *remarks]
+    if not engine.keeps_books:
+        return _train(engine, Run(Path(path)), lines, show)
+    run = Run.create(path, overwrite)
+    try:
+        run.write_config(config.to_yaml(_portable(settings)))
+        return _train(engine, run, lines, show)
+    except BaseException:
+        if not run.checkpoints():
+            run.undo()
+        raise
+
+
+def resume(
+    run: Run,
+    changes: Mapping[str, Any],
+    *,
+    data: object = None,
+    network: nn.Module | None = None,
+    class_names: Sequence[str] = (),
+    show: bool = True,
+) -> Run:
+    """Goes on with a run from its last checkpoint.
+
+    Args:
+        run: The run.
+        changes: Fields to change, of those that leave it the same run.
+        data, network, class_names: What the run was given in Python, once more.
+        show: Whether to show progress.
+
+    Raises:
+        KakusanError: A change would make another run, there is no more to do, or its checkpoint cannot be read; or the
+            loss became NaN or infinite.
+    """
+    for key in changes.keys() - {"network.kind", "network.name", "data.source"}:
+        if key.removeprefix("training.") not in _RESUMABLE:
+            raise KakusanError(
+                f"{key} cannot change in a run that goes on: only its length, device and what it writes can "
+                f"({', '.join(_RESUMABLE)}); start another run instead"
+            )
+    settings = config.load(run.config_path, changes)
+    batches, classes, remarks = build.batches(settings, data, network, class_names)
+    model = build.model(settings, batches.shape, classes, network)
+    engine = _engine(model, batches, settings, show)
+    engine.resume(run)
+    if engine.step >= engine.total_steps:
+        raise KakusanError(
+            f"{run.path} is there already: it has seen {engine.images} images in {engine.step} steps, and would end "
+            f"after {engine.total_images} (give a greater length to go on, such as --steps)"
+        )
+    if engine.keeps_books:
+        run.write_config(config.to_yaml(settings))
+    return _train(engine, run, [introduction(model, batches.epoch, settings), *remarks], show)
+
+
+def _engine(model: Model, batches: Batches, settings: config.Config, show: bool) -> Engine:
+    return Engine(
+        Denoising(model, build.times(settings.objective), settings.objective.condition_dropout, settings.sampling),
+        batches,
+        optimizer=settings.optimizer,
+        ema=settings.ema,
+        training=settings.training,
+        facts={"shape": list(model.shape), "class_names": list(model.class_names)},
+        show=show,
+    )
+
+
+def _train(engine: Engine, run: Run, lines: Sequence[str], show: bool) -> Run:
+    """Says and logs the ``lines`` of what is about to be learned, and learns it."""
+    if not engine.keeps_books:
+        engine.train(run)
+        return run
+    for line in (*lines, f"training from {engine.images:,} to {engine.total_images:,} images in {run.path}"):
+        run.log(line)
+        if show:
+            say(line)
+    outcome = engine.train(run)
+    how = "interrupted" if outcome.interrupted else "finished"
+    run.log(f"{how} after {outcome.images} images, {outcome.seconds:.1f} s")
+    return run
+
+
+def _portable(settings: config.Config) -> config.Config:
+    """Returns the settings with the folder of their data in full: a run is gone on with from other directories too."""
+    folder = Path(settings.data.source).expanduser()
+    if settings.data.source in SOURCES or not folder.exists():
+        return settings
+    return config.from_mapping(settings.model_dump(), {"data.source": str(folder.resolve())})
