@@ -105,6 +105,27 @@ def test_a_process_takes_its_share_of_a_loader():
         assert numbers(mine) + numbers(yours) == [(6 * step + i) % 10 for i in range(6)]
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_processes_shuffle_a_loader_alike(workers):
+    """Whatever the state of each one's generator, which is left alone: all images once an epoch, none in two shares."""
+
+    def shuffled():
+        return LoaderBatches(DataLoader(numbered(12).images, batch_size=4, shuffle=True, num_workers=workers))
+
+    def shares(batches, share):
+        torch.manual_seed(share.start)
+        before = torch.get_rng_state()
+        seen = [numbers(batches(Draws(0, step, 6, share), CPU)) for step in range(4)]
+        assert torch.equal(torch.get_rng_state(), before)
+        return seen
+
+    mine, yours = shares(shuffled(), slice(0, 3)), shares(shuffled(), slice(3, 6))
+    whole = [a + b for a, b in zip(mine, yours, strict=True)]
+    first, second = whole[0] + whole[1], whole[2] + whole[3]
+    assert sorted(first) == sorted(second) == list(range(12))
+    assert first != second
+
+
 class Stream(IterableDataset):
     def __iter__(self):
         return iter(torch.zeros(10, 1, 2, 2))

@@ -1,11 +1,13 @@
 """Built-in images, and how a source is named."""
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from kakusan.data import load
+from kakusan.data import ImageSet, load
+from kakusan.data.sources import SOURCES
 from kakusan.errors import KakusanError
 
 
@@ -26,9 +28,34 @@ def test_digits_of_another_size_keep_their_mean_and_say_so():
     assert torch.equal(large.images[:, 0], large.images[:, 2])
     assert large.images.float().mean().item() == pytest.approx(plain.images.float().mean().item(), abs=2.0)
     assert large.notes == (
-        "1,797 differently sized images became 16×16",
         "1,797 grey images became RGB",
+        "1,797 differently sized images became 16×16",
     )
+
+
+@pytest.mark.parametrize(
+    ("built_in", "channels", "became", "notes"),
+    [
+        ("RGB", 1, "L", ("5 colour images became grey",)),
+        ("RGB", 3, "RGB", ()),
+        ("RGB", None, "RGB", ()),
+        ("L", 3, "RGB", ("5 grey images became RGB",)),
+        ("L", 1, "L", ()),
+    ],
+)
+def test_the_channels_asked_for_are_those_that_come_as_pillow_converts_them(
+    monkeypatch, built_in, channels, became, notes
+):
+    def bytes_of(images, mode):
+        arrays = [np.asarray(image.convert(mode)) for image in images]
+        return torch.from_numpy(np.stack(arrays)).reshape(5, 6, 7, -1).permute(0, 3, 1, 2)
+
+    noise = np.random.default_rng(0).integers(256, size=(5, 6, 7, 3), dtype=np.uint8)
+    pictures = [Image.fromarray(array).convert(built_in) for array in noise]
+    monkeypatch.setitem(SOURCES, "photos", lambda: ImageSet(bytes_of(pictures, built_in)))
+    images = load("photos", channels=channels)
+    assert torch.equal(images.images, bytes_of(pictures, became))
+    assert images.notes == notes
 
 
 def test_a_folder_is_a_source(tmp_path):

@@ -6,6 +6,7 @@ import signal
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState, PartialState
 from PIL import Image
 
 from kakusan import pictures
@@ -127,6 +128,36 @@ def test_the_random_numbers_of_others_are_left_alone():
     before = torch.get_rng_state()
     engine(steps=2).train()
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_another_engine_may_train_before_the_first_step_and_between_two(tmp_path, dtype):
+    """As an evaluation does that trains its judge; and each keeps a precision of its own."""
+    other = {"float32": "bfloat16", "bfloat16": "float32"}[dtype]
+
+    class Evaluated(Denoising):
+        def losses(self, batch, draws):
+            if draws.step == 5:
+                engine(steps=2, seed=1, dtype=other).train()
+            return super().losses(batch, draws)
+
+    alone, beside = run(tmp_path / "alone"), run(tmp_path / "beside")
+    engine(dtype=dtype).train(alone)
+    first = engine(dtype=dtype, task=Evaluated)
+    engine(steps=2, dtype=other).train()
+    first.train(beside)
+    assert_same(alone, beside)
+    assert metrics(alone) == metrics(beside)
+
+
+def test_an_engine_stays_on_its_device_when_another_is_made_elsewhere(whole, tmp_path):
+    """All accelerators of a process share one state, and the last one made says what is in it."""
+    first, there = engine(), run(tmp_path / "run")
+    engine()
+    for shared in (AcceleratorState._shared_state, PartialState._shared_state):
+        shared["device"] = torch.device("meta")
+    first.train(there)
+    assert_same(whole, there)
 
 
 def test_ctrl_c_works_again_afterwards():

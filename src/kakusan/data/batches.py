@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from kakusan import seeds
 from kakusan.data.augment import flip
 from kakusan.data.images import ImageSet
 from kakusan.data.order import batch_indices
@@ -98,9 +99,10 @@ class ImageBatches:
 class LoaderBatches:
     """Batches from any iterable of ``images``, ``(images,)`` or ``(images, labels)``, gone through again and again.
 
-    Its order is its own: a resumed run does not go on where it stopped in it, and of several processes each goes
-    through its own. Images are floats in [−1, 1], or bytes, which are brought there. However many of them the loader
-    yields at a time, fewer at its end perhaps, a step gets as many as it asks for.
+    Its order is its own: a resumed run does not go on where it stopped in it. Each of several processes reads the whole
+    batch and keeps its share, so a loader must not be sharded; what shuffles by torch's generator, as a ``DataLoader``
+    does, shuffles alike in all of them. Images are floats in [−1, 1], or bytes, which are brought there. However many
+    of them the loader yields at a time, fewer at its end perhaps, a step gets as many as it asks for.
 
     Args:
         loader: Such as a ``torch.utils.data.DataLoader``.
@@ -134,8 +136,10 @@ class LoaderBatches:
         self._classes = classes
 
     def __call__(self, draws: Draws, device: torch.device) -> Batch:
-        while len(self._waiting) < draws.count:
-            self._waiting = self._waiting.then(self._next())
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seeds.derive(draws.seed, "loader", draws.step))
+            while len(self._waiting) < draws.count:
+                self._waiting = self._waiting.then(self._next())
         batch, self._waiting = self._waiting[: draws.count], self._waiting[draws.count :]
         return batch[draws.share].to(device)
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 from torch.nn.functional import interpolate
 
 from kakusan.data.decode import check_shape, describe
@@ -40,14 +41,25 @@ def load(
 
 
 def _fit(source: ImageSet, size: int | None, channels: int | None) -> ImageSet:
-    """Returns square grey images in another size, or as RGB."""
+    """Returns square images in another size, grey or as RGB."""
     check_shape(size, channels)
     images, notes = source.images, source.notes
+    if channels is not None and channels != source.shape[0]:
+        kinds = ("colour", "grey") if channels == 1 else ("grey", "RGB")
+        images = _grey(images) if channels == 1 else images.repeat(1, 3, 1, 1)
+        notes += (describe(*kinds, len(source)),)
     if size is not None and source.shape[1:] != (size, size):
         resized = interpolate(images.float(), (size, size), mode="bicubic", antialias=True)
         images = resized.round().clamp(0, 255).to(torch.uint8)
         notes += (describe("differently sized", f"{size}×{size}", len(source)),)
-    if channels == 3:
-        images = images.repeat(1, 3, 1, 1)
-        notes += (describe("grey", "RGB", len(source)),)
     return replace(source, images=images, notes=notes)
+
+
+def _grey(images: Tensor) -> Tensor:
+    """Returns the luma of RGB bytes, (N, 3, H, W) → (N, 1, H, W), as Pillow rounds it in a folder's images.
+
+    Source: ITU-R BT.601, Y = 0.299·R + 0.587·G + 0.114·B.
+    """
+    red, green, blue = (channel.int() for channel in images.unbind(1))
+    luma: Tensor = 19595 * red + 38470 * green + 7471 * blue + 2**15 >> 16
+    return luma.to(torch.uint8)[:, None]

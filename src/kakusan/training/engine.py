@@ -143,8 +143,6 @@ class Engine:
         try:
             self._loop(optimizer)
         finally:
-            # Undoes what autocast has patched, also in a network of the user's own.
-            self._accelerator.unwrap_model(self._task.network, keep_fp32_wrapper=False)
             self._task.network = self._network.eval()
         self._accelerator.wait_for_everyone()
         seconds, interrupted = time.perf_counter() - started, self.step < self.total_steps
@@ -178,7 +176,9 @@ class Engine:
         batch = self._batches(draws, self._accelerator.device)
         self._ledger.data_seconds += time.perf_counter() - before
 
-        loss = self._task.losses(batch, draws).mean()
+        # Not by the accelerator, which would patch the network, perhaps a user's own, with what all engines share.
+        with torch.autocast(batch.images.device.type, torch.bfloat16, enabled=self._training.dtype == "bfloat16"):
+            loss = self._task.losses(batch, draws).mean()
         self._accelerator.backward(loss)
         limit = self._optimizer_settings.clip_norm
         norm: Tensor = self._accelerator.clip_grad_norm_(
@@ -284,6 +284,9 @@ def _accelerator(training: config.Training) -> Accelerator:
     device = resolve(training.device)
     if device.type == "cuda" and device.index is not None:
         torch.cuda.set_device(device)
-    # Its state is shared by the whole process and refuses other settings: a notebook may train twice.
+    # All accelerators of a process share one state, which refuses another device: a notebook may train twice. So it is
+    # made anew and kept as a copy, for the next engine may come between two steps of this one: to train a judge, say.
     AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
-    return Accelerator(cpu=device.type == "cpu", mixed_precision="bf16" if training.dtype == "bfloat16" else "no")
+    accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="no")
+    accelerator.state.__dict__ = dict(accelerator.state.__dict__)
+    return accelerator

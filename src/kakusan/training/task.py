@@ -24,7 +24,7 @@ class Task(Protocol):
         """Returns the optimizer's groups of parameters; a group may override any option of AdamW."""
 
     def losses(self, batch: Batch, draws: Draws) -> Tensor:
-        """Returns the loss of every image, shape (B,), on the batch's device."""
+        """Returns the loss of every image, shape (B,), on the batch's device; bfloat16 is the engine's to ask for."""
 
     def preview(self, network: nn.Module) -> Tensor | None:
         """Returns a picture that shows how far ``network`` has come, shape (C, H, W), always of the same seeds."""
