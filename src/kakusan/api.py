@@ -21,7 +21,7 @@ from kakusan.evaluation.evaluate import evaluate as judge_samples
 from kakusan.files import free_path
 from kakusan.model import Model
 from kakusan.parametrization import Parametrization
-from kakusan.progress import Bar
+from kakusan.progress import Bar, say
 from kakusan.runs import Run, WeightsFrom
 from kakusan.samplers.step import Step
 from kakusan.schedules import Schedule
@@ -302,9 +302,12 @@ def evaluate(
         against = build.images(data)
     prepared = reference(against, n=n, splits=own.splits, device=str(model.device), show=show)
     with Bar("sampling", 1, show=show) as bar:
-        return judge_samples(
+        judgement = judge_samples(
             model, prepared, settings=_sampling(model, **given), seed=seed, name=against.name, progress=bar.report
         )
+    for remark in judgement.remarks if show else ():
+        say(remark)
+    return judgement
 
 
 def _fields(

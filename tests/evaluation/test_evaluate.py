@@ -124,6 +124,17 @@ def test_the_protocol_says_all_there_is_to_repeat_it(cache):
     assert json.loads(json.dumps(result.as_dict()))["protocol"]["n"] == 40
 
 
+@pytest.mark.parametrize("show", [True, False])
+@pytest.mark.parametrize(("n", "few"), [(256, True), (257, False)])
+def test_too_few_images_for_the_features_are_remarked_on(cache, capsys, show, n, few):
+    """n images span at most n − 1 dimensions, and the covariance of fewer than all is singular."""
+    data = tiny.pictures(520)
+    result = kakusan.evaluate(tiny.model(), against=data, n=n, show=show)
+    assert bool(result.remarks) == few
+    said = [line for line in capsys.readouterr().err.splitlines() if "too few for 256 features" in line]
+    assert said == (result.remarks if show else [])
+
+
 def test_a_model_without_classes_has_no_class_accuracy(cache):
     assert judged(tiny.model(classes=()), real(n=20)).class_accuracy is None
 

@@ -35,6 +35,7 @@ class Judgement:
         classifier_accuracy: Share of held-out real images that the judge recognises.
         seconds: Time that drawing the samples took.
         protocol: Everything another person needs to repeat the number.
+        remarks: What makes the numbers less than they seem, a sentence each.
     """
 
     frechet_distance: float
@@ -45,6 +46,7 @@ class Judgement:
     classifier_accuracy: float
     seconds: float
     protocol: dict[str, Any] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """Returns everything as plain values, for JSON."""
@@ -75,6 +77,17 @@ class Reference:
     def n(self) -> int:
         """Images on each side."""
         return len(self.labels)
+
+    @property
+    def remarks(self) -> list[str]:
+        """What makes distances from these images less than they seem, a sentence each."""
+        dimensions = self.features.shape[1]
+        if self.n > dimensions:
+            return []
+        return [
+            f"{self.n} images on each side are too few for {dimensions} features, whose covariance they cannot span: "
+            f"this Fréchet distance says little (judge more than {dimensions} on each side)"
+        ]
 
     @cached_property
     def noise_floor(self) -> list[float]:
@@ -175,6 +188,7 @@ def evaluate(
         classifier_accuracy=against.judge.accuracy,
         seconds=seconds,
         protocol=protocol,
+        remarks=against.remarks,
     )
 
 
