@@ -187,10 +187,11 @@ def test_a_network_of_ones_own_is_taken_and_cannot_be_guessed():
     own = settings(network="own", network__name="MyNet")
     network = nn.Identity()
     assert build.model(own, (1, 8, 8), network=network).denoiser.network is network
-    with pytest.raises(
-        KakusanError, match=r"a network of your own, MyNet: hand it over in Python \(kakusan\.load\(run, network="
-    ):
+    sentence = r"a network of your own, MyNet: hand it over in Python \(model = kakusan\.load\(run, network=MyNet"
+    with pytest.raises(KakusanError, match=sentence):
         build.model(own, (1, 8, 8))
+    with pytest.raises(KakusanError, match=sentence):  # before its data are looked for, which Python may have given too
+        build.batches(own, None, None, ())
 
 
 def test_batches_of_a_set_and_of_a_loader():

@@ -50,8 +50,11 @@ def batches(
         class_names: The classes, where the data do not name them.
 
     Raises:
-        KakusanError: The data cannot be read, or have no labels where the network needs them.
+        KakusanError: The data cannot be read, or have no labels where the network needs them; or the network itself is
+            wanting.
     """
+    if network is None and isinstance(settings.network, config.OwnNetwork):
+        raise _missing(settings.network)
     remarks: list[str] = []
     if data is None or isinstance(data, (str, Path)):
         data = images(settings.data)
@@ -213,9 +216,15 @@ def _network(settings: config.Config, shape: tuple[int, int, int], classes: int)
             case config.SimpleUNet() as simple:
                 check_images(torch.empty(1, *shape, device="meta"), shape[0], 8)
                 return SimpleUNet(shape[0], shape[0], simple.time_emb_dim, simple.base_channels)
-    raise KakusanError(
-        f"this run trained a network of your own, {settings.network.name}: hand it over in Python "
-        "(kakusan.load(run, network=...), or kakusan.train(network=...))"
+    raise _missing(settings.network)
+
+
+def _missing(network: config.OwnNetwork) -> KakusanError:
+    name = network.name
+    return KakusanError(
+        f"this run trained a network of your own, {name}: hand it over in Python "
+        f"(model = kakusan.load(run, network={name}(...)), then kakusan.sample(model) or "
+        f"kakusan.evaluate(model, against=...); kakusan.train(resume=run, network={name}(...)) to go on)"
     )
 
 
