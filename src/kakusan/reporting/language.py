@@ -50,8 +50,8 @@ class Language:
         return key in self.sentences
 
     def number(self, value: float) -> str:
-        """Returns three significant digits, and every digit before the point: 0.123, 19.1, 1,234."""
-        return f"{value:,.{_decimals(value)}f}"
+        """Returns three significant digits, and every digit before the point: 0.123, −19.1, 1,234."""
+        return f"{value:,.{_decimals(value)}f}".replace("-", "\N{MINUS SIGN}")
 
     def spread(self, mean: float, deviation: float) -> str:
         """Returns a mean and its standard deviation with the same decimals: 19.1 ± 0.8."""
