@@ -21,13 +21,14 @@ TINY = {
     "training.device": "cpu",
     "evaluation.n": 20,
 }
-MEASURED = {"train_seconds", "total_seconds", "parameters", "samplers"}  # beside the judgement of the samples
-SAMPLER = {"name", "steps", "nfe", "seconds", "images", "class_accuracy", "frechet_distance"}
+TIMES = {"train_seconds", "total_seconds", "machine"}
+STUDIES = {"parameters", "samplers", "guidance", "real_saturated", "mixture"}  # beside the judgement of the samples
+SAMPLER = {"name", "steps", "nfe", "seconds", "images", "class_accuracy", "frechet_distance", "frechet_distance_spread"}
 
 
 def check_metrics(metrics):
     """Holds that every number that is promised is there, and nothing else."""
-    assert metrics.keys() == MEASURED | {field.name for field in fields(Judgement)}
+    assert metrics.keys() == TIMES | STUDIES | {field.name for field in fields(Judgement)}
     assert all(row.keys() == SAMPLER for row in metrics["samplers"])
     walks = [(row["name"], row["steps"], row["nfe"]) for row in metrics["samplers"]]
     assert walks == [("ddpm", 1000, 1000), ("ddim", 50, 50), ("ddim", 10, 10), ("heun", 10, 19)]
