@@ -460,9 +460,9 @@ def test_a_run_that_fails_before_its_first_checkpoint_replaces_none(tmp_path):
 def test_a_run_that_fails_later_keeps_its_checkpoints(tmp_path):
     network = tiny.network()
     run = own(network, run=tmp_path / "run")
-    nothing = [torch.full((4, 1, 4, 4), torch.nan)]
+    nothing = [(torch.full((4, 1, 4, 4), torch.nan), torch.zeros(4))]
     with pytest.raises(KakusanError, match="became nan"):
-        kakusan.train(resume=run, network=network, data=nothing, steps=4, show=False)
+        kakusan.train(resume=run, network=network, data=nothing, class_names=tiny.CLASSES, steps=4, show=False)
     assert [checkpoint.images for checkpoint in run.checkpoints()] == [8]
 
 
@@ -499,3 +499,13 @@ def test_what_is_no_model_is_refused_with_the_way_to_one(draw):
         draw("runs/x")
     with pytest.raises(KakusanError, match="a Linear is no model"):
         draw(torch.nn.Linear(1, 1), shape=(1, 8, 8))
+
+
+def test_a_run_goes_on_with_its_own_images_only(train):
+    run = train("digits", overrides={"network.class_conditional": True})
+    with pytest.raises(KakusanError, match=r"data\.source cannot change"):
+        kakusan.train(resume=run, steps=4, overrides={"data.source": "digits"}, show=False)
+    with pytest.raises(
+        KakusanError, match=r"learned images of shape \[1, 8, 8\].*give the images that it was trained on"
+    ):
+        kakusan.train(resume=run, steps=4, data=tiny.pictures(shape=(1, 8, 8)), show=False)

@@ -99,7 +99,8 @@ def resume(
         KakusanError: A change would make another run, there is no more to do, or its checkpoint cannot be read; or the
             loss became NaN or infinite.
     """
-    for key in changes.keys() - {"network.kind", "network.name", "data.source"}:
+    given_again = {"network.kind", "network.name"} | ({"data.source"} if data is not None else set())
+    for key in changes.keys() - given_again:
         if key.removeprefix("training.") not in _RESUMABLE:
             raise KakusanError(
                 f"{key} cannot change in a run that goes on: only its length, device and what it writes can "
@@ -108,6 +109,13 @@ def resume(
     settings = config.load(run.config_path, changes)
     batches, classes, remarks = build.batches(settings, data, network, class_names)
     model = build.model(settings, batches.shape, classes, network)
+    state = run.checkpoint().state()
+    before = state.get("shape"), state.get("class_names")
+    if before != (list(model.shape), list(classes)):
+        raise KakusanError(
+            f"{run.path} learned images of shape {before[0]} and classes {before[1]}, and these are of shape "
+            f"{list(model.shape)} and classes {list(classes)}: give the images that it was trained on"
+        )
     engine = _engine(model, batches, settings, show)
     engine.resume(run)
     if engine.step >= engine.total_steps:
@@ -116,7 +124,7 @@ def resume(
             f"after {engine.total_images} (give a greater length to go on, such as --steps)"
         )
     if engine.keeps_books:
-        run.write_config(config.to_yaml(settings))
+        run.write_config(config.to_yaml(_portable(settings)))
     return _train(engine, run, [introduction(model, batches.epoch, settings), *remarks], show)
 
 
