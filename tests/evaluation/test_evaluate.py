@@ -52,6 +52,15 @@ def test_data_without_labels_are_refused(cache):
         real(images=tiny.pictures(200, labelled=False))
 
 
+@pytest.mark.parametrize("n", [None, 50, 30, 7])
+def test_both_sides_hold_as_many_of_each_class_and_a_class_its_share(cache, n):
+    against, share = real(n), torch.bincount(DATA.labels) / len(DATA)
+    for half, other in against.halves:
+        left, right = (torch.bincount(DATA.labels[side], minlength=3) for side in (half, other))
+        assert (left - right).abs().max() <= 1
+        assert (left - share * against.n).abs().max() <= 1
+
+
 def test_the_splits_are_always_the_same(cache):
     for (half, other), (half_again, other_again) in zip(real().halves, real().halves, strict=True):
         assert torch.equal(half, half_again)

@@ -197,14 +197,11 @@ def _halves(labels: Tensor, n: int, split: int) -> tuple[Tensor, Tensor]:
 
     In two halves split blindly a class that is rare in one is frequent in the other; the floor would hold that too.
     """
-    generator = seeds.generator(0, "evaluation split", split)
-    shuffled = torch.randperm(len(labels), generator=generator)
+    shuffled = torch.randperm(len(labels), generator=seeds.generator(0, "evaluation split", split))
     by_class = shuffled[labels[shuffled].argsort(stable=True)]
-    left, right = by_class[::2], by_class[1::2]
-    return (
-        left[torch.randperm(len(left), generator=generator)[:n]],
-        right[torch.randperm(len(right), generator=generator)[:n]],
-    )
+    # Evenly spaced among all, class after class, so every class keeps its share; and then in turn to either side.
+    chosen = by_class[torch.arange(2 * n) * len(labels) // (2 * n)]
+    return chosen[::2], chosen[1::2]
 
 
 def _spread(values: list[float]) -> float:
