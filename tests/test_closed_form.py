@@ -122,3 +122,13 @@ def test_its_density_is_that_of_the_noised_samples():
 def test_what_is_no_mixture_is_refused(means, deviation, weights, sentence):
     with pytest.raises(KakusanError, match=sentence):
         GaussianMixture(means, deviation, weights, schedules.cosine())
+
+
+@every_schedule
+def test_noise_is_exact_near_data(schedule):
+    """As a difference of nearly equal numbers it would be all rounding."""
+    mixture = GaussianMixture(LINE, 0.5, WEIGHTS, schedule)
+    t = torch.tensor(1e-6, dtype=torch.float64)
+    exact, rounded = mixture(batch(4, 1), t).epsilon, mixture(batch(4, 1).float(), t).epsilon
+    assert exact.abs().max() > 0
+    torch.testing.assert_close(rounded.double(), exact, rtol=1e-4, atol=0)

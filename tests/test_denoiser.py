@@ -7,6 +7,7 @@ from torch import nn
 from kakusan import schedules
 from kakusan.condition import Condition
 from kakusan.denoiser import Bind, Denoiser
+from kakusan.errors import KakusanError
 from kakusan.objective import denoising_loss
 from kakusan.parametrization import X0, EDMPreconditioning, Epsilon, Flow, V
 from tests.oracles import CHAINS, SCHEDULES, Gaussian, Recorder
@@ -151,3 +152,12 @@ def test_predictions_follow_the_schedule_of_float64_times():
     prediction = Denoiser(Affine(), CHAINS["linear"], V())(X.float(), TIMES)
     for coefficient, exact in zip((prediction.alpha, prediction.sigma), CHAINS["linear"](TIMES), strict=True):
         assert torch.equal(coefficient, exact)
+
+
+@pytest.mark.parametrize("answer", [lambda x: x[:, 0], lambda x: x[:, :1], lambda x: torch.cat([x, x], 1), torch.numel])
+def test_an_answer_of_another_shape_is_refused(answer):
+    """Broadcasting would make predictions of another shape of it, and train on."""
+    network = Recorder(lambda x, clock: torch.as_tensor(answer(x)).float())
+    denoiser = Denoiser(network, schedules.cosine(), V())
+    with pytest.raises(KakusanError, match=r"images of shape \(3, 2, 4, 4\) with as many values, not with shape"):
+        denoiser(torch.zeros(3, 2, 4, 4), torch.tensor(0.5, dtype=torch.float64))

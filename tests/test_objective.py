@@ -186,3 +186,9 @@ def test_the_least_loss_belongs_to_the_posterior_mean():
         return denoising_loss(Denoiser(Recorder(function), oracle.schedule, V()), x0, t, epsilon).mean()
 
     assert all(loss(1.0, 0.0) < loss(gain, shift) for gain, shift in [(1.1, 0), (0.9, 0), (1, 0.1), (1, -0.1)])
+
+
+@pytest.mark.parametrize("schedule", [*CHAINS.values()], ids=[*CHAINS])
+def test_lognormal_times_never_come_nearer_to_data_than_a_chain_does(schedule):
+    times = TimeSampling(lognormal=(-8.0, 1.2))(schedule, torch.rand(100, dtype=torch.float64))
+    assert times.min() >= schedule.earliest

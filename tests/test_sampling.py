@@ -264,7 +264,7 @@ def test_what_cannot_be_had_is_refused_before_anything_is_computed(asked, answer
         ({}, r"give shape=\(C, H, W\)"),
         ({"shape": (1, 4, 4), "guidance": 2.0}, "guidance 2 needs a condition"),
         ({"shape": (1, 4, 4), "labels": [0, 1]}, "4 images need 4 labels, not 2"),
-        ({"shape": (1, 4, 4), "labels": torch.tensor(1)}, "4 images need 4 labels, not 1"),
+        ({"shape": (1, 4, 4), "labels": [1]}, "4 images need 4 labels, not 1"),
         ({"shape": (1, 4, 4), "labels": ["cat"] * 4}, "does not know the names of its classes: give labels as numbers"),
     ],
 )
@@ -315,3 +315,25 @@ def test_another_sampler_does_not_inherit_steps_grid_eta_or_variance():
 def test_settings_out_of_range_are_refused(given, answer):
     with pytest.raises(KakusanError, match=answer):
         sampling.settings(Sampling(), **given)
+
+
+@pytest.mark.parametrize(
+    ("labels", "sentence"),
+    [(torch.tensor([0.0, 1.5]), "whole numbers, not torch.float32"), ("two", "labels as numbers"), ([1], "2 labels")],
+    ids=["floats", "a name", "too few"],
+)
+def test_labels_of_a_bare_denoiser_are_whole_numbers_one_an_image(labels, sentence):
+    with pytest.raises(KakusanError, match=sentence):
+        sampling.plan(tiny.model().denoiser, n=2, settings=Sampling(), labels=labels, shape=(1, 4, 4))
+
+
+def test_one_label_serves_all_images_of_a_bare_denoiser():
+    plan = sampling.plan(tiny.model().denoiser, n=2, settings=Sampling(), labels=1, shape=(1, 4, 4))
+    assert plan.condition.labels.tolist() == [1, 1]
+
+
+def test_samples_that_are_no_numbers_are_refused():
+    denoiser = Denoiser(Recorder(lambda x, clock: x * torch.nan), schedules.cosine(10), V())
+    plan = sampling.plan(denoiser, n=3, settings=Sampling(steps=2, batch=2), shape=(1, 4, 4))
+    with pytest.raises(KakusanError, match="samples 0 to 1 became NaN or infinite"):
+        sampling.sample(plan)

@@ -293,3 +293,17 @@ def test_training_never_goes_closer_to_data_than_the_earliest_time(schedule):
     times = schedule.training_time(torch.linspace(0, 1, 5001, dtype=torch.float64)[:-1])
     assert times.min() >= schedule.earliest - 1e-12
     assert times.min() - schedule.earliest < 1e-3
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_chain_keeps_its_betas_to_itself(dtype):
+    given = torch.full((4,), 0.1, dtype=dtype)
+    chain = schedules.Chain(given)
+    given.zero_()
+    assert chain.betas.tolist() == pytest.approx([0.1] * 4)
+
+
+def test_chains_of_the_same_betas_are_equal():
+    assert schedules.linear(10) == schedules.linear(10)
+    assert len({schedules.linear(10), schedules.linear(10), schedules.cosine(10)}) == 2
+    assert schedules.linear(10) != schedules.linear(11)

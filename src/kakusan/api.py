@@ -170,7 +170,7 @@ def sample(
     grid: str | None = None,
     guidance_scale: float | None = None,
     threshold: str | None = None,
-    labels: Sequence[int | str] | Tensor | None = None,
+    labels: Sequence[int | str] | Tensor | int | str | None = None,
     seed: int = 0,
     shape: Sequence[int] | None = None,
     batch: int | None = None,
@@ -191,7 +191,7 @@ def sample(
         grid: ``"trailing"``, ``"leading"``, ``"uniform_log_snr"`` or ``"karras"``.
         guidance_scale: w in ε_∅ + w·(ε_c − ε_∅): 0 unconditional, 1 plainly conditional.
         threshold: ``"none"``, ``"clip"`` or ``"dynamic"``.
-        labels: One class an image, by number or name; −1 is no class. By default each class in turn.
+        labels: One class an image, by number or name, or one for all; −1 is no class. By default each class in turn.
         seed: Image i's noise follows from this and i, whatever the batch.
         shape: (C, H, W), for a bare denoiser.
         batch: Images drawn at a time.
@@ -231,7 +231,7 @@ def walk(
     grid: str | None = None,
     guidance_scale: float | None = None,
     threshold: str | None = None,
-    labels: Sequence[int | str] | Tensor | None = None,
+    labels: Sequence[int | str] | Tensor | int | str | None = None,
     seed: int = 0,
     shape: Sequence[int] | None = None,
 ) -> Iterator[Step]:
@@ -348,7 +348,7 @@ def _plan(
     model: object,
     n: int,
     seed: int,
-    labels: Sequence[int | str] | Tensor | None,
+    labels: Sequence[int | str] | Tensor | int | str | None,
     shape: Sequence[int] | None,
     **given: object,
 ) -> sampling.Plan:

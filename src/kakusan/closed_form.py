@@ -57,8 +57,12 @@ class GaussianMixture:
         means = self.means.to(x_t)
         alpha, variance = self._noised(x_t, t)
         mean = self._log_joint(x_t, t).softmax(1) @ means
-        x0 = mean + alpha * self.deviation**2 / variance * (x_t - alpha * mean)
-        return Prediction(x_t, x0, *self.schedule(t))
+        away = (x_t - alpha * mean) / variance
+        alpha_t, sigma_t = self.schedule(t)
+        # ε is not (x_t − α·x_0)/σ, which near data would be a difference of nearly equal numbers.
+        return Prediction(
+            x_t, mean + alpha * self.deviation**2 * away, alpha_t, sigma_t, epsilon=expand(sigma_t, x_t) * away
+        )
 
     def log_density(self, x_t: Tensor, t: Tensor) -> Tensor:
         """Returns ln p(x_t), shape (B,), at ``x_t``, shape (B, D), and times ``t``; at t = 0 that of the data."""

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from kakusan.condition import Condition
+from kakusan.errors import KakusanError
 from kakusan.parametrization import Parametrization
 from kakusan.schedules import Schedule
 
@@ -115,6 +116,11 @@ class Denoiser(nn.Module):
         clock = self.schedule.clock(t).to(device=x_t.device, dtype=torch.float32).expand(len(x_t))
         x = (expand(c_in, x_t) * x_t).to(self._dtype(x_t))
         output: Tensor = self.network(x, clock) if condition is None else self.network(x, clock, condition)
+        if output.shape != x_t.shape:  # which broadcasting would take for a prediction of another shape
+            raise KakusanError(
+                f"the network must answer images of shape {tuple(x_t.shape)} with as many values, "
+                f"not with shape {tuple(output.shape)}"
+            )
         return output.to(x_t.dtype)
 
     def _dtype(self, x_t: Tensor) -> torch.dtype:

@@ -57,6 +57,8 @@ class Model:
         if labels is None:
             labels = [i % len(self.class_names) for i in range(n)]
         if isinstance(labels, Tensor):
+            if labels.is_floating_point():
+                raise KakusanError(f"labels are whole numbers, not {labels.dtype}")
             labels = labels.tolist()
         if isinstance(labels, (int, str)):
             labels = [labels] * n

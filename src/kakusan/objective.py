@@ -77,7 +77,8 @@ class TimeSampling:
         mean, deviation = self.lognormal
         # An endpoint would be ±∞: 1e-12 is seven deviations away.
         normal = torch.special.ndtri(quantile.clamp(1e-12, 1 - 1e-12))
-        return schedule.time_at(-2 * (mean + deviation * normal))
+        # A chain begins at its first knot: nearer to data no other training goes, and no sampler asks.
+        return schedule.time_at(-2 * (mean + deviation * normal)).clamp(min=schedule.earliest)
 
     def quantiles(self, count: int, generator: torch.Generator) -> Tensor:
         """Draws ``count`` uniform numbers from [0, 1), float64 on the CPU."""

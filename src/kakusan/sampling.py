@@ -122,7 +122,7 @@ def plan(
     n: int,
     settings: Sampling,
     seed: int = 0,
-    labels: Sequence[int | str] | Tensor | None = None,
+    labels: Sequence[int | str] | Tensor | int | str | None = None,
     shape: Sequence[int] | None = None,
 ) -> Plan:
     """Checks what is asked for, and returns the plan of it.
@@ -175,6 +175,11 @@ def sample(plan: Plan, progress: Progress | None = None) -> Tensor:
             for step in plan.walk(images):
                 if progress is not None:
                     progress(number * plan.steps + step.index + 1, total)
+            if not step.x.isfinite().all():
+                raise KakusanError(
+                    f"the samples {images.start} to {images.stop - 1} became NaN or infinite (try float32, or weights "
+                    "from before training went wrong)"
+                )
             drawn.append(step.x)
     return torch.cat(drawn)
 
@@ -214,18 +219,21 @@ def _module_in(denoiser: Denoiser | Denoise) -> nn.Module | None:
 
 
 def _bare_condition(
-    denoiser: Denoiser | Denoise, labels: Sequence[int | str] | Tensor | None, n: int
+    denoiser: Denoiser | Denoise, labels: Sequence[int | str] | Tensor | int | str | None, n: int
 ) -> Condition | None:
     if labels is None:
         return None
     if not isinstance(denoiser, Denoiser):
         raise KakusanError("labels go to a model or a Denoiser; anything else has its condition bound already")
-    if not isinstance(labels, Tensor) and any(isinstance(label, str) for label in labels):
+    if isinstance(labels, str) or (isinstance(labels, Sequence) and any(isinstance(label, str) for label in labels)):
         raise KakusanError("a bare Denoiser does not know the names of its classes: give labels as numbers")
-    numbers = torch.as_tensor(labels, dtype=torch.int64)
+    numbers = torch.as_tensor(labels)
+    if numbers.is_floating_point():
+        raise KakusanError(f"labels are whole numbers, not {numbers.dtype}")
+    numbers = numbers.expand(n) if numbers.ndim == 0 else numbers
     if numbers.shape != (n,):
         raise KakusanError(f"{n} images need {n} labels, not {numbers.numel()} (give one label an image)")
-    return Condition(labels=numbers)
+    return Condition(labels=numbers.to(torch.int64))
 
 
 def _guided(denoiser: Denoiser | Denoise, condition: Condition | None, settings: Sampling) -> Denoise:

@@ -70,7 +70,7 @@ class Chain(Schedule):
     """
 
     def __init__(self, betas: Tensor) -> None:
-        betas = betas.detach().to("cpu", torch.float64)
+        betas = betas.detach().to("cpu", torch.float64, copy=True)
         if betas.ndim != 1 or len(betas) == 0:
             raise KakusanError(f"betas must have shape (T,) with T at least 1, not {tuple(betas.shape)}")
         refused = betas[~((betas > 0) & (betas < 1))]
@@ -81,6 +81,12 @@ class Chain(Schedule):
         self.betas = betas
         self.alphas_cumprod = self._log_alpha_bar[1:].exp()
         self.steps = len(betas)
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and torch.equal(self.betas, other.betas)
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.steps, self.betas[0].item(), self.betas[-1].item()))
 
     def __call__(self, t: Tensor) -> tuple[Tensor, Tensor]:
         if not t.is_floating_point():

@@ -1,4 +1,4 @@
-"""From one run seed to independent streams of randomness, none of which ever repeats another's seed.
+"""From one run seed to independent streams of randomness, none of which ever repeats a seed of its own.
 
 Torch's CPU generator keeps only the low 32 bits of a seed, and among 50,000 hashed seeds of 32 bits two agree with
 probability 25 %. Within a stream the index is therefore mixed by a *bijection* on 32 bits: no two indices collide.

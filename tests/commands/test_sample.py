@@ -141,10 +141,11 @@ def test_without_a_directory_pictures_go_into_the_run(kakusan, run, tmp_path):
 
 def test_overwrite_replaces_pictures_of_ours_and_nothing_else(kakusan, run, drawn):
     Image.new("L", (8, 8)).save(drawn / "0009.png")
+    pictures.save(drawn / "0008.png", torch.zeros(1, 8, 8), {"run": "another"})
     (drawn / "notes.txt").write_text("keep me")
     assert "out already holds files" in kakusan("sample", run, "-n2", *DRAW).check_refused()
     assert kakusan("sample", run, "-n2", "--overwrite", *DRAW).status == 0
-    assert files(drawn) == ["0000.png", "0001.png", "0009.png", "grid.png", "notes.txt"]
+    assert files(drawn) == ["0000.png", "0001.png", "0008.png", "0009.png", "grid.png", "notes.txt"]
 
 
 @pytest.mark.parametrize(

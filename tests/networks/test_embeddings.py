@@ -42,3 +42,8 @@ def test_the_null_class_is_the_last_row():
     embedding = ClassEmbedding(3, 4)
     assert embedding.weight.shape == (4, 4)
     assert torch.equal(embedding(torch.tensor([-1, 0, 2])), embedding.weight[[3, 0, 2]])
+
+
+def test_a_label_one_too_high_is_not_taken_for_the_null_class():
+    with pytest.raises(IndexError):
+        ClassEmbedding(3, 4)(torch.tensor([3]))

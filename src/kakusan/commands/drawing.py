@@ -41,12 +41,12 @@ def draw(plan: Plan, stamp: Stamp, directory: Path, film: bool) -> list[str]:
     return names
 
 
-def clear(directory: Path) -> None:
-    """Removes the pictures that an earlier call wrote, so that they do not mix with new ones; and nothing else."""
+def clear(directory: Path, run: str) -> None:
+    """Removes the pictures of a run that an earlier call wrote, so that they do not mix with new ones; nothing else."""
     for path in directory.glob("*.png"):
         with suppress(KakusanError):
-            pictures.read_metadata(path)
-            path.unlink()
+            if pictures.read_metadata(path).get("run") == run:
+                path.unlink()
 
 
 def _draw(plan: Plan, stamp: Stamp, directory: Path, film: bool, names: list[str]) -> None:

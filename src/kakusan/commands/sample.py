@@ -80,7 +80,7 @@ def sample(
     plan, stamp = _plan_again(opened, like, device, how | what) if like else _plan(opened, how, device, **what)
     directory = require_new_directory(out or run / "generated" / f"{datetime.now():%Y-%m-%d-%H%M%S}", overwrite)
     if like is None:
-        clear(directory)
+        clear(directory, stamp.run)
     _announce(plan, stamp)
     names = draw(plan, stamp, directory, trajectory)
     if json:

@@ -46,13 +46,16 @@ def folder(
     conversions: Counter[Conversion] = Counter()
     kept: list[int] = []
     skipped: list[tuple[str, str]] = []
-    for index, picture in enumerate(_decode_all([root / file for file in files], size, grey=channels == 1)):
-        if isinstance(picture, Unreadable):
-            skipped.append((files[index], picture.reason))
-            continue
-        stack.add(picture, files[index])
-        conversions.update(picture.conversions)
-        kept.append(index)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        for index, picture in enumerate(_decode_all([root / file for file in files], size, grey=channels == 1)):
+            if isinstance(picture, Unreadable):
+                skipped.append((files[index], picture.reason))
+                continue
+            stack.add(picture, files[index])
+            conversions.update(picture.conversions)
+            kept.append(index)
     _refuse_broken(root, skipped, len(files), max_broken)
 
     if stack.grey and stack.pixels.shape[1] == 3:
@@ -105,9 +108,7 @@ class _Stack:
 
 def _decode_all(paths: list[Path], size: int | None, grey: bool) -> Iterator[Picture | Unreadable]:
     """Decodes on all cores, in order."""
-    with warnings.catch_warnings(), ThreadPool(os.cpu_count()) as pool:
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
+    with ThreadPool(os.cpu_count()) as pool:
         yield from pool.imap(partial(decode, size=size, grey=grey), paths, chunksize=16)
 
 

@@ -65,4 +65,7 @@ class ClassEmbedding(nn.Embedding):
 
     def forward(self, labels: Tensor) -> Tensor:
         """Returns vectors, shape (B, width), of ``labels``, int64 of shape (B,); -1 is the null class."""
-        return super().forward(labels.masked_fill(labels == NULL_LABEL, self.num_embeddings - 1))
+        null = self.num_embeddings - 1
+        # A label one too high would pass for the null class: sent one further, it is an error.
+        rows = torch.where(labels >= null, labels + 1, labels)
+        return super().forward(rows.masked_fill(labels == NULL_LABEL, null))

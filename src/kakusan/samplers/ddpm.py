@@ -34,7 +34,7 @@ def ddpm(
 
     That is the mean of q(x_s | x_t, x_0), written in x_0 and ε, which stays finite where α_t = 0. The noise is
     ς² = σ_s²·r, the posterior's β̃, or ς² = σ_t²·r, which between neighbours of a chain is β. The first is
-    right for data that are one point, the second for data that are white noise; all other data lie between.
+    right for data that are one point, the second, where α² + σ² = 1, for data that are white noise.
 
     Args:
         denoise: Predicts x_0 from a noisy batch; guidance, if any, is already inside.
