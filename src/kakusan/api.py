@@ -53,7 +53,8 @@ def train(
 
     Args:
         preset: A preset, the path of a YAML file, or a configuration; without one the defaults.
-        run: The directory to write, new or empty; ``runs/<preset>-<date>-<time>`` by default.
+        run: The directory to write, new or empty; by default
+            ``runs/<name>-<date>-<time>`` after the preset, or the kind of network where there is no preset's name.
         resume: A run to go on with, in place of ``preset`` and ``run``; with ``steps``, ``images`` or ``epochs`` it is
             extended. What the run was given in Python, a network or a loader, must be given again.
         network: A network of your own, called as ``network(x, clock)`` or ``network(x, clock, condition)``. It is
@@ -178,7 +179,8 @@ def sample(
 ) -> Tensor:
     """Draws ``n`` images, float32 of shape (n, C, H, W), on the model's device; a model's lie in [−1, 1].
 
-    What is left out is as the model's run was configured; for a bare denoiser it is DDIM, 50 steps, guidance 1.
+    What is left out is as the model's run was configured; for a bare denoiser it is DDIM, 50 steps,
+    guidance 1 and no threshold.
 
     Args:
         model: What :func:`load` returns; or, with ``shape``, a denoiser, or any object with ``.schedule`` and

@@ -59,7 +59,8 @@ class TimeSampling:
 
     Args:
         stratified: One draw from each of B equal parts of the distribution, in random order, in place of B independent
-            ones: the loss varies less. Source: Kingma et al., "Variational Diffusion Models", 2021, appendix I.1.
+            ones: the loss varies less. The idea is that of Kingma et al., "Variational Diffusion Models", 2021,
+            appendix I.1, who shift one draw by i/B instead.
         lognormal: Mean and deviation of ln(σ/α), or None for times uniform in [0, 1] (on a chain, uniform among its
             steps). Source: Karras et al., 2022, table 1, whose values are (−1.2, 1.2).
     """

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from importlib.metadata import version
 from statistics import mean, stdev
 
 import pytest
@@ -126,6 +127,9 @@ def test_the_protocol_says_all_there_is_to_repeat_it(cache):
         "guidance": 1.0,
         "threshold": "clip",
         "seed": 3,
+        "batch": 64,
+        "device": "cpu",
+        "kakusan": version("kakusan"),
         "weights": "by heart",
         "weights_hash": "abc",
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from importlib.metadata import version
 from statistics import mean, stdev
 from typing import Any
 
@@ -176,6 +177,9 @@ def evaluate(
         "guidance": plan.settings.guidance,
         "threshold": plan.settings.threshold,
         "seed": seed,
+        "batch": plan.settings.batch,
+        "device": model.device.type,
+        "kakusan": version("kakusan"),
         "weights": model.source,
         "weights_hash": model.weights_hash,
     }

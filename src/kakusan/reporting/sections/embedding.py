@@ -61,7 +61,9 @@ def width(network: config.Network) -> int:
 
 
 def embedding(width: int, schedule: Schedule) -> Tensor:
-    """Returns the embedding of what the clock shows at 1,000 times, shape (1000, width); of a chain, at its indices."""
+    """Returns the embedding of what the clock shows at 1,000 times, shape (1000, width); of a chain of
+    1,000 steps, at its indices.
+    """
     first = max(schedule.earliest, 1 / _STEPS)
     return sinusoidal_embedding(schedule.clock(torch.linspace(first, 1, _STEPS, dtype=torch.float64)), width)
 
