@@ -162,6 +162,15 @@ def test_numbers_that_a_study_measured_are_told(run):
     assert (story.parameters, story.machine) == (12_345, "an abacus")
 
 
+@pytest.mark.parametrize(("weights", "told"), [("as measured", 1.0), ("trained on", 2.0)])
+def test_a_run_that_was_trained_on_is_told_by_its_newer_numbers(run, weights, told):
+    measured = {"frechet_distance": 1.0, "machine": "an abacus", "protocol": {"weights_hash": "as measured"}}
+    (run.path / "metrics.json").write_text(json.dumps(measured))
+    run.record({"evaluation": {"frechet_distance": 2.0, "protocol": {"weights_hash": weights}}})
+    story = tell(run, device="cpu", show=False)
+    assert (story.metrics["frechet_distance"], story.machine) == (told, "an abacus")
+
+
 def test_what_cannot_be_had_is_refused_and_nothing_written(run):
     (run.path / "report.html").unlink(missing_ok=True)
     for lang, device, sentence in (("fr", "cpu", "unknown language 'fr'"), ("en", "tpu", "tpu")):

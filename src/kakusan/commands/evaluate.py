@@ -54,14 +54,14 @@ def evaluate(
         weights_from=weights_from,
         device=device,
     )
-    if json:
-        show_json(judgement.as_dict())
-    else:
-        _show(judgement)
     try:
         opened.record({"evaluation": judgement.as_dict()})
     except KakusanError as error:  # a run that may only be read can be judged all the same
         say(f"not added to the run's metrics: {error}")
+    if json:
+        show_json(judgement.as_dict())
+    else:
+        _show(judgement)
 
 
 def _show(judgement: Judgement) -> None:

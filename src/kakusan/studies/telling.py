@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import version
@@ -101,9 +102,20 @@ def machine() -> str:
 
 
 def _measured(run: Run, lines: list[dict[str, Any]]) -> dict[str, Any]:
-    """Returns the last evaluation with, over it, what ``metrics.json`` holds."""
+    """Returns what ``metrics.json`` holds and the last evaluation, which goes before it where it is of other weights.
+
+    A run that was trained on since a study measured it is told by its newer numbers.
+    """
     judged = [line["evaluation"] for line in lines if "evaluation" in line]
-    return {**(judged[-1] if judged else {}), **run.measured()}
+    last, measured = judged[-1] if judged else {}, run.measured()
+    newer = _weights(last) != _weights(measured)
+    return {**measured, **last} if newer else {**last, **measured}
+
+
+def _weights(judgement: Mapping[str, Any]) -> str | None:
+    """Returns the hash of the weights that were judged."""
+    found: str | None = judgement.get("protocol", {}).get("weights_hash")
+    return found
 
 
 def _data(settings: config.Config) -> ImageSet | None:
