@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from kakusan import config, seeds
 from kakusan.condition import Condition
 from kakusan.config.models import Sampling
-from kakusan.config.names import GRIDS, SAMPLERS, load
+from kakusan.config.names import GRIDS, SAMPLERS, TAKERS, load
 from kakusan.denoiser import Bind, Denoise, Denoiser, expand
 from kakusan.devices import device_of
 from kakusan.errors import KakusanError
@@ -265,8 +265,4 @@ def _resolved(schedule: Schedule, settings: Sampling) -> Sampling:
 
 def _options(settings: Sampling) -> dict[str, object]:
     """Returns what a sampler takes beyond what they all do."""
-    sampler = SAMPLERS[settings.sampler]
-    return {
-        **({"eta": settings.eta} if sampler.takes_eta else {}),
-        **({"variance": settings.variance} if sampler.takes_variance else {}),
-    }
+    return {name: getattr(settings, name) for name, takers in TAKERS.items() if settings.sampler in takers}

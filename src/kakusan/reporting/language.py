@@ -5,7 +5,6 @@ from __future__ import annotations
 import locale
 import math
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from importlib import resources
@@ -17,7 +16,6 @@ import yaml
 from kakusan.errors import unknown
 
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_DOTS = re.compile(r"\.yaml$")
 
 
 class Language:
@@ -116,7 +114,7 @@ def language(code: str) -> Language:
 
 def languages() -> list[str]:
     """Returns the codes of all languages there are."""
-    return sorted(_DOTS.sub("", file.name) for file in _catalogues().iterdir() if file.name.endswith(".yaml"))
+    return sorted(file.name.removesuffix(".yaml") for file in _catalogues().iterdir() if file.name.endswith(".yaml"))
 
 
 def usual() -> str:

@@ -2,7 +2,7 @@
 
 import math
 
-_CONFIDENCE = 1.96
+CONFIDENCE = 1.96
 
 
 def interval(share: float, n: int) -> tuple[float, float]:
@@ -10,9 +10,9 @@ def interval(share: float, n: int) -> tuple[float, float]:
 
     Source: Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", 1927.
     """
-    z2 = _CONFIDENCE**2
+    z2 = CONFIDENCE**2
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = _CONFIDENCE / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n**2))
+    half = CONFIDENCE / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n**2))
     return max(0.0, centre - half), min(1.0, centre + half)
 
 

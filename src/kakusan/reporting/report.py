@@ -27,7 +27,6 @@ from kakusan.reporting.sections import (
 from kakusan.reporting.story import Story
 
 _SHOWN = 3
-_BYTES = 4  # of a parameter in float32
 
 
 def render(say: Language, story: Story) -> str:
@@ -95,7 +94,7 @@ def _answer(say: Language, story: Story) -> Markup:
         shown.append((say("answer.time"), say.duration(metrics["train_seconds"]), of_all))
     if story.parameters and len(shown) < _SHOWN:
         size = say("answer.parameters", parameters=story.parameters)
-        shown.append((say("answer.size"), say.size(story.parameters * _BYTES), size))
+        shown.append((say("answer.size"), network.size_of(say, story.parameters), size))
     return fragment(
         "answer.html.jinja",
         say,

@@ -17,13 +17,13 @@ from kakusan.config.names import SAMPLERS
 from kakusan.reporting.canvas import ACCENT, QUIET, panel
 from kakusan.reporting.html import Figure, Section, fragment
 from kakusan.reporting.language import Language
+from kakusan.reporting.proportions import CONFIDENCE
 from kakusan.schedules import Chain
 
 INDICES = (*range(0, 45, 5), 49)
 _PROCESSES = ("forward", "exact", "learned")
 _REACH, _GAP, _HEIGHT = 4.5, 1.5, 0.48  # of a histogram, in the units of its points and of its density
 _BINS, _LINE = 36, 61
-_CONFIDENCE = 1.96
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +151,7 @@ def _true_modes(truth: GaussianMixture) -> tuple[Mode, ...]:
 def _returned(truth: GaussianMixture, found: Sequence[Mode], points: int) -> bool:
     """Whether shares differ from the true ones by no more than chance explains, and means by half a deviation."""
     return all(
-        abs(mode.share - true.share) <= _CONFIDENCE * math.sqrt(true.share * (1 - true.share) / points)
+        abs(mode.share - true.share) <= CONFIDENCE * math.sqrt(true.share * (1 - true.share) / points)
         and abs(mode.mean - true.mean) <= truth.deviation / 2
         for mode, true in zip(found, _true_modes(truth), strict=True)
     )

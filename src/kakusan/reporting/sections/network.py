@@ -103,9 +103,14 @@ def read(network: nn.Module, picture: tuple[int, int, int]) -> Network:
     return Network(type(network).__name__, _parameters(network), shape)
 
 
+def size_of(say: Language, parameters: int) -> str:
+    """Returns what so many parameters take in float32."""
+    return say.size(parameters * _BYTES)
+
+
 def finding(say: Language, network: Network) -> str:
     """Says how large a network is, and at which resolution most of it works."""
-    values = {"parameters": network.parameters, "size": say.size(network.parameters * _BYTES)}
+    values = {"parameters": network.parameters, "size": size_of(say, network.parameters)}
     if network.shape is None:
         return say("network.size", **values)
     at = Counter[tuple[int, int]]()
@@ -136,7 +141,7 @@ def diagram(say: Language, shape: UShape, parameters: int) -> Markup:
 
 
 def _facts(say: Language, network: Network) -> Markup:
-    size = say.size(network.parameters * _BYTES)
+    size = size_of(say, network.parameters)
     parameters = say("answer.parameters", parameters=network.parameters)
     return fragment("numbers.html.jinja", say, numbers=[(network.name, size, parameters)])
 
