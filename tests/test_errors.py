@@ -17,6 +17,11 @@ def test_an_unknown_name_is_answered_with_the_nearest():
     assert str(error) == "unknown sampler 'dimm': did you mean 'ddim'? known are ddim, ddpm, heun"
 
 
+@pytest.mark.parametrize("name", ["ddmi", "didm", "dimd"])
+def test_letters_that_changed_places_are_the_likeliest_mistake(name):
+    assert "did you mean 'ddim'?" in str(unknown("sampler", name, ["ddim", "ddpm", "heun"]))
+
+
 @pytest.mark.parametrize(
     ("name", "known", "nearest"),
     [("DDIM", ["ddim", "heun"], "ddim"), ("digits", ["Digits"], "Digits"), ("--setps", ["--steps", "--n"], "--steps")],
