@@ -2,7 +2,7 @@
 
 import pytest
 
-from kakusan.errors import KakusanError, unknown
+from kakusan.errors import KakusanError, counted, unknown
 
 
 def test_a_mistake_is_a_value_error():
@@ -37,3 +37,7 @@ def test_the_dashes_of_options_make_them_no_nearer():
 def test_a_name_like_no_other_is_answered_with_all():
     names = (name for name in ["b", "a"])
     assert str(unknown("sampler", "euler", names)) == "unknown sampler 'euler': known are a, b"
+
+
+def test_one_is_singular():
+    assert [counted(count, "step") for count in (0, 1, 2, 1797)] == ["0 steps", "1 step", "2 steps", "1,797 steps"]

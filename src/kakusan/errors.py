@@ -33,6 +33,11 @@ def nearest(name: str, known: Collection[str], cutoff: float) -> str | None:
     return max(near, key=lambda candidate: sorted(candidate) == sorted(name), default=None)
 
 
+def counted(count: int, noun: str) -> str:
+    """Returns "1 image", "2 images", "1,797 images"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def plain(name: str) -> str:
     """Returns a name as it is compared: capitals, the dashes of an option, and which dash parts words do not count."""
     return name.lower().removeprefix("--").replace("-", "_")

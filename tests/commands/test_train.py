@@ -43,6 +43,7 @@ def test_the_beginning_says_what_is_learned_and_the_end_what_to_do_next(kakusan)
     assert answer.status == 0
     assert "unet with " in answer.err
     assert "1,797 images of 1×8×8 from digits, by 10 classes" in answer.err
+    assert "by 10 classes, for 1 step, all within the warm-up" in answer.err
     assert "from 0 to 8 images in mine" in answer.err
     assert "  kakusan sample mine -n 64" in answer.out
     assert "EMA" in answer.out
@@ -179,7 +180,9 @@ def test_ctrl_c_saves_a_checkpoint_and_says_how_to_go_on(tmp_path):
     assert process.returncode == 130
     assert out == ""
     last = err.splitlines()[-1]
-    assert last == (f"kakusan: interrupted after {images} images, which are saved (go on: kakusan train --resume mine)")
+    assert last == (
+        f"kakusan: interrupted after {images:,} images, which are saved (go on: kakusan train --resume mine)"
+    )
 
 
 def test_the_command_trains_as_its_configuration_says(kakusan, run, tmp_path):

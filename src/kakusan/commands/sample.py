@@ -12,7 +12,7 @@ from kakusan.commands import options
 from kakusan.commands.options import Debug, Json, Overwrite, RunDirectory
 from kakusan.commands.output import show_json
 from kakusan.config.names import TABLES, lookup
-from kakusan.errors import KakusanError
+from kakusan.errors import KakusanError, counted
 
 if TYPE_CHECKING:
     from kakusan.commands.stamp import Stamp
@@ -86,7 +86,7 @@ def sample(
     if json:
         show_json({"directory": str(directory), "images": names, **stamp.metadata(stamp.index)})
     else:
-        typer.echo(f"{len(names):,} image{'' if len(names) == 1 else 's'} in {directory}")
+        typer.echo(f"{counted(len(names), 'image')} in {directory}")
 
 
 def _check_names(how: dict[str, Any]) -> None:
@@ -158,6 +158,7 @@ def _announce(plan: Plan, stamp: Stamp) -> None:
 
     say(
         f"drawing with the {'averaged (EMA)' if stamp.weights_from == 'ema' else 'raw'} weights of {stamp.run} after "
-        f"{stamp.checkpoint} images: {plan.settings.sampler}, {plan.steps} steps, {plan.network_calls} network calls, "
+        f"{counted(stamp.checkpoint, 'image')}: {plan.settings.sampler}, {counted(plan.steps, 'step')}, "
+        f"{counted(plan.network_calls, 'network call')}, "
         f"guidance {plan.settings.guidance:g}, seed {plan.seed}"
     )

@@ -12,7 +12,7 @@ from kakusan import config
 from kakusan.commands.fields import fields_help, fields_of, presets_help
 from kakusan.commands.options import Debug, Json, Overwrite
 from kakusan.commands.output import Interrupted, show_json
-from kakusan.errors import KakusanError
+from kakusan.errors import KakusanError, counted
 
 if TYPE_CHECKING:
     from kakusan.runs import Run
@@ -96,11 +96,11 @@ def _report(run: Run, json: bool) -> None:
         show_json({**facts, "checkpoint": str(checkpoint.path), "interrupted": interrupted})
     if interrupted:
         raise Interrupted(
-            f"interrupted after {state['images']} images, which are saved "
+            f"interrupted after {counted(state['images'], 'image')}, which are saved "
             f"(go on: kakusan train --resume {quote(str(run.path))})"
         )
     if not json:
-        typer.echo(f"{run.path}: {state['images']:,} images seen, loss {loss:.4f}")
+        typer.echo(f"{run.path}: {counted(state['images'], 'image')} seen, loss {loss:.4f}")
         typer.echo("next, with the running average (EMA) of the weights:")
         typer.echo(f"  kakusan sample {quote(str(run.path))} -n 64 -o {quote(run.name)}-samples")
         if state["class_names"]:  # the judge is a classifier

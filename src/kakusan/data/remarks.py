@@ -1,6 +1,7 @@
 """What a person should know of the images they gave: what was done to them, and what looks wrong with them."""
 
 from kakusan.data.images import ImageSet
+from kakusan.errors import counted
 
 _SHOWN = 20
 
@@ -11,8 +12,7 @@ def remarks_on(images: ImageSet) -> list[str]:
         return list(images.notes)
     listed = ", ".join(f"{name} ({reason})" for name, reason in images.skipped[:_SHOWN])
     more = f" and {len(images.skipped) - _SHOWN:,} more" if len(images.skipped) > _SHOWN else ""
-    count = len(images.skipped)
-    return [*images.notes, f"skipped {count:,} file{'' if count == 1 else 's'} that cannot be read: {listed}{more}"]
+    return [*images.notes, f"skipped {counted(len(images.skipped), 'file')} that cannot be read: {listed}{more}"]
 
 
 def remarks_on_range(lowest: float) -> list[str]:

@@ -11,7 +11,7 @@ from torch import nn
 from kakusan import build, config
 from kakusan.data.batches import Batches, LoaderBatches
 from kakusan.data.sources import SOURCES
-from kakusan.errors import KakusanError
+from kakusan.errors import KakusanError, counted
 from kakusan.files import require_free
 from kakusan.model import Model
 from kakusan.progress import say
@@ -120,8 +120,9 @@ def resume(
     engine.resume(run)
     if engine.step >= engine.total_steps:
         raise KakusanError(
-            f"{run.path} is there already: it has seen {engine.images} images in {engine.step} steps, and would end "
-            f"after {engine.total_images} (give a greater length to go on, such as --steps)"
+            f"{run.path} is there already: it has seen {counted(engine.images, 'image')} in "
+            f"{counted(engine.step, 'step')}, and would end after {engine.total_images} "
+            "(give a greater length to go on, such as --steps)"
         )
     if engine.keeps_books:
         run.write_config(config.to_yaml(_portable(settings)))
@@ -145,13 +146,13 @@ def _train(engine: Engine, run: Run, lines: Sequence[str], show: bool) -> Run:
     if not engine.keeps_books:
         engine.train(run)
         return run
-    for line in (*lines, f"training from {engine.images:,} to {engine.total_images:,} images in {run.path}"):
+    for line in (*lines, f"training from {engine.images:,} to {counted(engine.total_images, 'image')} in {run.path}"):
         run.log(line)
         if show:
             say(line)
     outcome = engine.train(run)
     how = "interrupted" if outcome.interrupted else "finished"
-    run.log(f"{how} after {outcome.images} images, {outcome.seconds:.1f} s")
+    run.log(f"{how} after {counted(outcome.images, 'image')}, {outcome.seconds:.1f} s")
     return run
 
 
