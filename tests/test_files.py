@@ -8,7 +8,15 @@ from contextlib import contextmanager
 import pytest
 
 from kakusan.errors import KakusanError
-from kakusan.files import atomic_path, atomic_write, free_path, require_free, require_new_directory, writing
+from kakusan.files import (
+    atomic_path,
+    atomic_write,
+    free_path,
+    require_free,
+    require_free_file,
+    require_new_directory,
+    writing,
+)
 
 
 @contextmanager
@@ -97,6 +105,33 @@ def test_the_sentence_names_path_reason_and_mend(number, mend):
     with pytest.raises(KakusanError) as caught, writing("runs/a.png"):
         raise OSError(number, os.strerror(number))
     assert str(caught.value) == f"cannot write runs/a.png: {os.strerror(number)} ({mend})"
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: os.symlink("/dev/null", path)])
+def test_a_device_or_a_pipe_is_never_replaced(tmp_path, make):
+    """By root it could be: /dev/null would be a file from then on."""
+    path = tmp_path / "there"
+    make(path)
+    before = path.lstat()
+    for call in (lambda: atomic_write(path, "text"), lambda: require_free_file(path, overwrite=True)):
+        with pytest.raises(KakusanError, match=r"there is a device or a pipe, not a file \(choose another name"):
+            call()
+    assert path.lstat() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_is_asked_about_without_being_made(tmp_path):
+    require_free_file(tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "a").write_text("precious")
+    require_free_file(tmp_path / "a", overwrite=True)
+    for path, overwrite, answer in (
+        (tmp_path / "a", False, "or --overwrite"),
+        (tmp_path, True, "is a directory, not a file"),
+    ):
+        with pytest.raises(KakusanError, match=answer):
+            require_free_file(path, overwrite)
+    assert (tmp_path / "a").read_text() == "precious"
 
 
 def test_a_file_where_a_directory_should_be_is_refused(tmp_path):

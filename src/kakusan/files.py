@@ -41,11 +41,14 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         A hidden path in the same directory, with the same suffix.
 
     Raises:
-        KakusanError: An ``OSError`` left the block, or the disk refused the file at its end.
+        KakusanError: ``path`` is a device or a pipe, which would be replaced; an ``OSError`` left the block, or the
+            disk refused the file at its end.
     """
     path = Path(path)
     temporary = path.with_name(f".{token_hex(4)}-{path.name}")
     with writing(path):
+        if not path.is_dir():
+            require_free_file(path, overwrite=True)
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
@@ -63,6 +66,26 @@ def atomic_write(path: str | Path, content: bytes | str) -> None:
     """
     with atomic_path(path) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def require_free_file(path: str | Path, overwrite: bool = False) -> None:
+    """Refuses what cannot become a new file, and makes nothing: so it can be asked before work begins.
+
+    Args:
+        path: The file.
+        overwrite: Accepts one that is there.
+
+    Raises:
+        KakusanError: The file is there and ``overwrite`` is false; or it is none: a directory, a device, a pipe.
+    """
+    path = Path(path)
+    if not path.exists():
+        return
+    if not path.is_file():
+        kind = "a directory" if path.is_dir() else "a device or a pipe"
+        raise KakusanError(f"{path} is {kind}, not a file (choose another name)")
+    if not overwrite:
+        raise KakusanError(f"{path} is there already (choose another name, or --overwrite to replace it)")
 
 
 def require_free(path: str | Path, overwrite: bool = False) -> None:
