@@ -41,7 +41,8 @@ def train(
     resume: Annotated[Path | None, typer.Option(metavar="RUN", help="go on with this run; longer, if so asked")] = None,
     overwrite: Overwrite = False,
     print_config: Annotated[
-        bool, typer.Option("--print-config", help="print the YAML that the run would use, and train nothing")
+        bool,
+        typer.Option("--print-config", help="print the YAML that the run would use, or its JSON, and train nothing"),
     ] = False,
     json: Json = False,
     debug: Debug = False,
@@ -64,8 +65,11 @@ def train(
     source = _source(preset, resume, run, overwrite)
     if resume is None or help or print_config:
         settings = config.load(source, fields)  # refused before anything heavy is imported
-    if help or print_config:
-        typer.echo(fields_help(context, source, settings) if help else config.to_yaml(settings), nl=help)
+    if help:
+        typer.echo(fields_help(context, source, settings))
+        return
+    if print_config:
+        show_json(config.to_mapping(settings)) if json else typer.echo(config.to_yaml(settings), nl=False)
         return
 
     from kakusan import api
