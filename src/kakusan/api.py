@@ -16,12 +16,13 @@ from kakusan.data.images import ImageSet
 from kakusan.denoiser import Denoise, Denoiser
 from kakusan.devices import resolve
 from kakusan.errors import KakusanError
-from kakusan.evaluation.evaluate import Judgement, reference
 from kakusan.evaluation.evaluate import evaluate as judge_samples
+from kakusan.evaluation.evaluate import reference
 from kakusan.files import free_path
 from kakusan.model import Model
 from kakusan.parametrization import Parametrization
 from kakusan.progress import Bar, say
+from kakusan.results import Judgement
 from kakusan.runs import Run, WeightsFrom
 from kakusan.samplers.step import Step
 from kakusan.schedules import Schedule
@@ -156,6 +157,7 @@ def load(
         class_names,
         sampling=settings.sampling,
         source=f"{run.name}, {weights_from} weights after {chosen.images} images",
+        images=chosen.images,
         weights_hash=sha256(path.read_bytes()).hexdigest(),
     )
 

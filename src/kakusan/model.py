@@ -25,6 +25,7 @@ class Model:
         class_names: Name of every class, in the order of the labels; empty for an unconditional model.
         sampling: How its pictures are drawn unless told otherwise.
         source: Where the weights came from, for people: run, images seen, EMA or raw.
+        images: Images that its weights had seen; 0 for a model of no run.
         weights_hash: SHA-256 of the weights' file; empty for a model that was never saved.
     """
 
@@ -33,6 +34,7 @@ class Model:
     class_names: tuple[str, ...] = ()
     sampling: Sampling = field(default_factory=Sampling)
     source: str = ""
+    images: int = 0
     weights_hash: str = ""
 
     @property

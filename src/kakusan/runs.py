@@ -14,8 +14,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import ValidationError
+
 from kakusan.errors import KakusanError
 from kakusan.files import atomic_write, require_new_directory, writing
+from kakusan.results import Judgement, Measured
 
 WeightsFrom = Literal["ema", "raw"]
 _OWN = ("config.yaml", "metrics.jsonl", "metrics.json", "checkpoints", "samples", "report.html", "log.txt")
@@ -186,7 +189,7 @@ class Run:
                 lines.append(json.loads(line))
         return lines
 
-    def measured(self) -> dict[str, Any]:
+    def measured(self) -> Measured:
         """Returns what ``metrics.json`` holds, which studies write; nothing where there is none.
 
         Raises:
@@ -194,11 +197,19 @@ class Run:
         """
         path = self.path / "metrics.json"
         if not path.exists():
-            return {}
+            return Measured()
         try:
-            return dict(json.loads(path.read_text("utf-8")))
+            return Measured.read(dict(json.loads(path.read_text("utf-8"))))
         except (OSError, TypeError, ValueError) as error:
-            raise KakusanError(f"{path} cannot be read: {error} (remove it)") from error
+            raise KakusanError(f"{path} cannot be read: {error} (remove it, or measure again)") from error
+
+    def judgements(self) -> list[Judgement]:
+        """Returns the evaluations among the lines of ``metrics.jsonl``; one that is not whole is left out."""
+        found = []
+        for line in self.metrics():
+            with suppress(ValidationError):
+                found += [Judgement.model_validate(line["evaluation"])] if "evaluation" in line else []
+        return found
 
     def record(self, line: Mapping[str, Any]) -> None:
         """Appends one line to ``metrics.jsonl``."""
