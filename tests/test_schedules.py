@@ -329,3 +329,14 @@ def test_chains_of_the_same_betas_are_equal():
     assert schedules.linear(10) == schedules.linear(10)
     assert len({schedules.linear(10), schedules.linear(10), schedules.cosine(10)}) == 2
     assert schedules.linear(10) != schedules.linear(11)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES.keys())
+def test_the_share_of_the_ratio_that_noise_takes_lies_between_nothing_and_all(schedule):
+    t = torch.linspace(0, 1, 50, dtype=torch.float64)
+    drop = schedule.snr_drop(t[:, None], t)
+    assert ((drop >= 0) & (drop <= 1)).all()
+    assert (drop.tril() == 0).all(), "nothing is taken on the way back, or where nobody moves"
+    s, t = t[5], t[40]
+    ratio = torch.exp(schedule.log_snr(t) - schedule.log_snr(s))
+    torch.testing.assert_close(schedule.snr_drop(s, t), 1 - ratio)

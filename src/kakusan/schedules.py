@@ -37,6 +37,14 @@ class Schedule(ABC):
         alpha, sigma = self(t)
         return 2 * (alpha.log() - sigma.log())
 
+    def snr_drop(self, s: Tensor, t: Tensor) -> Tensor:
+        """Returns 1 − SNR_t/SNR_s: the share of the signal-to-noise ratio that noise takes from time ``s`` to ``t``.
+
+        It is 0 where t is not later, the ends of time included. As an exponential of log-SNR it stays in [0, 1], out of
+        which the quotient would round.
+        """
+        return -torch.expm1(torch.where(t > s, self.log_snr(t) - self.log_snr(s), 0.0))
+
     @property
     def earliest(self) -> float:
         """The earliest time that training visits: what lies between clean data and it, no network has seen."""
