@@ -77,5 +77,8 @@ class Model:
                 raise unknown("class", label, self.class_names)
         last = len(self.class_names) - 1
         if not -1 <= int(label) <= last:
-            raise KakusanError(f"labels must lie between 0 and {last} (or be -1, no class), not {label}")
+            raise KakusanError(
+                f"labels must lie between 0 and {last} (or be -1, no class), not {label} "
+                f"(use one of these numbers, or a name such as {self.class_names[-1]!r})"
+            )
         return int(label)

@@ -166,7 +166,10 @@ def test_overwrite_replaces_pictures_of_ours_and_nothing_else(kakusan, run, draw
         ("--device tpu", "unknown device 'tpu'"),
         ("--device cuda:63", "there is no device cuda:63 here"),
         ("--like full/a.txt", "full/a.txt is not a PNG"),
-        ("--like missing.png", "cannot read missing.png: No such file or directory"),
+        (
+            "--like missing.png",
+            "cannot read missing.png: No such file or directory (give a picture that kakusan wrote)",
+        ),
         ("--like a.png --labels 3", "--like draws a picture as it says itself: leave out --labels"),
         ("-o full", "full already holds files (choose a new directory, or --overwrite"),
         ("-o full/a.txt", "full/a.txt is a file, not a directory"),
