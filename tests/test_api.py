@@ -493,6 +493,30 @@ def test_what_is_neither_network_nor_loader_is_refused(tmp_path, given, sentence
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda model: kakusan.load(3), "a int is no run: give the path of its directory"),
+        (lambda model: kakusan.evaluate(3), "a int cannot be evaluated: give what kakusan.load returns, or a run"),
+        (lambda model: kakusan.evaluate(model.denoiser, against="digits"), "a Denoiser cannot be evaluated"),
+        (lambda model: kakusan.sample(model, n="4"), "n must be a whole number, not '4'"),
+        (lambda model: kakusan.sample(model, labels=3.5), "labels are whole numbers or names of classes"),
+        (lambda model: kakusan.sample(model, shape=8), "shape must be that of one image"),
+        (lambda model: kakusan.train(3), "preset must be a name or a path, not a int"),
+        (lambda model: kakusan.train("digits", run=3), "run must be a name or a path, not a int"),
+        (lambda model: kakusan.train(resume=3), "resume must be a name or a path, not a int"),
+    ],
+)
+def test_what_is_of_another_kind_is_refused_in_one_sentence(trained, call, sentence):
+    with pytest.raises(KakusanError, match=sentence):
+        call(kakusan.load(trained))
+
+
+def test_weights_are_the_averaged_or_the_plain_ones(trained):
+    with pytest.raises(KakusanError, match="unknown weights 'eam': did you mean 'ema'"):
+        kakusan.load(trained, weights_from="eam")
+
+
 @pytest.mark.parametrize("draw", [kakusan.sample, kakusan.walk])
 def test_what_is_no_model_is_refused_with_the_way_to_one(draw):
     with pytest.raises(KakusanError, match=r"model = kakusan.load\('runs/x'\)"):

@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from kakusan import build, config, sampling
+from kakusan.condition import Labels
 from kakusan.config.models import Data, Evaluation, Sampling
 from kakusan.data.images import ImageSet
 from kakusan.denoiser import Denoise, Denoiser
@@ -75,6 +76,9 @@ def train(
         KakusanError: Something asked for cannot be had; or the loss became NaN or infinite. Whatever ends a new run
             before its first checkpoint, the directory is then as it was.
     """
+    for name, value in {"preset": preset, "run": run, "resume": resume}.items():
+        if value is not None and not isinstance(value, (str, Path, Run, config.Config)):
+            raise KakusanError(f"{name} must be a name or a path, not a {type(value).__name__}")
     given = _fields(
         overrides,
         data=data,
@@ -173,7 +177,7 @@ def sample(
     grid: str | None = None,
     guidance_scale: float | None = None,
     threshold: str | None = None,
-    labels: Sequence[int | str] | Tensor | int | str | None = None,
+    labels: Labels | None = None,
     seed: int = 0,
     shape: Sequence[int] | None = None,
     batch: int | None = None,
@@ -235,7 +239,7 @@ def walk(
     grid: str | None = None,
     guidance_scale: float | None = None,
     threshold: str | None = None,
-    labels: Sequence[int | str] | Tensor | int | str | None = None,
+    labels: Labels | None = None,
     seed: int = 0,
     shape: Sequence[int] | None = None,
 ) -> Iterator[Step]:
@@ -287,6 +291,10 @@ def evaluate(
     Raises:
         KakusanError: The images cannot be judged, or are not like the model's.
     """
+    if not isinstance(model, (Model, Run, str, Path)):
+        raise KakusanError(
+            f"a {type(model).__name__} cannot be evaluated: give what kakusan.load returns, or a run directory"
+        )
     given: dict[str, Any] = {"sampler": sampler, "steps": steps, "guidance": guidance_scale}
     if isinstance(model, Model):
         if against is None:
@@ -352,7 +360,7 @@ def _plan(
     model: object,
     n: int,
     seed: int,
-    labels: Sequence[int | str] | Tensor | int | str | None,
+    labels: Labels | None,
     shape: Sequence[int] | None,
     **given: object,
 ) -> sampling.Plan:

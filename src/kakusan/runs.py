@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from kakusan.errors import KakusanError
+from kakusan.errors import KakusanError, unknown
 from kakusan.files import atomic_write, require_new_directory, writing
 from kakusan.results import Judgement, Measured
 
@@ -55,7 +55,13 @@ class Checkpoint:
         return state
 
     def weights_path(self, which: WeightsFrom) -> Path:
-        """Where its averaged (``"ema"``) or its plain weights (``"raw"``) are."""
+        """Where its averaged (``"ema"``) or its plain weights (``"raw"``) are.
+
+        Raises:
+            KakusanError: ``which`` is neither.
+        """
+        if which not in _FILES:
+            raise unknown("weights", str(which), _FILES)
         return self.path / _FILES[which]
 
 
@@ -76,6 +82,8 @@ class Run:
         Raises:
             KakusanError: There is no run in it.
         """
+        if not isinstance(path, (str, Path)):
+            raise KakusanError(f"a {type(path).__name__} is no run: give the path of its directory")
         path = Path(path)
         if not path.exists():
             raise KakusanError(f"there is no run directory {path} (train one: kakusan train digits --run {path})")

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 from torch import Tensor, nn
 
 from kakusan import config, seeds
-from kakusan.condition import Condition
+from kakusan.condition import Condition, Labels, one_an_image
 from kakusan.config.models import Sampling
 from kakusan.config.names import GRIDS, SAMPLERS, TAKERS, load
 from kakusan.denoiser import Bind, Denoise, Denoiser, expand
@@ -122,7 +123,7 @@ def plan(
     n: int,
     settings: Sampling,
     seed: int = 0,
-    labels: Sequence[int | str] | Tensor | int | str | None = None,
+    labels: Labels | None = None,
     shape: Sequence[int] | None = None,
 ) -> Plan:
     """Checks what is asked for, and returns the plan of it.
@@ -138,11 +139,14 @@ def plan(
     Raises:
         KakusanError: Something asked for cannot be had; nothing was computed.
     """
+    _require_whole(n=n, seed=seed)
     if n < 1:
         raise KakusanError(f"n must be at least 1 image, not {n}")
+    if shape is not None:
+        shape = _whole_shape(shape)
     if isinstance(model, Model):
-        if shape is not None and tuple(shape) != model.shape:
-            raise KakusanError(f"this model draws images of shape {model.shape}, not {tuple(shape)} (leave shape out)")
+        if shape not in (None, model.shape):
+            raise KakusanError(f"this model draws images of shape {model.shape}, not {shape} (leave shape out)")
         denoiser: Denoiser | Denoise = model.denoiser
         condition = model.condition(labels, n)
         shape = model.shape
@@ -157,7 +161,7 @@ def plan(
         )
     settings = _resolved(denoiser.schedule, settings)
     times = load(GRIDS[str(settings.grid)])(denoiser.schedule, settings.steps)
-    return Plan(denoiser, settings, times, tuple(shape), condition, seed, n)
+    return Plan(denoiser, settings, times, shape, condition, seed, n)
 
 
 def sample(plan: Plan, progress: Progress | None = None) -> Tensor:
@@ -218,22 +222,28 @@ def _module_in(denoiser: Denoiser | Denoise) -> nn.Module | None:
     return inside
 
 
-def _bare_condition(
-    denoiser: Denoiser | Denoise, labels: Sequence[int | str] | Tensor | int | str | None, n: int
-) -> Condition | None:
+def _require_whole(**numbers: object) -> None:
+    for name, value in numbers.items():
+        if isinstance(value, bool) or not isinstance(value, Integral):
+            raise KakusanError(f"{name} must be a whole number, not {value!r}")
+
+
+def _whole_shape(shape: Sequence[int]) -> tuple[int, ...]:
+    sizes = tuple(shape) if isinstance(shape, Sequence) else ()
+    if not sizes or not all(isinstance(size, Integral) and size >= 1 for size in sizes):
+        raise KakusanError(f"shape must be that of one image, (C, H, W), in whole numbers of at least 1, not {shape!r}")
+    return sizes
+
+
+def _bare_condition(denoiser: Denoiser | Denoise, labels: Labels | None, n: int) -> Condition | None:
     if labels is None:
         return None
     if not isinstance(denoiser, Denoiser):
         raise KakusanError("labels go to a model or a Denoiser; anything else has its condition bound already")
-    if isinstance(labels, str) or (isinstance(labels, Sequence) and any(isinstance(label, str) for label in labels)):
+    numbers = one_an_image(labels, n)
+    if any(isinstance(number, str) for number in numbers):
         raise KakusanError("a bare Denoiser does not know the names of its classes: give labels as numbers")
-    numbers = torch.as_tensor(labels)
-    if numbers.is_floating_point():
-        raise KakusanError(f"labels are whole numbers, not {numbers.dtype}")
-    numbers = numbers.expand(n) if numbers.ndim == 0 else numbers
-    if numbers.shape != (n,):
-        raise KakusanError(f"{n} images need {n} labels, not {numbers.numel()} (give one label an image)")
-    return Condition(labels=numbers.to(torch.int64))
+    return Condition(labels=torch.tensor(numbers, dtype=torch.int64))
 
 
 def _guided(denoiser: Denoiser | Denoise, condition: Condition | None, settings: Sampling) -> Denoise:
