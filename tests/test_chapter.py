@@ -93,18 +93,18 @@ def test_every_name_can_be_imported(lang):
 @in_every_language
 def test_every_row_has_its_command_its_file_and_what_it_shows(lang):
     assert len(rows(PAGES[lang])) > 60
-    for chapter, here, file, command, shows in rows(PAGES[lang]):
+    for chapter, here, command, shows in rows(PAGES[lang]):
         there_is = command.partition(NOT_YET[lang])[0]
         assert chapter
         assert calls(quoted(command)) or scripts(quoted(command)) or command == NOT_YET[lang]
-        assert bool(here) == bool(linked(file))
+        assert bool(here) == bool(linked(here)) == bool(quoted(here))
         assert here or not there_is
         assert bool(shows) == bool(there_is)
 
 
 @in_every_language
 def test_every_name_lives_in_the_file_beside_it(lang):
-    named = [(name, linked(file)) for _, here, file, *_ in rows(PAGES[lang]) for name in quoted(here)]
+    named = [(name, linked(here)) for _, here, *_ in rows(PAGES[lang]) for name in quoted(here)]
     assert len(named) > 50
     for name, files in named:
         assert home(name, files) in files, name
