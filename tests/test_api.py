@@ -7,9 +7,10 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 import kakusan
-from kakusan import build, config, schedules
+from kakusan import build, config, pictures, schedules
 from kakusan.config.names import SAMPLERS
 from kakusan.errors import KakusanError
+from kakusan.evaluation import judge as judging
 from kakusan.parametrization import Epsilon, Flow, V
 from kakusan.runs import Run
 from kakusan.schedules import Chain
@@ -428,7 +429,32 @@ def test_a_run_is_compared_with_images_made_as_its_own_were(trained, monkeypatch
     with pytest.raises(KakusanError, match="enough"):
         kakusan.evaluate(trained, against="photos")
     own = config.load(trained.config_path).data
-    assert asked == [own.model_copy(update={"source": "photos"})]
+    assert asked == [own.model_copy(update={"source": "photos", "size": 4, "channels": 1})]
+
+
+def test_images_of_any_size_and_colour_are_made_like_the_models(trained, tmp_path, monkeypatch, capsys):
+    """Of the run, whose own images needed no resizing, and of the model alone, which knows no data; and it is said."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(judging, "_train", lambda network, images, device, show: network)
+    for i in range(30):
+        pixels = torch.randint(0, 256, (3, 5 + i % 3, 6), dtype=torch.uint8)
+        pictures.save(tmp_path / "pets" / tiny.CLASSES[i % 3] / f"{i}.png", pixels)
+    judged = [
+        kakusan.evaluate(model, against=tmp_path / "pets", n=6, device=device)
+        for model, device in ((trained, "cpu"), (kakusan.load(trained, device="cpu"), None))
+    ]
+    assert judged[0].protocol == judged[1].protocol
+    assert judged[0].frechet_distance == judged[1].frechet_distance
+    assert capsys.readouterr().err.count("30 differently sized images became 4×4") == 2
+
+
+def test_what_cannot_be_resized_is_told_with_a_mend_that_there_is(tmp_path):
+    """Pictures that are not square are taken as they are."""
+    model = tiny.model(shape=(1, 4, 6))
+    for name, width in (("a", 6), ("b", 7)):
+        pictures.save(tmp_path / name / "1.png", torch.zeros(1, 4, width))
+    with pytest.raises(KakusanError, match=r"images differ in size: .* .* or make them one size\)$"):
+        kakusan.evaluate(model, against=tmp_path)
 
 
 class Broken(torch.nn.Module):
