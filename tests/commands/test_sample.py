@@ -96,6 +96,18 @@ def test_a_picture_of_other_weights_is_not_drawn_again(kakusan, run, drawn, tmp_
     assert files(tmp_path) == ["other", "out"]
 
 
+def test_a_picture_whose_checkpoint_was_removed_says_so_and_how_to_keep_the_next(kakusan, run, drawn, tmp_path):
+    shutil.copytree(run, tmp_path / "mine")
+    assert kakusan("train", "--resume=mine", "--steps=3", "--training.keep=1").status == 0
+    sentence = kakusan("sample", "mine", "--like=out/0001.png", "-o", "again").check_refused()
+    assert sentence == (
+        "out/0001.png was drawn by tiny after 16 images, and mine holds no checkpoint at 16 images (there are 24); "
+        "training on removes all checkpoints but the latest, and with them such pictures' weights "
+        "(go on with a larger --training.keep)"
+    )
+    assert not (tmp_path / "again").exists()
+
+
 def test_a_picture_of_another_writer_is_refused(kakusan, run, tmp_path):
     pictures.save(tmp_path / "a.png", torch.zeros(1, 8, 8), {"kakusan": "0.0.1", "seed": 0})
     assert "it was written by kakusan 0.0.1" in kakusan("sample", run, "--like", "a.png").check_refused()

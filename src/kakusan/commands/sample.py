@@ -133,6 +133,13 @@ def _plan_again(run: Run, like: Path, device: str | None, given: dict[str, Any])
             option = "-n" if name == "n" else f"--{name.replace('_', '-')}"
             raise KakusanError(f"--like draws a picture as it says itself: leave out {option}")
     stamp = stamps.read(like)
+    try:
+        run.checkpoint(stamp.checkpoint)
+    except KakusanError as error:
+        raise KakusanError(
+            f"{like} was drawn by {stamp.run} after {counted(stamp.checkpoint, 'image')}, and {error}; training on "
+            "removes all checkpoints but the latest, and with them such pictures' weights (go on with a larger --training.keep)"
+        ) from error
     model = api.load(run, checkpoint=stamp.checkpoint, weights_from=stamp.weights_from, device=device or stamp.device)
     if model.weights_hash != stamp.weights:
         raise KakusanError(
