@@ -14,6 +14,7 @@ from kakusan.evaluation import judge as judging
 from kakusan.parametrization import Epsilon, Flow, V
 from kakusan.runs import Run
 from kakusan.schedules import Chain
+from kakusan.training import start
 from tests import tiny
 from tests.oracles import SCHEDULES, Gaussian
 from tests.test_parametrization import PAIRS, PARAMETRIZATIONS, REFUSED
@@ -490,6 +491,57 @@ def test_a_run_that_fails_later_keeps_its_checkpoints(tmp_path):
     with pytest.raises(KakusanError, match="became nan"):
         kakusan.train(resume=run, network=network, data=nothing, class_names=tiny.CLASSES, steps=4, show=False)
     assert [checkpoint.images for checkpoint in run.checkpoints()] == [8]
+
+
+class Nosy(tiny.TinyNetwork):
+    """A network in whose first step something else happens, once."""
+
+    def __init__(self, what):
+        super().__init__(classes=3)
+        self.what = [what]
+
+    def forward(self, x, clock, condition=None):
+        while self.what:
+            self.what.pop()()
+        return super().forward(x, clock, condition)
+
+
+@pytest.mark.parametrize("going_on", [False, True])
+def test_a_directory_has_one_training_at_a_time(tmp_path, going_on):
+    """Even where it may overwrite; and neither a run nor what it goes on with is harmed."""
+    refused = []
+
+    def another():
+        given = {"data": tiny.pictures(), "show": False, "steps": 9}
+        for where in ({"run": tmp_path / "run", "overwrite": True}, *[{"resume": tmp_path / "run"}] * going_on):
+            with pytest.raises(KakusanError, match=r"another process is writing into .*run \(wait until") as caught:
+                kakusan.train(network=tiny.network(), **where, **given)
+            refused.append(caught)
+
+    if going_on:
+        own(run=tmp_path / "run")
+        run = kakusan.train(resume=tmp_path / "run", network=Nosy(another), data=tiny.pictures(), steps=5, show=False)
+    else:
+        run = own(Nosy(another), run=tmp_path / "run", steps=5)
+    assert len(refused) == 1 + going_on
+    assert run.checkpoint().images == 20
+    assert [line["step"] for line in run.metrics()][-1] == 5
+
+
+def test_a_training_that_was_overtaken_is_refused(tmp_path, monkeypatch):
+    """Both found the directory free, and the other was the first to write into it."""
+    engine, overtaken = start._engine, []
+
+    def slowly(*given):
+        if not overtaken:
+            overtaken.append(True)
+            own(run=tmp_path / "run", steps=3)
+        return engine(*given)
+
+    monkeypatch.setattr(start, "_engine", slowly)
+    with pytest.raises(KakusanError, match="already holds files"):
+        own(run=tmp_path / "run", steps=7)
+    assert Run.open(tmp_path / "run").checkpoint().images == 12
 
 
 def test_a_directory_is_refused_before_any_image_is_read(tmp_path, monkeypatch):

@@ -3,6 +3,10 @@
 import errno
 import os
 import resource
+import signal
+import subprocess
+import sys
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -11,6 +15,7 @@ from kakusan.errors import KakusanError
 from kakusan.files import (
     atomic_path,
     atomic_write,
+    claimed,
     free_path,
     require_free,
     require_free_file,
@@ -176,6 +181,54 @@ def test_a_directory_is_asked_about_without_being_made(tmp_path):
     for path, answer in ((tmp_path, "already holds files"), (tmp_path / "mine.txt" / "below", "Not a directory")):
         with pytest.raises(KakusanError, match=answer):
             require_free(path)
+
+
+def test_a_directory_has_one_writer_at_a_time_and_no_trace_of_it(tmp_path):
+    path = tmp_path / "a" / "b"
+    for _ in range(2):
+        with claimed(path):
+            with (
+                pytest.raises(KakusanError, match=r"another process is writing into .*b \(wait until it has ended, or"),
+                claimed(path),
+            ):
+                pytest.fail("two writers")
+            with claimed(tmp_path / "a"), claimed(tmp_path / "c"):
+                pass
+            assert list(path.iterdir()) == []
+
+
+def test_what_goes_wrong_ends_the_claim(tmp_path):
+    with pytest.raises(OSError, match="of the block"), claimed(tmp_path):
+        raise OSError("of the block")
+    with claimed(tmp_path):
+        pass
+
+
+def test_a_writer_that_was_killed_claims_nothing_any_more(tmp_path):
+    script = "import sys, time; from kakusan.files import claimed\nwith claimed(sys.argv[1]): print(), time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-uc", script, str(tmp_path)], stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline()
+        with pytest.raises(KakusanError, match="another process"), claimed(tmp_path):
+            pass
+        process.kill()
+        process.wait()
+    with claimed(tmp_path):
+        pass
+
+
+def test_a_writers_claim_is_not_inherited(tmp_path):
+    """What it forked, workers of a data loader say, may outlive it."""
+    with claimed(tmp_path):
+        child = os.fork()
+        if child == 0:
+            time.sleep(60)
+            os._exit(0)
+    try:
+        with claimed(tmp_path):
+            pass
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
 
 
 def test_a_free_path_is_the_name_itself_or_the_next_number(tmp_path):

@@ -1,10 +1,10 @@
-"""Files that appear whole or not at all, and directories that are never written into unasked."""
+"""Files that appear whole or not at all, and directories that are never written into unasked, nor by two at a time."""
 
 import errno
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from secrets import token_hex
@@ -119,6 +119,37 @@ def require_new_directory(path: str | Path, overwrite: bool = False) -> Path:
     with writing(path):
         path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+@contextmanager
+def claimed(directory: str | Path) -> Iterator[None]:
+    """Makes a directory, if need be, and holds it for one writer while the block runs.
+
+    The claim is a lock of the operating system on the directory itself, so it leaves no file behind and ends with its
+    process, however that ends. Where a file system has no locks, or none beyond one machine, nobody is kept out.
+
+    Raises:
+        KakusanError: Another holds it, or it cannot be made.
+    """
+    import fcntl  # not on every system, and needed here only
+
+    with writing(directory):
+        Path(directory).mkdir(parents=True, exist_ok=True)
+        handle = os.open(directory, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise KakusanError(
+                f"another process is writing into {directory} (wait until it has ended, or choose another directory)"
+            ) from error
+        except OSError:  # this file system has no locks
+            pass
+        yield
+    finally:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_UN)  # closing alone would not, where a forked process has it too
+        os.close(handle)
 
 
 def free_path(path: str | Path) -> Path:
