@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,7 @@ from kakusan.files import (
     atomic_write,
     claimed,
     free_path,
+    replacing,
     require_free,
     require_free_file,
     require_new_directory,
@@ -181,6 +183,67 @@ def test_a_directory_is_asked_about_without_being_made(tmp_path):
     for path, answer in ((tmp_path, "already holds files"), (tmp_path / "mine.txt" / "below", "Not a directory")):
         with pytest.raises(KakusanError, match=answer):
             require_free(path)
+
+
+def content(directory):
+    return {str(path.relative_to(directory)): path.read_text() for path in directory.rglob("*") if path.is_file()}
+
+
+def replace(directory, fail=False):
+    with replacing(directory, new=["a", "b"], old=["old", "missing"]):
+        atomic_write(directory / "a", "new")
+        if fail:
+            raise KeyboardInterrupt
+        atomic_write(directory / "b", "new")
+
+
+def test_files_of_a_directory_give_way_once_the_new_ones_are_whole(tmp_path):
+    for name in ("a", "old", "mine"):
+        (tmp_path / name).write_text("old")
+    before = content(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        replace(tmp_path, fail=True)
+    assert content(tmp_path) == before
+    replace(tmp_path)
+    assert content(tmp_path) == {"a": "new", "b": "new", "mine": "old"}
+    assert not any(path.is_dir() for path in tmp_path.iterdir())
+
+
+def test_what_cannot_be_put_aside_stays_where_it_is(tmp_path, monkeypatch):
+    for name in ("a", "old"):
+        (tmp_path / name).write_text("old")
+    rename = Path.rename
+
+    def refuse(path, target):
+        if path.name == "old":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(KakusanError, match=r"cannot write .*: Permission denied"):
+        replace(tmp_path)
+    assert content(tmp_path) == {"a": "old", "old": "old"}
+
+
+def test_a_directory_that_was_not_there_is_not_there_after_a_failure(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        replace(tmp_path / "c" / "d", fail=True)
+    assert list(tmp_path.iterdir()) == []
+    replace(tmp_path / "c" / "d")
+    assert content(tmp_path) == {"c/d/a": "new", "c/d/b": "new"}
+
+
+def test_what_a_killed_call_put_aside_is_brought_back(tmp_path):
+    (tmp_path / "a").write_text("old")
+    script = (
+        "import os, sys, pathlib; from kakusan.files import replacing\n"
+        "with replacing(pathlib.Path(sys.argv[1]), ['a']): os._exit(1)"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
+    assert not (tmp_path / "a").exists()
+    with pytest.raises(KeyboardInterrupt):
+        replace(tmp_path, fail=True)
+    assert content(tmp_path) == {"a": "old"}
 
 
 def test_a_directory_has_one_writer_at_a_time_and_no_trace_of_it(tmp_path):

@@ -3,7 +3,7 @@
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -119,6 +119,69 @@ def require_new_directory(path: str | Path, overwrite: bool = False) -> Path:
     with writing(path):
         path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+class Aside:
+    """Files of a directory that are to give way to new ones: put aside until those are whole, or brought back.
+
+    Args:
+        place: Where they lie meanwhile, a hidden directory in theirs, which is there only as long as they are.
+    """
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    def put(self, names: Iterable[str]) -> None:
+        """Puts aside those of the ``names`` that are there: all, or none where it fails."""
+        try:
+            for path in map(self.place.parent.joinpath, names):
+                if path.exists():
+                    self.place.mkdir(exist_ok=True)
+                    path.rename(self.place / path.name)
+        except BaseException:
+            self.bring_back()
+            raise
+
+    def bring_back(self) -> None:
+        """Brings all of them back."""
+        if self.place.exists():
+            for path in self.place.iterdir():
+                path.rename(self.place.parent / path.name)
+            self.place.rmdir()
+
+    def forget(self) -> None:
+        """Removes them."""
+        shutil.rmtree(self.place, ignore_errors=True)
+
+
+@contextmanager
+def replacing(directory: Path, new: Collection[str], old: Collection[str] = ()) -> Iterator[None]:
+    """Lets the block write files into a directory, which is as it was, or not there, where the block fails.
+
+    Args:
+        directory: It and its parents need not exist.
+        new: Names of all files that the block may write; what has such a name gives way to them.
+        old: Names of others that give way.
+
+    Raises:
+        KakusanError: The disk refuses it.
+    """
+    made = [place for place in (directory, *directory.parents) if not place.exists()]
+    aside = Aside(directory / ".replaced")
+    with writing(directory):
+        aside.bring_back()  # what an earlier call left that was killed
+        aside.put({*new, *old})
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            for name in new:
+                (directory / name).unlink(missing_ok=True)
+            aside.bring_back()
+            for place in made:
+                place.rmdir()
+        raise
+    aside.forget()
 
 
 @contextmanager

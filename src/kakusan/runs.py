@@ -17,7 +17,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from kakusan.errors import KakusanError, unknown
-from kakusan.files import atomic_write, require_new_directory, writing
+from kakusan.files import Aside, atomic_write, require_new_directory, writing
 from kakusan.results import Judgement, Measured
 
 WeightsFrom = Literal["ema", "raw"]
@@ -105,18 +105,15 @@ class Run:
         """
         run = cls(require_new_directory(path, overwrite))
         with writing(run.path):
-            if run._aside.exists() and not run.checkpoints():  # the last run there was killed before it had any
+            if run._aside.place.exists() and not run.checkpoints():  # the last run there was killed before it had any
                 run._bring_back()
             run.settle()
-            for name in _OWN:
-                if (run.path / name).exists():
-                    run._aside.mkdir(exist_ok=True)
-                    (run.path / name).rename(run._aside / name)
+            run._aside.put(_OWN)
         return run
 
     def settle(self) -> None:
         """Removes what an earlier run left, once this one has a checkpoint to take its place."""
-        shutil.rmtree(self._aside, ignore_errors=True)
+        self._aside.forget()
 
     def undo(self) -> None:
         """Leaves the directory as :meth:`create` found it, of a run that failed before its first checkpoint."""
@@ -128,14 +125,11 @@ class Run:
         for name in _OWN:
             path = self.path / name
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        if self._aside.exists():
-            for path in self._aside.iterdir():
-                path.rename(self.path / path.name)
-            self._aside.rmdir()
+        self._aside.bring_back()
 
     @property
-    def _aside(self) -> Path:
-        return self.path / ".earlier"
+    def _aside(self) -> Aside:
+        return Aside(self.path / ".earlier")
 
     def write_config(self, text: str) -> None:
         """Writes ``config.yaml``."""

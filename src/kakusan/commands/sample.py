@@ -72,15 +72,14 @@ def sample(
     what = {"n": n, "labels": labels, "seed": seed, "checkpoint": checkpoint, "weights_from": weights_from}
     _check_names(how)  # before anything heavy is imported
 
-    from kakusan.commands.drawing import clear, draw
-    from kakusan.files import require_new_directory
+    from kakusan.commands.drawing import draw
+    from kakusan.files import require_free
     from kakusan.runs import Run
 
     opened = Run.open(run)
     plan, stamp = _plan_again(opened, like, device, how | what) if like else _plan(opened, how, device, **what)
-    directory = require_new_directory(out or run / "generated" / f"{datetime.now():%Y-%m-%d-%H%M%S}", overwrite)
-    if like is None:
-        clear(directory, stamp.run)
+    directory = out or run / "generated" / f"{datetime.now():%Y-%m-%d-%H%M%S}"
+    require_free(directory, overwrite)
     _announce(plan, stamp)
     names = draw(plan, stamp, directory, trajectory)
     if json:
@@ -138,7 +137,8 @@ def _plan_again(run: Run, like: Path, device: str | None, given: dict[str, Any])
     except KakusanError as error:
         raise KakusanError(
             f"{like} was drawn by {stamp.run} after {counted(stamp.checkpoint, 'image')}, and {error}; training on "
-            "removes all checkpoints but the latest, and with them such pictures' weights (go on with a larger --training.keep)"
+            "removes all checkpoints but the latest, and with them such pictures' weights "
+            "(go on with a larger --training.keep)"
         ) from error
     model = api.load(run, checkpoint=stamp.checkpoint, weights_from=stamp.weights_from, device=device or stamp.device)
     if model.weights_hash != stamp.weights:
