@@ -13,7 +13,7 @@ from kakusan.guidance import ClassifierFree, Clip
 from kakusan.model import Model
 from kakusan.networks import UNet
 from kakusan.parametrization import X0, V
-from kakusan.sampling import ImageNoise
+from kakusan.seeds import ImageNoise
 from tests import tiny
 from tests.networks.randomised import randomised
 from tests.oracles import SCHEDULES, Gaussian, Recorder

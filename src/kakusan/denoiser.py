@@ -141,3 +141,11 @@ class Bind:
 
     def __call__(self, x_t: Tensor, t: Tensor) -> Prediction:
         return self.denoiser(x_t, t, self.condition)
+
+
+def module_in(denoise: Denoise | Denoiser) -> nn.Module | None:
+    """Returns the module inside, however often it is wrapped by guidance, thresholds or a bound condition."""
+    inside: object = denoise
+    while inside is not None and not isinstance(inside, nn.Module):
+        inside = getattr(inside, "denoiser", getattr(inside, "denoise", None))
+    return inside

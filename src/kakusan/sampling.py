@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from numbers import Integral
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from kakusan import config, seeds
 from kakusan.condition import Condition, Labels, one_an_image
 from kakusan.config.models import Sampling
 from kakusan.config.names import GRIDS, SAMPLERS, TAKERS, load
-from kakusan.denoiser import Bind, Denoise, Denoiser, expand
+from kakusan.denoiser import Bind, Denoise, Denoiser, expand, module_in
 from kakusan.devices import device_of
 from kakusan.errors import KakusanError
 from kakusan.guidance import ClassifierFree, Clip, DynamicThreshold
@@ -41,25 +41,6 @@ def settings(defaults: Sampling, **given: object) -> Sampling:
     kept = defaults.model_dump(exclude={"steps", "grid", "eta", "variance"} if another else None)
     changed: Sampling = config.section("sampling", kept | chosen)
     return changed
-
-
-class ImageNoise:
-    """Standard normal noise for a batch in which every image draws from a generator of its own.
-
-    Args:
-        seed: The seed of the run.
-        indices: Which of the run's images these are.
-    """
-
-    def __init__(self, seed: int, indices: Sequence[int]) -> None:
-        self._generators = [seeds.generator(seed, "image", index) for index in indices]
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Returns noise shaped, typed and placed like ``x``, shape (B, *): drawn in float32 on the CPU."""
-        noise = torch.empty(x.shape, dtype=torch.float32)
-        for image, generator in zip(noise, self._generators, strict=True):
-            image.normal_(generator=generator)
-        return noise.to(x)
 
 
 @dataclass(frozen=True)
@@ -98,7 +79,7 @@ class Plan:
     @property
     def device(self) -> torch.device:
         """Where the images are drawn."""
-        module = _module_in(self.denoiser)
+        module = module_in(self.denoiser)
         return torch.device("cpu") if module is None else device_of(module)
 
     def chunks(self) -> list[range]:
@@ -107,7 +88,7 @@ class Plan:
 
     def walk(self, images: range) -> Iterator[Step]:
         """Walks the given images from noise to data, yielding every step."""
-        noise = ImageNoise(self.seed, images)
+        noise = seeds.ImageNoise(self.seed, images)
         condition = None if self.condition is None else self.condition[images.start : images.stop].to(self.device)
         denoise = _guided(self.denoiser, condition, self.settings)
         x = noise(torch.empty(len(images), *self.shape, device=self.device))
@@ -203,7 +184,7 @@ def walk(plan: Plan) -> Iterator[Step]:
 @contextmanager
 def evaluating(denoiser: Denoiser | Denoise) -> Iterator[None]:
     """Switches dropout and the like off inside, and back to what it was outside."""
-    module = _module_in(denoiser)
+    module = module_in(denoiser)
     training = [] if module is None else [part for part in module.modules() if part.training]
     for part in training:
         part.training = False
@@ -212,14 +193,6 @@ def evaluating(denoiser: Denoiser | Denoise) -> Iterator[None]:
     finally:
         for part in training:
             part.training = True
-
-
-def _module_in(denoiser: Denoiser | Denoise) -> nn.Module | None:
-    """Returns the module inside, however often it is wrapped by guidance, thresholds or a bound condition."""
-    inside: object = denoiser
-    while inside is not None and not isinstance(inside, nn.Module):
-        inside = getattr(inside, "denoiser", getattr(inside, "denoise", None))
-    return inside
 
 
 def _require_whole(**numbers: object) -> None:
