@@ -23,7 +23,7 @@ from kakusan.errors import KakusanError
 from kakusan.guidance import ClassifierFree, Clip, DynamicThreshold
 from kakusan.model import Model
 from kakusan.samplers.step import Step
-from kakusan.schedules import Chain, Schedule
+from kakusan.schedules import Chain
 
 Progress = Callable[[int, int], None]
 
@@ -140,7 +140,7 @@ def plan(
         raise KakusanError(
             f"guidance {settings.guidance:g} needs a condition to be guided by, and there is none (use guidance 1)"
         )
-    settings = _resolved(denoiser.schedule, settings)
+    settings = _resolved(denoiser, settings)
     times = load(GRIDS[str(settings.grid)])(denoiser.schedule, settings.steps)
     return Plan(denoiser, settings, times, shape, condition, seed, n)
 
@@ -236,14 +236,19 @@ def _guided(denoiser: Denoiser | Denoise, condition: Condition | None, settings:
     return denoise
 
 
-def _resolved(schedule: Schedule, settings: Sampling) -> Sampling:
-    """Returns the settings with the sampler's own steps and grid where none are given."""
-    sampler = SAMPLERS[settings.sampler]
-    steps = settings.steps
+def _resolved(denoiser: Denoiser | Denoise, settings: Sampling) -> Sampling:
+    """Returns the settings with the sampler's own steps and grid where none are given.
+
+    A network whose ``whole_steps_only`` is true is walked by the steps of its chain, whatever the sampler's own grid.
+    """
+    sampler, schedule, module = SAMPLERS[settings.sampler], denoiser.schedule, module_in(denoiser)
+    steps, grid = settings.steps, sampler.default_grid
+    if module is not None and any(getattr(part, "whole_steps_only", False) is True for part in module.modules()):
+        grid = "trailing"
     if steps is None:
         whole = schedule.steps if isinstance(schedule, Chain) else 1000
         steps = whole if sampler.default_steps is None else min(sampler.default_steps, whole)
-    return settings.model_copy(update={"steps": steps, "grid": settings.grid or sampler.default_grid})
+    return settings.model_copy(update={"steps": steps, "grid": settings.grid or grid})
 
 
 def _options(settings: Sampling) -> dict[str, object]:
