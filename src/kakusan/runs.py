@@ -182,13 +182,14 @@ class Run:
         raise KakusanError(f"{self.path} holds no checkpoint at {images} images (there are {known})")
 
     def metrics(self) -> list[dict[str, Any]]:
-        """Returns every line of ``metrics.jsonl``; one cut short by a crash is left out."""
+        """Returns every line of ``metrics.jsonl``; one cut short by a crash, or otherwise no object, is left out."""
         if not self.metrics_path.exists():
             return []
         lines = []
         for line in self.metrics_path.read_text("utf-8").splitlines():
             with suppress(ValueError):
-                lines.append(json.loads(line))
+                read = json.loads(line)
+                lines += [read] if isinstance(read, dict) else []
         return lines
 
     def measured(self) -> Measured:
