@@ -191,8 +191,11 @@ class Measured(_Record):
         except ValidationError as error:
             wrong = error.errors()[0]
             place = ".".join(str(part) for part in wrong["loc"] if part != "judgement")
-            given = "" if wrong["type"] == "missing" else f", not {wrong['input']!r}"
-            raise KakusanError(f"{place}: {wrong['msg'].lower()}{given}") from error
+            if wrong["type"] == "missing":
+                raise KakusanError(f"{place} is missing") from error
+            if isinstance(wrong["input"], (dict, list)):
+                raise KakusanError(f"{place} is not as this version of kakusan writes it") from error
+            raise KakusanError(f"{place}: {wrong['msg'].lower()}, not {wrong['input']!r}") from error
 
 
 @dataclass(frozen=True, eq=False)
