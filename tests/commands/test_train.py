@@ -57,6 +57,14 @@ def test_what_cannot_be_judged_is_not_sent_to_the_judge(kakusan, folder):
         assert ("kakusan evaluate" in answer.out) == classes
 
 
+def test_a_single_class_is_no_reason_for_a_judge(kakusan, folder, tmp_path):
+    shutil.move(folder, tmp_path / "pets" / "cats")
+    given = ("--data.size=8", "--data.source=pets", "--data.max_broken=1", *TINY)
+    answer = kakusan("train", "digits", "--steps", 1, "--run", "mine", *given)
+    assert ", by 1 class, for 1 step" in answer.err
+    assert "kakusan evaluate" not in answer.out
+
+
 def test_any_chain_is_trained_without_a_word_on_sampling(kakusan):
     """The presets leave the steps of a walk to its sampler, which takes no more than the chain has."""
     for preset in ("digits", "digits-edm"):

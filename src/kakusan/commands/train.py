@@ -107,5 +107,5 @@ def _report(run: Run, json: bool) -> None:
         typer.echo(f"{run.path}: {counted(state['images'], 'image')} seen, loss {loss:.4f}")
         typer.echo("next, with the running average (EMA) of the weights:")
         typer.echo(f"  kakusan sample {quote(str(run.path))} -n 64 -o {quote(run.name)}-samples")
-        if state["class_names"]:  # the judge is a classifier
+        if len(state["class_names"]) > 1:  # the judge is a classifier
             typer.echo(f"  kakusan evaluate {quote(str(run.path))}")

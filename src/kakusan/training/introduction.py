@@ -13,12 +13,8 @@ def introduction(model: Model, images: int, settings: Config) -> str:
     steps = length(settings.training, images)
     seen = steps * settings.training.batch_size
     warming = settings.optimizer.warmup_images
-    cut = (
-        f", all within the warm-up of {counted(warming, 'image')} (see optimizer.warmup_images)"
-        if seen <= warming
-        else ""
-    )
-    classes = f", by {len(model.class_names)} classes" if model.class_names else ""
+    cut = f", all within the warm-up of {warming:,} images (see optimizer.warmup_images)" if seen <= warming else ""
+    classes = f", by {len(model.class_names)} class{'es' * (len(model.class_names) > 1)}" if model.class_names else ""
     return (
         f"{settings.network.kind} with {parameters:,} parameters learns {counted(images, 'image')} of {size} "
         f"from {settings.data.source}{classes}, for {counted(steps, 'step')}{cut}"
