@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from kakusan import schedules, seeds
 from kakusan.config import models as config
-from kakusan.data import sources
+from kakusan.data import load
 from kakusan.data.batches import Batches, ImageBatches, LoaderBatches
 from kakusan.data.images import ImageSet
 from kakusan.data.remarks import remarks_on, remarks_on_range
@@ -35,7 +35,7 @@ def images(settings: config.Data) -> ImageSet:
     Raises:
         KakusanError: There are none, or too many of them are broken.
     """
-    return sources.load(settings.source, size=settings.size, channels=settings.channels, max_broken=settings.max_broken)
+    return load(settings.source, size=settings.size, channels=settings.channels, max_broken=settings.max_broken)
 
 
 def batches(

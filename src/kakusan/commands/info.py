@@ -40,6 +40,9 @@ def machine() -> dict[str, Any]:
 
     import torch
 
+    from kakusan.devices import memory
+
+    there = memory()
     devices = [f"cuda:{i} {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count())]
     return {
         "kakusan": version("kakusan"),
@@ -47,7 +50,7 @@ def machine() -> dict[str, Any]:
         "system": platform.platform(terse=True),
         "processor": platform.machine(),
         "cores": os.cpu_count(),
-        "memory_GiB": _memory(),
+        "memory_GiB": there and round(there / 2**30, 1),
         "devices": ["cpu", *devices, *(["mps"] if torch.backends.mps.is_available() else [])],
         **{package: _version(package) for package in _PACKAGES},
     }
@@ -131,8 +134,9 @@ def picture_facts(path: Path) -> dict[str, Any]:
     """Returns what a picture is like as data, and how it was drawn, where it says so."""
     from kakusan import pictures
     from kakusan.data.decode import Unreadable, decode
+    from kakusan.data.sources.files import opened
 
-    read = decode(path, size=None, grey=False)
+    read = decode(lambda: opened(path.read_bytes()), size=None, grey=False)
     if isinstance(read, Unreadable):
         raise KakusanError(f"{path} is nothing that kakusan can read: {read.reason} (give {_THINGS})")
     try:
@@ -174,14 +178,6 @@ def weights_facts(path: Path) -> dict[str, Any]:
 def _mebibytes(path: Path) -> float:
     files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
     return round(sum(file.stat().st_size for file in files) / 2**20, 1)
-
-
-def _memory() -> float | None:
-    """Returns the machine's memory in GiB, where the system says it."""
-    try:
-        return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1)
-    except (AttributeError, ValueError, OSError):
-        return None
 
 
 def _version(package: str) -> str | None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from kakusan.data.folder import folder
+from kakusan.data import load as folder
 from kakusan.errors import KakusanError
 
 LEVELS = np.arange(0, 256, 16, dtype=np.uint8).reshape(4, 4)
@@ -235,7 +235,9 @@ def test_too_many_broken_files_are_refused_with_their_names(tmp_path):
         (tmp_path / f"{index}.png").write_bytes(b"")
     with pytest.raises(KakusanError) as caught:
         folder(tmp_path, max_broken=0.1)
-    assert str(caught.value).startswith(f"7 of 10 images in {tmp_path} cannot be read, where 10% may be: 0.png (empty")
+    assert str(caught.value).startswith(
+        f"7 of 10 images in {tmp_path.name} cannot be read, where 10% may be: 0.png (empty"
+    )
     assert "and 2 more (remove them, or raise --data.max_broken)" in str(caught.value)
 
 
@@ -249,11 +251,14 @@ def test_folders_that_are_none_are_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "a.txt").write_text("text")
+    (tmp_path / "packed").mkdir()
+    (tmp_path / "packed" / "a.zip").touch()
     for name, sentence in {
         "empty": "holds no image",
         "texts": "holds no image",
-        "missing": "there is no folder",
-        "texts/a.txt": "is a file, not a folder of images",
+        "packed": r"holds no image .* it holds archives such as a\.zip",
+        "missing": "unknown data source",
+        "texts/a.txt": "is a file, not a source of images",
     }.items():
         with pytest.raises(KakusanError, match=sentence) as caught:
             folder(tmp_path / name)

@@ -1,0 +1,130 @@
+"""One file of images that are decoded, cropped and resized already, mapped into memory rather than loaded.
+
+It is a safetensors file: ``images``, uint8 of shape (N, C, H, W), ``labels``, int64 of shape (N,), and ``captions``,
+all of them in UTF-8, each of which ends where ``caption_ends``, int64 of shape (N,), says. Names and origin are in its
+metadata. Its header is longer than need be, so that images can be written before it is known how many are broken.
+"""
+
+import json
+import math
+import struct
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from kakusan.data.images import ImageSet
+from kakusan.data.reading import Append, check_wishes, take
+from kakusan.data.sources import Source, open_source
+from kakusan.data.sources.held import Held
+from kakusan.errors import KakusanError
+from kakusan.files import atomic_path
+
+_SUFFIX = ".safetensors"
+_FORMAT = "kakusan images 1"
+_PAGE = 4096
+_DTYPES = {"uint8": "U8", "int64": "I64"}
+
+Shape = tuple[int, ...]
+
+
+def prepare(
+    source: str | Path,
+    path: str | Path,
+    *,
+    size: int | None = None,
+    channels: int | None = None,
+    max_broken: float = 0.05,
+    overwrite: bool = False,
+    show: bool = True,
+) -> ImageSet:
+    """Writes the images of a source into one file, whole or not at all, and returns them as they lie there.
+
+    Args:
+        source, size, channels, max_broken, show: As in :func:`kakusan.data.load`, which gives the same bytes.
+        path: The file, which ends in ``.safetensors``.
+        overwrite: Replace the file that is there.
+
+    Raises:
+        KakusanError: The source cannot be read as asked, the file is there already, or the disk refuses it.
+    """
+    check_wishes(size, channels, max_broken)
+    path = Path(path)
+    if path.suffix != _SUFFIX:
+        raise KakusanError(f"a prepared cache ends in {_SUFFIX}, unlike {path} (-o {path.stem}{_SUFFIX})")
+    if path.exists() and not overwrite:
+        raise KakusanError(f"{path} is there already (choose another name, or --overwrite to replace it)")
+    listed = open_source(source)
+    made_from = {"source": str(source), "size": size, "channels": channels, "kakusan": version("kakusan")}
+    everything = _front(listed, range(len(listed)), (3, 2**16, 2**16), made_from)
+    room = -(-sum(map(len, everything)) // _PAGE) * _PAGE + _PAGE
+    shape: Shape = ()
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+
+        def begin(found: Shape) -> Append:
+            nonlocal shape
+            shape = found
+            file.seek(room)
+            return lambda image: file.writelines([image.tobytes()])
+
+        taken = take(listed, begin, size=size, channels=channels, max_broken=max_broken, show=show)
+        file.truncate()
+        header, tensors = _front(listed, taken.kept, shape, made_from)
+        length = room - 8 - len(tensors)
+        file.seek(0)
+        file.write(struct.pack("<Q", length) + header.ljust(length) + tensors)
+    cached = open_cache(path).images
+    return replace(cached, notes=taken.notes, skipped=taken.skipped)
+
+
+def open_cache(path: Path) -> Held:
+    """Returns the images of a file that :func:`prepare` wrote; they stay there until they are looked at.
+
+    Raises:
+        KakusanError: The file is damaged, cut short, or another's.
+    """
+    tensors: dict[str, Tensor] = {}
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = file.metadata() or {}
+            if about.get("format") == _FORMAT:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+                names = json.loads(about["class_names"])
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise KakusanError(
+            f"{path} is damaged or cut short: {error} (prepare it anew: kakusan data prepare SOURCE -o {path})"
+        ) from error
+    if "images" not in tensors:
+        raise KakusanError(f"{path} holds no images that kakusan data prepare wrote (give another source)")
+    text = tensors["captions"].numpy().tobytes() if "captions" in tensors else b""
+    ends = tensors["caption_ends"].tolist() if "captions" in tensors else []
+    captions = tuple(text[start:end].decode("utf-8", "replace") for start, end in pairwise([0, *ends]))
+    return Held(ImageSet(tensors["images"], tensors.get("labels"), tuple(names), about["name"], captions))
+
+
+def _front(source: Source, kept: Sequence[int], shape: Shape, made_from: dict[str, Any]) -> tuple[bytes, bytes]:
+    """Returns the header, and the tensors before the images: of the entries that were kept, of one shape (C, H, W)."""
+    tensors: dict[str, NDArray[Any]] = {}
+    if source.labels is not None:
+        tensors["labels"] = np.array([source.labels[index] for index in kept], np.int64)
+    if source.captions:
+        captions = [source.captions[index].encode() for index in kept]
+        tensors["caption_ends"] = np.cumsum([len(caption) for caption in captions], dtype=np.int64)
+        text = b"".join(captions)
+        tensors["captions"] = np.frombuffer(text.ljust(-(-len(text) // 8) * 8), np.uint8)  # what follows stays aligned
+    entries: dict[str, Any] = {"__metadata__": {"format": _FORMAT, "name": source.name}}
+    entries["__metadata__"] |= {"class_names": json.dumps(source.class_names), "made_from": json.dumps(made_from)}
+    end = 0
+    for name, array in tensors.items():
+        start, end = end, end + array.nbytes
+        entries[name] = {"dtype": _DTYPES[str(array.dtype)], "shape": array.shape, "data_offsets": [start, end]}
+    images = (len(kept), *shape)
+    entries["images"] = {"dtype": "U8", "shape": images, "data_offsets": [end, end + math.prod(images)]}
+    return json.dumps(entries).encode(), b"".join(array.tobytes() for array in tensors.values())
