@@ -15,7 +15,7 @@ from kakusan.config import models as config
 from kakusan.data import load
 from kakusan.data.batches import Batches, ImageBatches, LoaderBatches
 from kakusan.data.images import ImageSet
-from kakusan.data.remarks import remarks_on, remarks_on_range
+from kakusan.data.remarks import remarks_on, remarks_on_count, remarks_on_range
 from kakusan.denoiser import Denoiser
 from kakusan.errors import KakusanError
 from kakusan.model import Model
@@ -60,7 +60,8 @@ def batches(
         data = images(settings.data)
     if isinstance(data, ImageSet):
         source: Batches = ImageBatches(data, settings.data.flip)
-        labelled, named, remarks = data.labels is not None, data.class_names, remarks_on(data)
+        labelled, named = data.labels is not None, data.class_names
+        remarks = [*remarks_on(data), *remarks_on_count(len(data), settings.training.batch_size)]
     elif isinstance(data, Tensor):
         raise KakusanError(
             f"a tensor of shape {tuple(data.shape)} is no loader of batches: wrap it "

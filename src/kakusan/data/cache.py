@@ -8,7 +8,7 @@ metadata. Its header is longer than need be, so that images can be written befor
 import json
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from itertools import pairwise
@@ -90,23 +90,25 @@ def open_cache(path: Path) -> Held:
     Raises:
         KakusanError: The file is damaged, cut short, or another's.
     """
-    tensors: dict[str, Tensor] = {}
     try:
         with safe_open(path, framework="pt") as file:
             about = file.metadata() or {}
             if about.get("format") == _FORMAT:
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-                names = json.loads(about["class_names"])
+                return Held(_image_set({name: file.get_tensor(name) for name in file.keys()}, about))  # noqa: SIM118
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise KakusanError(
             f"{path} is damaged or cut short: {error} (prepare it anew: kakusan data prepare SOURCE -o {path})"
         ) from error
-    if "images" not in tensors:
-        raise KakusanError(f"{path} holds no images that kakusan data prepare wrote (give another source)")
-    text = tensors["captions"].numpy().tobytes() if "captions" in tensors else b""
-    ends = tensors["caption_ends"].tolist() if "captions" in tensors else []
-    captions = tuple(text[start:end].decode("utf-8", "replace") for start, end in pairwise([0, *ends]))
-    return Held(ImageSet(tensors["images"], tensors.get("labels"), tuple(names), about["name"], captions))
+    raise KakusanError(f"{path} holds no images that kakusan data prepare wrote (give another source)")
+
+
+def _image_set(tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> ImageSet:
+    captions: tuple[str, ...] = ()
+    if "captions" in tensors:
+        text, ends = tensors["captions"].numpy().tobytes(), tensors["caption_ends"].tolist()
+        captions = tuple(text[start:end].decode("utf-8", "replace") for start, end in pairwise([0, *ends]))
+    class_names = tuple(json.loads(about["class_names"]))
+    return ImageSet(tensors["images"], tensors.get("labels"), class_names, about["name"], captions)
 
 
 def _front(source: Source, kept: Sequence[int], shape: Shape, made_from: dict[str, Any]) -> tuple[bytes, bytes]:

@@ -74,8 +74,9 @@ def _is_as_asked(shape: Sequence[int], size: int | None, channels: int | None) -
 def _refuse_too_large(source: str, count: int, shape: tuple[int, int, int]) -> None:
     need, there = count * int(np.prod(shape)), memory()
     if there is not None and need > _SHARE_OF_MEMORY * there:
+        wanted = f" --size {shape[1]}" if shape[1] == shape[2] else ""
         raise KakusanError(
             f"{count:,} images of {shape[2]}×{shape[1]} need {need / 2**30:,.1f} GiB, more than half of this machine's "
             f"{there / 2**30:,.1f} GiB of memory: write them into a file, from which a run trains without loading it "
-            f"(kakusan data prepare {quote(source)} -o images.safetensors), or set a smaller --data.size"
+            f"(kakusan data prepare {quote(source)}{wanted} -o images.safetensors), or set a smaller --data.size"
         )

@@ -39,14 +39,10 @@ def cifar10() -> ImageSet:
         KakusanError: It is not there and cannot be downloaded, or is damaged.
     """
     directory = user_cache_path("kakusan") / "cifar10"
-    there = [directory / name for name in ARCHIVES if (directory / name).exists()]
-    if there:
-        tree: Tree = Archive(there[0])
-    else:
-        tree = Folder(directory)
-        if not holds_cifar10(tree):
-            tree = Archive(_download(directory))
-    return read_cifar10(tree)
+    packed = next((directory / name for name in ARCHIVES if (directory / name).exists()), None)
+    if packed is None and directory.exists() and holds_cifar10(unpacked := Folder(directory)):
+        return read_cifar10(unpacked)
+    return read_cifar10(Archive(packed or _download(directory)))
 
 
 def holds_cifar10(tree: Tree) -> bool:
@@ -156,13 +152,14 @@ def _download(directory: Path) -> Path:
 
     path = directory / str(CIFAR10.filename)
     say(f"downloading CIFAR-10, 163 MiB, into {directory}")
-    try:
-        with atomic_path(path) as temporary:
-            download_url(CIFAR10.url, str(temporary.parent), temporary.name, CIFAR10.tgz_md5)
-    # No network, a proxy's page in place of the file, a full disk: each has an error of its own.
-    except Exception as error:
-        raise KakusanError(
-            f"CIFAR-10 cannot be downloaded: {getattr(error, 'reason', None) or error} (put {' or '.join(ARCHIVES)} "
-            f"from {_PAGE} into {directory}, or give its path as --data.source)"
-        ) from error
+    with atomic_path(path) as temporary:
+        try:
+            download_url(CIFAR10.url, str(directory), temporary.name, CIFAR10.tgz_md5)
+        # No network, a page of a proxy's in place of the file: each has an error of its own.
+        except Exception as error:
+            reason = getattr(error, "reason", error)
+            raise KakusanError(
+                f"CIFAR-10 cannot be downloaded: {getattr(reason, 'strerror', None) or reason} "
+                f"(put {' or '.join(ARCHIVES)} from {_PAGE} into {directory}, or give its path as --data.source)"
+            ) from error
     return path

@@ -89,7 +89,8 @@ def _tar(path: Path) -> Iterator[tuple[str, Read]]:
 
     members: dict[str, tarfile.TarInfo] = {}
     links: dict[str, str] = {}
-    for member in tarfile.TarFile(fileobj=content):
+    tar = tarfile.TarFile(fileobj=content)
+    for member in tar:
         name = _checked(path, member.name)
         if member.issym():
             links[name] = _linked(path, name, member.linkname)
@@ -97,6 +98,9 @@ def _tar(path: Path) -> Iterator[tuple[str, Read]]:
             links[name] = _checked(path, member.linkname)
         elif member.isreg() and not member.issparse():
             members[name] = member
+    content.seek(tar.offset)
+    if not content.read(1):  # cut between two files it would pass for a whole one, but for the zeros at its end
+        raise EOFError("its end is missing")
     members |= {name: members[target] for name, target in links.items() if target in members}
     for name, member in members.items():
         yield name, partial(read, member)
