@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kakusan.runs import Checkpoint
 
 _PACKAGES = ("torch", "torchvision", "accelerate", "diffusers", "safetensors", "numpy")
-_THINGS = "a run, a checkpoint, weights, a YAML file or a picture"
+_THINGS = "a run, a checkpoint, weights, prepared images, a YAML file or a picture"
 
 
 def info(
@@ -71,7 +71,7 @@ def _facts(thing: Path) -> dict[str, Any]:
         )
     match thing.suffix:
         case ".safetensors":
-            return weights_facts(thing)
+            return cache_facts(thing) or weights_facts(thing)
         case ".yaml" | ".yml":
             return configuration_facts(thing)
     return picture_facts(thing)
@@ -172,6 +172,25 @@ def weights_facts(path: Path) -> dict[str, Any]:
         "dtypes": sorted({str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()}),
         "size_MiB": _mebibytes(path),
         "sha256": sha256(path.read_bytes()).hexdigest(),
+    }
+
+
+def cache_facts(path: Path) -> dict[str, Any] | None:
+    """Returns what a prepared cache of images holds; None where a file is none."""
+    from kakusan.data.cache import open_cache, origin
+
+    made_from = origin(path)
+    if made_from is None:
+        return None
+    images = open_cache(path).images
+    return {
+        "cache": str(path),
+        "images": len(images),
+        "shape": list(images.shape),
+        "class_names": list(images.class_names),
+        "captions": sum(map(bool, images.captions)),
+        "made_from": made_from,
+        "size_MiB": _mebibytes(path),
     }
 
 

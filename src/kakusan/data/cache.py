@@ -9,6 +9,7 @@ import json
 import math
 import struct
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import version
 from itertools import pairwise
@@ -100,6 +101,16 @@ def open_cache(path: Path) -> Held:
             f"{path} is damaged or cut short: {error} (prepare it anew: kakusan data prepare SOURCE -o {path})"
         ) from error
     raise KakusanError(f"{path} holds no images that kakusan data prepare wrote (give another source)")
+
+
+def origin(path: Path) -> dict[str, Any] | None:
+    """Returns the source and the wishes that a cache was made from; None where a file is no cache, or damaged."""
+    with suppress(OSError, SafetensorError, KeyError, ValueError), safe_open(path, framework="pt") as file:
+        about = file.metadata() or {}
+        if about.get("format") == _FORMAT:
+            made_from: dict[str, Any] = json.loads(about["made_from"])
+            return made_from
+    return None
 
 
 def _image_set(tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> ImageSet:

@@ -146,7 +146,8 @@ def _take(
             if (height, width) != shape[1:]:
                 raise KakusanError(
                     f"images differ in size: {source.entry(index)} is {width}×{height}, those before it "
-                    f"{shape[2]}×{shape[1]} (set --data.size to resize and crop them all)"
+                    f"{shape[2]}×{shape[1]} (set --data.size, or --size of kakusan data prepare, to resize and crop "
+                    "them all)"
                 )
             if own > shape[0]:
                 raise _ColourAmongGrey
@@ -168,5 +169,5 @@ def _refuse_broken(source: Source, skipped: list[tuple[str, str]], max_broken: f
     more = f" and {len(skipped) - _SHOWN:,} more" if len(skipped) > _SHOWN else ""
     raise KakusanError(
         f"{len(skipped):,} of {len(source):,} images in {source.name} cannot be read, where {max_broken:.0%} may be: "
-        f"{shown}{more} (remove them, or raise --data.max_broken)"
+        f"{shown}{more} (remove them, or raise --data.max_broken, or --max-broken of kakusan data prepare)"
     )

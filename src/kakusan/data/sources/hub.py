@@ -54,7 +54,11 @@ class Rows:
             reason = (str(error) or type(error).__name__).partition("\n")[0]
             raise KakusanError(f"{name} cannot be loaded: {reason} (check its name, or the file)") from error
         kinds: dict[str, Any] = rows.features
-        images = [column for column, kind in kinds.items() if isinstance(kind, datasets.Image) or "bytes" in kind]
+        images = [
+            column
+            for column, kind in kinds.items()
+            if isinstance(kind, datasets.Image) or (isinstance(kind, dict) and kind.keys() == {"bytes", "path"})
+        ]
         if not images:
             raise KakusanError(f"{name} has no column of images, only {', '.join(kinds)} (give a data set of images)")
         self.name, self._image = Path(name).name, images[0]
