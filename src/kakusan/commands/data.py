@@ -9,7 +9,6 @@ from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.text import Text
 
 from kakusan.commands.options import Debug, Json
 from kakusan.commands.output import show_json, show_table
@@ -111,6 +110,7 @@ def _show(found: Findings, size: int | None) -> None:
     from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(title=found.name, title_justify="left", show_header=False, box=SIMPLE)
     table.add_column(style="bold", no_wrap=True)

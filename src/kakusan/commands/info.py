@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kakusan.runs import Checkpoint
 
 _PACKAGES = ("torch", "torchvision", "accelerate", "diffusers", "safetensors", "numpy")
-_THINGS = "a run, a checkpoint, weights, prepared images, a YAML file or a picture"
+_THINGS = "a run, a checkpoint, weights, a cache, a YAML file or a picture"
 
 
 def info(

@@ -32,7 +32,7 @@ def classes_of(tree: Tree, images: list[str]) -> tuple[tuple[str, ...], Sequence
     Raises:
         KakusanError: Some images lie directly in the root and others in folders, so that classes are unclear.
     """
-    folders = [PurePosixPath(name).parts[0] if "/" in name else None for name in images]
+    folders = [name.partition("/")[0] if "/" in name else None for name in images]
     direct = folders.count(None)
     if direct == len(images):
         return (), None
@@ -56,12 +56,11 @@ def captions_of(tree: Tree, images: list[str]) -> tuple[str, ...]:
         KakusanError: A line of metadata is none; it is named.
     """
     captions: dict[str, str] = {}
-    for name in sorted(tree.names, key=natural_key):
-        if PurePosixPath(name).name == METADATA:
-            captions |= _metadata(tree, name)
+    for name in sorted(name for name in tree.names if f"/{name}".endswith(f"/{METADATA}")):
+        captions |= _metadata(tree, name)
     texts = {name.removesuffix(".txt"): name for name in tree.names if name.endswith(".txt")}
     for image in images:
-        text = texts.get(str(PurePosixPath(image).with_suffix("")))
+        text = texts.get(image.rpartition(".")[0])
         if text is not None and image not in captions:
             captions[image] = tree.read(text).decode("utf-8", "replace").strip()
     told = tuple(captions.get(image, "") for image in images)

@@ -28,8 +28,9 @@ class Folder:
                 continue
             entered.add(real)
             folders[:] = sorted(name for name in folders if not hidden(name))
-            below = Path(directory).relative_to(path)
-            self.names += [(below / name).as_posix() for name in files if not hidden(name)]
+            below = Path(directory).relative_to(path).as_posix()
+            prefix = "" if below == "." else f"{below}/"
+            self.names += [prefix + name for name in files if not hidden(name)]
 
     def read(self, name: str) -> bytes:
         return (self.path / name).read_bytes()

@@ -1,6 +1,6 @@
 """What a folder and an archive have in common."""
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Protocol
 
 
@@ -21,4 +21,4 @@ class Tree(Protocol):
 
 def hidden(name: str) -> bool:
     """Whether a file or one of the folders it lies in is hidden, or one that macOS adds to archives."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
+    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
