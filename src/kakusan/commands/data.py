@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 3
 _BAR = 40
+_LISTED = 40
 
 _Source = Annotated[
     str,
@@ -119,7 +120,7 @@ def _show(found: Findings, size: int | None) -> None:
     for what, count, details in _rows(found, size):
         table.add_row(*map(Text, (what, f"{count:,}", details)))
     Console().print(table)
-    if found.classes:
+    if 0 < len(found.classes) <= _LISTED:
         most, digits = max(found.classes.values()), len(f"{max(found.classes.values()):,}")
         typer.echo()
         show_table([(name, f"{count:,}".rjust(digits), _bar(count, most)) for name, count in found.classes.items()])
@@ -138,6 +139,10 @@ def _rows(found: Findings, size: int | None) -> Iterator[tuple[str, int, str]]:
     yield f"longer than {ODD_ASPECT:g}:1", len(found.odd_aspect), _first(found.odd_aspect)
     for kind, count in found.kinds.items():
         yield kind, count, _first(found.off_kind.get(kind, ()))
+    if found.classes:
+        few, many = (pick(found.classes, key=lambda name: found.classes[name]) for pick in (min, max))
+        most = f"from {found.classes[few]:,} images ({few}) to {found.classes[many]:,} ({many})"
+        yield "classes", len(found.classes), most
     if found.captions:
         yield "with a caption", found.captions, ""
         yield "without one", len(found.uncaptioned), _first(found.uncaptioned)
