@@ -1,5 +1,6 @@
 """Archives are read where they lie; what leads out of one is refused, and what is cut short is told in one line."""
 
+import gzip
 import io
 import stat
 import tarfile
@@ -93,10 +94,10 @@ def test_links_that_lead_out_are_refused(tmp_path, suffix, target):
 
 @pytest.mark.parametrize("suffix", ["zip", "tar", "tar.gz"])
 def test_links_within_lead_to_their_images(tmp_path, suffix):
-    path = pack(tmp_path / f"a.{suffix}", {"cat/b.png": png(7)}, {"dog/a.png": "../cat/b.png"})
-    images = load(path)
+    links = {"dog/a.png": "c.png", "dog/c.png": "../cat/b.png", "dog/loop.png": "loop.png", "dog/dead.png": "gone.png"}
+    images = load(pack(tmp_path / f"a.{suffix}", {"cat/b.png": png(7)}, links))
     assert images.class_names == ("cat", "dog")
-    assert images.images[:, 0, 0, 0].tolist() == [7, 7]
+    assert images.images[:, 0, 0, 0].tolist() == [7, 7, 7]
 
 
 def test_a_hard_link_is_the_file_that_it_names(tmp_path):
@@ -118,6 +119,22 @@ def test_an_archive_that_is_cut_short_is_told_in_one_line(tmp_path, suffix, shar
     with pytest.raises(KakusanError, match=r"cannot be read, it may be cut short: .* \(get it anew\)") as caught:
         load(path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", ["tar", "tar.gz"])
+def test_a_damaged_name_does_not_hide_what_comes_after_it(tmp_path, suffix):
+    whole = pack(tmp_path / "whole.tar", {f"{index}.png": png(index) for index in range(20)})
+    content = bytearray(whole.read_bytes())
+    content[1024 * 10 + 148] ^= 255
+    path = tmp_path / f"a.{suffix}"
+    path.write_bytes(gzip.compress(content) if suffix == "tar.gz" else content)
+    with pytest.raises(KakusanError, match="its end is missing"):
+        load(path)
+
+
+def test_a_tar_that_holds_a_zip_is_a_tar(tmp_path):
+    inner = pack(tmp_path / "inner.zip", {"a.png": png()}).read_bytes()
+    assert len(load(pack(tmp_path / "a.tar", {"b.png": png(1), "c.png": png(2), "z.zip": inner}))) == 2
 
 
 def test_a_broken_image_in_an_archive_is_skipped_and_listed(tmp_path):

@@ -1,8 +1,10 @@
 """Any folder of images: converted and said, skipped and listed, or refused in one line."""
 
 import io
+import os
 import random
 import struct
+import sys
 import zlib
 
 import numpy as np
@@ -11,6 +13,7 @@ import torch
 from PIL import Image
 
 from kakusan.data import load as folder
+from kakusan.data import prepare
 from kakusan.errors import KakusanError
 
 LEVELS = np.arange(0, 256, 16, dtype=np.uint8).reshape(4, 4)
@@ -83,6 +86,16 @@ def test_hidden_and_foreign_files_are_left_alone(tmp_path):
     (tmp_path / "cat" / "notes.txt").write_text("about cats")
     images = folder(tmp_path)
     assert (len(images), images.class_names, images.skipped) == (1, ("cat",), ())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are text")
+def test_names_that_are_no_text_are_written_out(tmp_path):
+    folder_name = os.fsdecode(b"caf\xe9")
+    put(tmp_path / folder_name / "a.png", grey(1))
+    (tmp_path / folder_name / os.fsdecode(b"\xff.png")).touch()
+    images = prepare(tmp_path, tmp_path / "a.safetensors", max_broken=0.5)
+    assert images.class_names == (r"caf\udce9",)
+    assert images.skipped == ((r"caf\udce9/\udcff.png", "empty file"),)
 
 
 def test_links_are_followed_once(tmp_path):
@@ -257,7 +270,7 @@ def test_folders_that_are_none_are_refused(tmp_path):
         "empty": "holds no image",
         "texts": "holds no image",
         "packed": r"holds no image .* it holds archives such as a\.zip",
-        "missing": "unknown data source",
+        "missing": "there is no .*missing",
         "texts/a.txt": "is a file, not a source of images",
     }.items():
         with pytest.raises(KakusanError, match=sentence) as caught:

@@ -34,18 +34,24 @@ class ImageFiles:
 
     def __init__(self, tree: Tree) -> None:
         self._tree, self._names = tree, images_in(tree)
-        self.name = tree.path.resolve().name
-        self.class_names, self.labels = classes_of(tree, self._names)
+        self.name = _printable(tree.path.resolve().name)
+        folders, self.labels = classes_of(tree, self._names)
+        self.class_names = tuple(map(_printable, folders))
         self.captions = captions_of(tree, self._names)
 
     def __len__(self) -> int:
         return len(self._names)
 
     def entry(self, index: int) -> str:
-        return self._names[index]
+        return _printable(self._names[index])
 
     def read(self, index: int) -> Image.Image:
         return opened(self._tree.read(self._names[index]))
+
+
+def _printable(name: str) -> str:
+    """Returns a name in which bytes that are no text are written out, since they can be neither shown nor stored."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def opened(content: bytes) -> Image.Image:

@@ -53,10 +53,11 @@ def absolute(source: str) -> str:
 
 
 def _unknown(source: str) -> KakusanError:
-    hint = ""
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", source):
-        hint = f" (a data set of the Hugging Face hub is {names.HUB}{source})"
+    if "/" in source or Path(source).suffix:
+        on_hub = re.fullmatch(r"[\w.-]+/[\w.-]+", source)
+        hint = f"; a data set of the Hugging Face hub is {names.HUB}{source}" if on_hub else ""
+        return KakusanError(f"there is no {source} (check the path{hint})")
     return KakusanError(
         f"{unknown('data source', source, names.SOURCES)}, or the path of a folder, an archive, a parquet file or a "
-        f"prepared cache of images{hint}"
+        "prepared cache of images"
     )

@@ -14,7 +14,7 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,9 @@ from kakusan.errors import KakusanError
 
 _IN_MEMORY = 2**28
 _LARGEST = 2**30
-_BROKEN = (zipfile.BadZipFile, tarfile.TarError, EOFError, lzma.LZMAError, zlib.error, OSError, NotImplementedError)
+_LONGEST_PATH = 4096
+_HOPS = 8
+_BROKEN = (zipfile.BadZipFile, tarfile.TarError, EOFError, lzma.LZMAError, zlib.error, OSError, RuntimeError)
 
 Read = Callable[[], bytes]
 
@@ -46,40 +48,48 @@ class Archive:
     def __init__(self, path: Path, inside: str = "") -> None:
         self.path = path / inside
         with _told(path):
-            entries = dict(_zip(path) if zipfile.is_zipfile(path) else _tar(path))
-        files = {name: entry for name, entry in entries.items() if not hidden(name)}
-        inside = inside or posixpath.commonpath([posixpath.dirname(name) for name in files] or [""])
-        self._files: Mapping[str, Read] = {
-            posixpath.relpath(name, inside or "."): read
-            for name, read in files.items()
-            if not inside or name.startswith(f"{inside}/")
-        }
-        if not self._files and files:
-            raise KakusanError(f"{path} holds no folder {inside} (its first file is {next(iter(files))})")
+            files, links = _zip(path) if path.suffix.lower() == ".zip" else _tar(path)
+        for name in links:
+            end = name
+            for _ in range(_HOPS):
+                end = links.get(end, end)
+            if end in files:
+                files[name] = files[end]
+        files = {name: read for name, read in files.items() if not hidden(name)}
+        folder = inside or posixpath.commonpath([posixpath.dirname(name) for name in files] or [""])
+        below = f"{folder}/" if folder else ""
+        self._files = {name.removeprefix(below): read for name, read in files.items() if name.startswith(below)}
         self.names = list(self._files)
+        if files and not self.names:
+            raise KakusanError(f"{path} holds no folder {inside} (its first file is {next(iter(files))})")
 
     def read(self, name: str) -> bytes:
         return self._files[name]()
 
 
-def _zip(path: Path) -> Iterator[tuple[str, Read]]:
-    file = zipfile.ZipFile(path)
-    members = {_checked(path, info.filename): info for info in file.infolist() if not info.is_dir()}
-    for name, info in members.items():
-        target = info
-        if stat.S_ISLNK(info.external_attr >> 16):
-            target = members.get(_linked(path, name, file.read(info).decode("utf-8", "replace")), info)
-        yield name, partial(_read_zipped, file, target)
+def _zip(path: Path) -> tuple[dict[str, Read], dict[str, str]]:
+    """Returns how each file is read, and where each link leads."""
+    archive = zipfile.ZipFile(path)
+
+    def read(member: zipfile.ZipInfo) -> bytes:
+        _refuse_huge(member.file_size)
+        return archive.read(member)
+
+    files: dict[str, Read] = {}
+    links: dict[str, str] = {}
+    for member in archive.infolist():
+        name = _checked(path, member.filename)
+        if stat.S_ISLNK(member.external_attr >> 16):
+            with archive.open(member) as link:
+                links[name] = _linked(path, name, link.read(_LONGEST_PATH).decode("utf-8", "replace"))
+        elif not member.is_dir():
+            files[name] = partial(read, member)
+    return files, links
 
 
-def _read_zipped(file: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    _refuse_huge(info.file_size)
-    return file.read(info)
-
-
-def _tar(path: Path) -> Iterator[tuple[str, Read]]:
-    content = _seekable(path)
-    lock = Lock()
+def _tar(path: Path) -> tuple[dict[str, Read], dict[str, str]]:
+    """Returns how each file is read, and where each link leads."""
+    content, lock = _seekable(path), Lock()
 
     def read(member: tarfile.TarInfo) -> bytes:
         _refuse_huge(member.size)
@@ -87,23 +97,22 @@ def _tar(path: Path) -> Iterator[tuple[str, Read]]:
             content.seek(member.offset_data)
             return content.read(member.size)
 
-    members: dict[str, tarfile.TarInfo] = {}
+    files: dict[str, Read] = {}
     links: dict[str, str] = {}
-    tar = tarfile.TarFile(fileobj=content)
-    for member in tar:
+    archive = tarfile.TarFile(fileobj=content)
+    for member in archive:
         name = _checked(path, member.name)
         if member.issym():
             links[name] = _linked(path, name, member.linkname)
         elif member.islnk():
             links[name] = _checked(path, member.linkname)
         elif member.isreg() and not member.issparse():
-            members[name] = member
-    content.seek(tar.offset)
-    if not content.read(1):  # cut between two files it would pass for a whole one, but for the zeros at its end
-        raise EOFError("its end is missing")
-    members |= {name: members[target] for name, target in links.items() if target in members}
-    for name, member in members.items():
-        yield name, partial(read, member)
+            files[name] = partial(read, member)
+    content.seek(archive.offset)
+    if content.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        # Where it is cut between two files, or the name of one is damaged, tarfile takes what came before for all.
+        raise tarfile.ReadError("its end is missing")
+    return files, links
 
 
 def _seekable(path: Path) -> IO[bytes]:
