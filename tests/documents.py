@@ -55,10 +55,15 @@ def resolve(name: str) -> object:
 
 def context_of(line: str) -> Any:
     """Reads a line that calls kakusan as the command line would, runs nothing, and raises what would be refused."""
-    name, *arguments = shlex.split(line, comments=True)[1:]
-    group = typer.main.get_command(app)
-    front = group.make_context("kakusan", [])
-    return group.get_command(front, name).make_context(name, arguments, parent=front)
+    arguments = shlex.split(line, comments=True)[1:]
+    command: Any = typer.main.get_command(app)
+    context = command.make_context("kakusan", [])
+    while hasattr(command, "get_command"):
+        name, *arguments = arguments
+        command = command.get_command(context, name)
+        is_group = hasattr(command, "get_command")
+        context = command.make_context(name, [] if is_group else arguments, parent=context)
+    return context
 
 
 def understand(line: str) -> None:

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from kakusan import schedules, seeds
 from kakusan.config import models as config
-from kakusan.data import sources
+from kakusan.data import load
 from kakusan.data.batches import Batches, ImageBatches, LoaderBatches
 from kakusan.data.images import ImageSet
-from kakusan.data.remarks import remarks_on, remarks_on_range
+from kakusan.data.remarks import remarks_on, remarks_on_count, remarks_on_range
 from kakusan.denoiser import Denoiser
 from kakusan.errors import KakusanError
 from kakusan.model import Model
@@ -35,7 +35,7 @@ def images(settings: config.Data) -> ImageSet:
     Raises:
         KakusanError: There are none, or too many of them are broken.
     """
-    return sources.load(settings.source, size=settings.size, channels=settings.channels, max_broken=settings.max_broken)
+    return load(settings.source, size=settings.size, channels=settings.channels, max_broken=settings.max_broken)
 
 
 def batches(
@@ -60,7 +60,8 @@ def batches(
         data = images(settings.data)
     if isinstance(data, ImageSet):
         source: Batches = ImageBatches(data, settings.data.flip)
-        labelled, named, remarks = data.labels is not None, data.class_names, remarks_on(data)
+        labelled, named = data.labels is not None, data.class_names
+        remarks = [*remarks_on(data), *remarks_on_count(len(data), settings.training.batch_size)]
     elif isinstance(data, Tensor):
         raise KakusanError(
             f"a tensor of shape {tuple(data.shape)} is no loader of batches: wrap it "

@@ -1,4 +1,6 @@
-"""Where to compute: the name a person gives, checked against what is there; and where a module is."""
+"""Where to compute: the name a person gives, checked against what is there; where a module is; how much memory."""
+
+import os
 
 import torch
 from torch import nn
@@ -30,3 +32,11 @@ def device_of(module: nn.Module) -> torch.device:
     """Returns the device of a module's weights; without weights, the CPU."""
     parameter = next(module.parameters(), None)
     return torch.device("cpu") if parameter is None else parameter.device
+
+
+def memory() -> int | None:
+    """Returns the bytes of this machine's memory, where the system says it."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return None

@@ -100,7 +100,10 @@ def test_a_picture_that_does_not_say_how_it_was_drawn(kakusan, tmp_path, name):
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("nowhere", "there is no nowhere (give a run, a checkpoint, weights, a YAML file or a picture, or nothing)"),
+        (
+            "nowhere",
+            "there is no nowhere (give a run, a checkpoint, weights, a cache, a YAML file or a picture, or nothing)",
+        ),
         ("empty", "empty is neither a run, which holds a config.yaml, nor a checkpoint"),
         ("text.txt", "text.txt is nothing that kakusan can read: not an image (give a run, a checkpoint, weights"),
         ("cut.yaml", "cut.yaml:2: this is no valid YAML"),

@@ -25,7 +25,11 @@ def test_importing_the_room_is_quick_and_loads_neither_torch_nor_numpy():
     assert min(float(run.stdout) for run in runs) < 0.3  # twice what it takes, for a busy machine
 
 
-@pytest.mark.parametrize("target", [*names.SAMPLERS.values(), *names.GRIDS.values()], ids=lambda target: target.path)
+@pytest.mark.parametrize(
+    "target",
+    [*names.SAMPLERS.values(), *names.GRIDS.values(), *names.SOURCES.values(), *names.FORMATS.values()],
+    ids=lambda target: target.path,
+)
 def test_every_target_can_be_loaded_and_is_described_in_one_line(target):
     assert callable(names.load(target))
     assert target.description

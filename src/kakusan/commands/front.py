@@ -10,6 +10,7 @@ import typer
 from pydantic import ValidationError
 from typer.core import TyperGroup
 
+from kakusan.commands.data import check, prepare
 from kakusan.commands.demo import demo
 from kakusan.commands.evaluate import evaluate
 from kakusan.commands.fields import FieldsCommand, near_fields
@@ -50,6 +51,10 @@ app.command()(sample)
 app.command()(evaluate)
 app.command()(report)
 app.command()(info)
+data = typer.Typer(cls=Commands, rich_markup_mode=None, invoke_without_command=True)
+data.command()(check)
+data.command()(prepare)
+app.add_typer(data, name="data")
 
 
 def _show_version(wanted: bool) -> None:
@@ -72,6 +77,13 @@ def front(
     Begin with "kakusan demo", or with "kakusan train digits". Every command explains itself with --help, and shows
     the traceback of an error with --debug.
     """
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@data.callback()
+def images(context: typer.Context) -> None:
+    """Checks images, and prepares them as one file."""
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 

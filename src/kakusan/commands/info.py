@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kakusan.runs import Checkpoint
 
 _PACKAGES = ("torch", "torchvision", "accelerate", "diffusers", "safetensors", "numpy")
-_THINGS = "a run, a checkpoint, weights, a YAML file or a picture"
+_THINGS = "a run, a checkpoint, weights, a cache, a YAML file or a picture"
 
 
 def info(
@@ -41,6 +41,9 @@ def machine() -> dict[str, Any]:
 
     import torch
 
+    from kakusan.devices import memory
+
+    there = memory()
     devices = [f"cuda:{i} {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count())]
     return {
         "kakusan": version("kakusan"),
@@ -48,7 +51,7 @@ def machine() -> dict[str, Any]:
         "system": platform.platform(terse=True),
         "processor": platform.machine(),
         "cores": os.cpu_count(),
-        "memory_GiB": _memory(),
+        "memory_GiB": there and round(there / 2**30, 1),
         "devices": ["cpu", *devices, *(["mps"] if torch.backends.mps.is_available() else [])],
         **{package: _version(package) for package in _PACKAGES},
     }
@@ -69,7 +72,7 @@ def _facts(thing: Path) -> dict[str, Any]:
         )
     match thing.suffix:
         case ".safetensors":
-            return weights_facts(thing)
+            return cache_facts(thing) or weights_facts(thing)
         case ".yaml" | ".yml":
             return configuration_facts(thing)
     return picture_facts(thing)
@@ -131,8 +134,9 @@ def picture_facts(path: Path) -> dict[str, Any]:
     """Returns what a picture is like as data, and how it was drawn, where it says so."""
     from kakusan import pictures
     from kakusan.data.decode import Unreadable, decode
+    from kakusan.data.sources.files import opened
 
-    read = decode(path, size=None, grey=False)
+    read = decode(lambda: opened(path.read_bytes()), size=None, grey=False)
     if isinstance(read, Unreadable):
         raise KakusanError(f"{path} is nothing that kakusan can read: {read.reason} (give {_THINGS})")
     try:
@@ -171,17 +175,28 @@ def weights_facts(path: Path) -> dict[str, Any]:
     }
 
 
+def cache_facts(path: Path) -> dict[str, Any] | None:
+    """Returns what a prepared cache of images holds; None where a file is none."""
+    from kakusan.data.cache import open_cache, origin
+
+    made_from = origin(path)
+    if made_from is None:
+        return None
+    images = open_cache(path).images
+    return {
+        "cache": str(path),
+        "images": len(images),
+        "shape": list(images.shape),
+        "class_names": list(images.class_names),
+        "captions": sum(map(bool, images.captions)),
+        "made_from": made_from,
+        "size_MiB": _mebibytes(path),
+    }
+
+
 def _mebibytes(path: Path) -> float:
     files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
     return round(sum(file.stat().st_size for file in files) / 2**20, 1)
-
-
-def _memory() -> float | None:
-    """Returns the machine's memory in GiB, where the system says it."""
-    try:
-        return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1)
-    except (AttributeError, ValueError, OSError):
-        return None
 
 
 def _version(package: str) -> str | None:

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-from kakusan.config.names import GRIDS, SAMPLERS, TAKERS, lookup
+from kakusan.config.names import GRIDS, SAMPLERS, SOURCES, TAKERS, lookup
 from kakusan.errors import KakusanError
 
 
@@ -75,7 +75,10 @@ Device = Annotated[str, AfterValidator(_check_device), Field(examples=["auto", "
 class Data(Section):
     """The images to learn from."""
 
-    source: str = Field(min_length=1, description="digits, or a folder of images, whose sub-folders are classes")
+    source: str = Field(
+        min_length=1,
+        description=f"{', '.join(SOURCES)}, a folder or archive by class, cache, parquet, or hub:OWNER/NAME",
+    )
     size: Count | None = Field(
         default=None, description="side in pixels to resize and crop to; null: as the images agree"
     )

@@ -86,6 +86,26 @@ GRIDS: Mapping[str, Target] = {
     "karras": Target("kakusan.grids:karras", "even steps of the noise level's seventh root"),
 }
 
+SOURCES: Mapping[str, Target] = {
+    "digits": Target("kakusan.data.sources.digits:digits", "1,797 grey digits of 8×8 pixels, from scikit-learn"),
+    "cifar10": Target(
+        "kakusan.data.sources.cifar10:cifar10", "50,000 colour pictures of 32×32 pixels in ten classes; downloaded once"
+    ),
+}
+"""Images that have a name."""
+
+FORMATS: Mapping[str, Target] = {
+    ".safetensors": Target("kakusan.data.cache:open_cache", "what `kakusan data prepare` wrote"),
+    ".parquet": Target("kakusan.data.sources.hub:parquet", "rows with a column of images"),
+}
+"""Images in a single file, by its suffix."""
+
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+"""Suffixes of files that hold files."""
+
+HUB = "hub:"
+"""What comes before the name of a data set of the Hugging Face hub."""
+
 TABLES: Mapping[str, Mapping[str, Target]] = {"sampler": SAMPLERS, "grid": GRIDS}
 
 

@@ -1,6 +1,8 @@
-"""Images to learn from: built-in sets and any folder, as bytes in memory, and the order in which they are seen."""
+"""Images to learn from, as bytes in memory or in a prepared cache, and the order in which they are seen."""
 
+from kakusan.data.cache import prepare
+from kakusan.data.checking import check
 from kakusan.data.images import ImageSet
-from kakusan.data.sources import load
+from kakusan.data.loading import load
 
-__all__ = ["ImageSet", "load"]
+__all__ = ["ImageSet", "check", "load", "prepare"]

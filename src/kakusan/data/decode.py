@@ -1,13 +1,13 @@
-"""One image file becomes bytes of the wanted size, and says what had to be changed."""
+"""One picture becomes bytes of the wanted size, and says what had to be changed."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from kakusan.errors import KakusanError, counted
+from kakusan.errors import counted
 
 Conversion = tuple[str, str]
 """What kind of image it was, and what it became."""
@@ -25,17 +25,9 @@ class Picture:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """Why a file is no image that can be used."""
+    """Why an entry is no image that can be used."""
 
     reason: str
-
-
-def check_shape(size: int | None, channels: int | None) -> None:
-    """Refuses, with a KakusanError, a side below 1 pixel and channels that are neither grey nor RGB."""
-    if size is not None and size < 1:
-        raise KakusanError(f"the size of images must be at least 1 pixel, not {size}")
-    if channels not in (None, 1, 3):
-        raise KakusanError(f"channels must be 1 (grey) or 3 (RGB), not {channels}")
 
 
 def describe(kind: str, result: str, count: int) -> str:
@@ -43,20 +35,18 @@ def describe(kind: str, result: str, count: int) -> str:
     return f"{counted(count, f'{kind} image')} became {result}"
 
 
-def decode(path: Path, size: int | None, grey: bool) -> Picture | Unreadable:
-    """Reads the first frame of an image file, turned upright as its EXIF orientation says.
+def decode(read: Callable[[], Image.Image], size: int | None, grey: bool) -> Picture | Unreadable:
+    """Decodes the first frame of a picture, turned upright as its EXIF orientation says.
 
     Args:
-        path: The file.
+        read: Opens it, with whatever error it may have.
         size: Side of the square that is wanted: the shorter side is resized to it, antialiased, and the middle is
             kept. None keeps the size.
         grey: Turns colour into grey.
     """
     try:
-        if path.stat().st_size == 0:
-            return Unreadable("empty file")
-        with Image.open(path) as file:
-            return _convert(file, size, grey)
+        with read() as picture:
+            return _convert(picture, size, grey)
     except UnidentifiedImageError:
         return Unreadable("not an image")
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):

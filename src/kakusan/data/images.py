@@ -1,4 +1,4 @@
-"""A data set of images in memory, as bytes."""
+"""A data set of images as bytes, in memory or mapped into it from a file."""
 
 from dataclasses import dataclass
 
@@ -17,6 +17,7 @@ class ImageSet:
         labels: Class of every image, int64, shape (N,), in [0, K); or None.
         class_names: The K names of the classes; empty without labels.
         name: What a person calls this set.
+        captions: What every image shows in words, empty where nobody said; or nothing at all.
         notes: Each kind of conversion once, as a sentence for the person whose images they are.
         skipped: Files that could not be read: path below the source, and reason.
 
@@ -28,6 +29,7 @@ class ImageSet:
     labels: Tensor | None = None
     class_names: tuple[str, ...] = ()
     name: str = "images"
+    captions: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
 
@@ -37,6 +39,8 @@ class ImageSet:
                 f"images must be uint8 of shape (N, C, H, W) with at least one image, "
                 f"not {self.images.dtype} of shape {tuple(self.images.shape)}"
             )
+        if len(self.captions) not in (0, len(self)):
+            raise KakusanError(f"{len(self.captions):,} captions do not match {len(self):,} images (give one an image)")
         if self.labels is None:
             if self.class_names:
                 raise KakusanError(f"{len(self.class_names)} class names need labels (give both or neither)")

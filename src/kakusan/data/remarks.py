@@ -15,6 +15,18 @@ def remarks_on(images: ImageSet) -> list[str]:
     return [*images.notes, f"skipped {counted(len(images.skipped), 'file')} that cannot be read: {listed}{more}"]
 
 
+def remarks_on_count(images: int, batch_size: int) -> list[str]:
+    """Returns a warning where there is one image, or fewer than a batch holds."""
+    if images == 1:
+        return ["there is one image, so the model will know nothing but that one (give more of its kind)"]
+    if images < batch_size:
+        return [
+            f"a batch of {batch_size:,} is more than all {images:,} images, so each is seen several times a step "
+            f"(--training.batch_size {images} sees each once)"
+        ]
+    return []
+
+
 def remarks_on_range(lowest: float, highest: float) -> list[str]:
     """Returns a warning, with its mend, where the values of a whole batch are not even negative."""
     if lowest < 0:

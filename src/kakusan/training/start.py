@@ -11,7 +11,7 @@ from torch import nn
 
 from kakusan import build, config
 from kakusan.data.batches import Batches, LoaderBatches
-from kakusan.data.sources import SOURCES
+from kakusan.data.sources import absolute
 from kakusan.errors import KakusanError, counted
 from kakusan.files import claimed, require_free
 from kakusan.model import Model
@@ -160,8 +160,5 @@ def _train(engine: Engine, run: Run, lines: Sequence[str], show: bool) -> Run:
 
 
 def _portable(settings: config.Config) -> config.Config:
-    """Returns the settings with the folder of their data in full: a run is gone on with from other directories too."""
-    folder = Path(settings.data.source).expanduser()
-    if settings.data.source in SOURCES or not folder.exists():
-        return settings
-    return config.from_mapping(settings.model_dump(), {"data.source": str(folder.resolve())})
+    """Returns the settings with the path of their data in full: a run is gone on with from other directories too."""
+    return config.from_mapping(settings.model_dump(), {"data.source": absolute(settings.data.source)})

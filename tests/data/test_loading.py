@@ -6,8 +6,8 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from kakusan.data import ImageSet, load
-from kakusan.data.sources import SOURCES
+from kakusan.data import ImageSet, load, loading
+from kakusan.data.sources.held import Held
 from kakusan.errors import KakusanError
 
 
@@ -28,8 +28,8 @@ def test_digits_of_another_size_keep_their_mean_and_say_so():
     assert torch.equal(large.images[:, 0], large.images[:, 2])
     assert large.images.float().mean().item() == pytest.approx(plain.images.float().mean().item(), abs=2.0)
     assert large.notes == (
+        "1,797 differently sized images became 16×16 (shorter side resized, middle kept)",
         "1,797 grey images became RGB",
-        "1,797 differently sized images became 16×16",
     )
 
 
@@ -52,7 +52,7 @@ def test_the_channels_asked_for_are_those_that_come_as_pillow_converts_them(
 
     noise = np.random.default_rng(0).integers(256, size=(5, 6, 7, 3), dtype=np.uint8)
     pictures = [Image.fromarray(array).convert(built_in) for array in noise]
-    monkeypatch.setitem(SOURCES, "photos", lambda: ImageSet(bytes_of(pictures, built_in)))
+    monkeypatch.setattr(loading, "open_source", lambda name: Held(ImageSet(bytes_of(pictures, built_in))))
     images = load("photos", channels=channels)
     assert torch.equal(images.images, bytes_of(pictures, became))
     assert images.notes == notes

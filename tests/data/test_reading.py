@@ -1,8 +1,10 @@
 """Any folder of images: converted and said, skipped and listed, or refused in one line."""
 
 import io
+import os
 import random
 import struct
+import sys
 import zlib
 
 import numpy as np
@@ -10,7 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from kakusan.data.folder import folder
+from kakusan.data import load as folder
+from kakusan.data import prepare
 from kakusan.errors import KakusanError
 
 LEVELS = np.arange(0, 256, 16, dtype=np.uint8).reshape(4, 4)
@@ -83,6 +86,16 @@ def test_hidden_and_foreign_files_are_left_alone(tmp_path):
     (tmp_path / "cat" / "notes.txt").write_text("about cats")
     images = folder(tmp_path)
     assert (len(images), images.class_names, images.skipped) == (1, ("cat",), ())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are text")
+def test_names_that_are_no_text_are_written_out(tmp_path):
+    folder_name = os.fsdecode(b"caf\xe9")
+    put(tmp_path / folder_name / "a.png", grey(1))
+    (tmp_path / folder_name / os.fsdecode(b"\xff.png")).touch()
+    images = prepare(tmp_path, tmp_path / "a.safetensors", max_broken=0.5)
+    assert images.class_names == (r"caf\udce9",)
+    assert images.skipped == ((r"caf\udce9/\udcff.png", "empty file"),)
 
 
 def test_links_are_followed_once(tmp_path):
@@ -235,8 +248,10 @@ def test_too_many_broken_files_are_refused_with_their_names(tmp_path):
         (tmp_path / f"{index}.png").write_bytes(b"")
     with pytest.raises(KakusanError) as caught:
         folder(tmp_path, max_broken=0.1)
-    assert str(caught.value).startswith(f"7 of 10 images in {tmp_path} cannot be read, where 10% may be: 0.png (empty")
-    assert "and 2 more (remove them, or raise --data.max_broken)" in str(caught.value)
+    assert str(caught.value).startswith(
+        f"7 of 10 images in {tmp_path.name} cannot be read, where 10% may be: 0.png (empty"
+    )
+    assert "and 2 more (remove them, or raise --data.max_broken," in str(caught.value)
 
 
 def test_a_folder_with_nothing_but_broken_files_is_refused(tmp_path):
@@ -249,11 +264,14 @@ def test_folders_that_are_none_are_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "a.txt").write_text("text")
+    (tmp_path / "packed").mkdir()
+    (tmp_path / "packed" / "a.zip").touch()
     for name, sentence in {
         "empty": "holds no image",
         "texts": "holds no image",
-        "missing": "there is no folder",
-        "texts/a.txt": "is a file, not a folder of images",
+        "packed": r"holds no image .* it holds archives such as a\.zip",
+        "missing": "there is no .*missing",
+        "texts/a.txt": "is a file, not a source of images",
     }.items():
         with pytest.raises(KakusanError, match=sentence) as caught:
             folder(tmp_path / name)

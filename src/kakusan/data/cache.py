@@ -1,0 +1,172 @@
+"""One file of images that are decoded, cropped and resized already, mapped into memory rather than loaded.
+
+It is a safetensors file: ``images``, uint8 of shape (N, C, H, W), ``labels``, int64 of shape (N,), and ``captions``,
+all of them in UTF-8, each of which ends where ``caption_ends``, int64 of shape (N,), says. Names and origin are in its
+metadata. Its header is longer than need be, so that images can be written before it is known how many are broken.
+"""
+
+import json
+import math
+import mmap
+import struct
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from importlib.metadata import version
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from kakusan.data.images import ImageSet
+from kakusan.data.reading import Append, check_wishes, take
+from kakusan.data.sources import Source, open_source
+from kakusan.data.sources.held import Held
+from kakusan.errors import KakusanError
+from kakusan.files import atomic_path, require_free_file
+
+_SUFFIX = ".safetensors"
+_FORMAT = "kakusan images 1"
+_PAGE = 4096
+_LARGE = 2**30
+_DTYPES = {"uint8": "U8", "int64": "I64"}
+
+Shape = tuple[int, ...]
+
+
+def prepare(
+    source: str | Path,
+    path: str | Path,
+    *,
+    size: int | None = None,
+    channels: int | None = None,
+    max_broken: float = 0.05,
+    overwrite: bool = False,
+    show: bool = True,
+) -> ImageSet:
+    """Writes the images of a source into one file, whole or not at all, and returns them as they lie there.
+
+    Args:
+        source, size, channels, max_broken, show: As in :func:`kakusan.data.load`, which gives the same bytes.
+        path: The file, which ends in ``.safetensors``.
+        overwrite: Replace the file that is there.
+
+    Raises:
+        KakusanError: The source cannot be read as asked, the file is there already, or the disk refuses it.
+    """
+    check_wishes(size, channels, max_broken)
+    path = Path(path)
+    if path.suffix != _SUFFIX:
+        raise KakusanError(f"a prepared cache ends in {_SUFFIX}, unlike {path} (-o {path.stem}{_SUFFIX})")
+    require_free_file(path, overwrite)
+    listed = open_source(source)
+    made_from = {"source": str(source), "size": size, "channels": channels, "kakusan": version("kakusan")}
+    everything = _front(listed, range(len(listed)), (3, 2**16, 2**16), made_from)
+    room = -(-sum(map(len, everything)) // _PAGE) * _PAGE + _PAGE
+    shape: Shape = ()
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+
+        def begin(found: Shape) -> Append:
+            nonlocal shape
+            shape = found
+            file.seek(room)
+            return lambda image: file.writelines([image.tobytes()])
+
+        taken = take(listed, begin, size=size, channels=channels, max_broken=max_broken, show=show)
+        file.truncate()
+        header, tensors = _front(listed, taken.kept, shape, made_from)
+        length = room - 8 - len(tensors)
+        file.seek(0)
+        file.write(struct.pack("<Q", length) + header.ljust(length) + tensors)
+    cached = open_cache(path).images
+    return replace(cached, notes=taken.notes, skipped=taken.skipped)
+
+
+def open_cache(path: Path) -> Held:
+    """Returns the images of a file that :func:`prepare` wrote; they stay there until they are looked at.
+
+    Raises:
+        KakusanError: The file is damaged, cut short, or another's.
+    """
+    try:
+        with safe_open(path, framework="np") as file:
+            about = file.metadata() or {}
+            if about.get("format") == _FORMAT:
+                return Held(_image_set(path, file, about))
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise KakusanError(
+            f"{path} is damaged or cut short: {error} (prepare it anew: kakusan data prepare SOURCE -o {path})"
+        ) from error
+    raise KakusanError(f"{path} holds no images that kakusan data prepare wrote (give another source)")
+
+
+def origin(path: Path) -> dict[str, Any] | None:
+    """Returns the source and the wishes that a cache was made from; None where a file is no cache, or damaged."""
+    with suppress(OSError, SafetensorError, KeyError, ValueError), safe_open(path, framework="np") as file:
+        about = file.metadata() or {}
+        if about.get("format") == _FORMAT:
+            made_from: dict[str, Any] = json.loads(about["made_from"])
+            return made_from
+    return None
+
+
+def _image_set(path: Path, file: Any, about: Mapping[str, str]) -> ImageSet:
+    small = {name: file.get_tensor(name) for name in file.keys() if name != "images"}  # noqa: SIM118 (no mapping)
+    captions: tuple[str, ...] = ()
+    if "captions" in small:
+        text, ends = small["captions"].tobytes(), small["caption_ends"].tolist()
+        captions = tuple(text[start:end].decode("utf-8", "replace") for start, end in pairwise([0, *ends]))
+    return ImageSet(
+        images=_mapped(path),
+        labels=torch.from_numpy(small["labels"]) if "labels" in small else None,
+        class_names=tuple(json.loads(about["class_names"])),
+        name=about["name"],
+        captions=captions,
+    )
+
+
+def _mapped(path: Path) -> Tensor:
+    """Returns the images of a file whose header is known to be sound, mapped for reading only.
+
+    One that could be written to, as safetensors itself would give, is refused by Linux where it exceeds the memory.
+    """
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        images = json.loads(file.read(length))["images"]
+        mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    if images["dtype"] != "U8":
+        raise ValueError(f"its images are {images['dtype']}, not bytes")
+    if hasattr(mapping, "madvise"):
+        # A large file is read here and there, and what lies beside an image is not wanted next: six times as fast.
+        mapping.madvise(mmap.MADV_WILLNEED if len(mapping) < _LARGE else mmap.MADV_RANDOM)
+    pixels = np.frombuffer(mapping, np.uint8, math.prod(images["shape"]), 8 + length + images["data_offsets"][0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it must not be written to, which nobody does
+        return torch.from_numpy(pixels.reshape(images["shape"]))
+
+
+def _front(source: Source, kept: Sequence[int], shape: Shape, made_from: dict[str, Any]) -> tuple[bytes, bytes]:
+    """Returns the header, and the tensors before the images: of the entries that were kept, of one shape (C, H, W)."""
+    tensors: dict[str, NDArray[Any]] = {}
+    if source.labels is not None:
+        tensors["labels"] = np.array([source.labels[index] for index in kept], np.int64)
+    if source.captions:
+        captions = [source.captions[index].encode() for index in kept]
+        tensors["caption_ends"] = np.cumsum([len(caption) for caption in captions], dtype=np.int64)
+        text = b"".join(captions)
+        tensors["captions"] = np.frombuffer(text.ljust(-(-len(text) // 8) * 8), np.uint8)  # what follows stays aligned
+    entries: dict[str, Any] = {"__metadata__": {"format": _FORMAT, "name": source.name}}
+    entries["__metadata__"] |= {"class_names": json.dumps(source.class_names), "made_from": json.dumps(made_from)}
+    end = 0
+    for name, array in tensors.items():
+        start, end = end, end + array.nbytes
+        entries[name] = {"dtype": _DTYPES[str(array.dtype)], "shape": array.shape, "data_offsets": [start, end]}
+    images = (len(kept), *shape)
+    entries["images"] = {"dtype": "U8", "shape": images, "data_offsets": [end, end + math.prod(images)]}
+    return json.dumps(entries).encode(), b"".join(array.tobytes() for array in tensors.values())

@@ -1,0 +1,94 @@
+"""Which files of a tree are images, in an order that is the same on every machine; their classes and captions."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+
+from kakusan.data.trees.tree import Tree
+from kakusan.errors import KakusanError
+
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+METADATA = "metadata.jsonl"
+
+
+def images_in(tree: Tree) -> list[str]:
+    """Returns the image files of a tree, in natural order.
+
+    Raises:
+        KakusanError: There is none.
+    """
+    found = [name for name in tree.names if name.lower().endswith(SUFFIXES)]
+    if not found:
+        packed = [name for name in tree.names if name.lower().endswith((".zip", ".tar", ".gz", ".tgz", ".xz"))]
+        hint = f"; it holds archives such as {packed[0]}: unpack it, and give those one by one" if packed else ""
+        raise KakusanError(f"{tree.path} holds no image (looked for {', '.join(SUFFIXES)}, at any depth{hint})")
+    return sorted(found, key=natural_key)
+
+
+def classes_of(tree: Tree, images: list[str]) -> tuple[tuple[str, ...], Sequence[int] | None]:
+    """Returns the class names, first-level folders in natural order, and the class of every image; or ((), None).
+
+    Raises:
+        KakusanError: Some images lie directly in the root and others in folders, so that classes are unclear.
+    """
+    folders = [name.partition("/")[0] if "/" in name else None for name in images]
+    direct = folders.count(None)
+    if direct == len(images):
+        return (), None
+    if direct:
+        raise KakusanError(
+            f"{tree.path} holds {direct} of its {len(images)} images directly and the others in sub-folders, so that "
+            f"their classes are unclear (move the {direct} into sub-folders named by class, or all into one folder)"
+        )
+    names = tuple(sorted({folder for folder in folders if folder is not None}, key=natural_key))
+    number = {name: index for index, name in enumerate(names)}
+    return names, [number[folder] for folder in folders if folder is not None]
+
+
+def captions_of(tree: Tree, images: list[str]) -> tuple[str, ...]:
+    """Returns the caption of every image, empty where it has none; nothing where none has one.
+
+    A caption is the ``text`` of the line whose ``file_name`` is the image's, in a ``metadata.jsonl`` of a folder that
+    it lies in, or else the content of the ``.txt`` beside it.
+
+    Raises:
+        KakusanError: A line of metadata is none; it is named.
+    """
+    captions: dict[str, str] = {}
+    for name in sorted(name for name in tree.names if f"/{name}".endswith(f"/{METADATA}")):
+        captions |= _metadata(tree, name)
+    texts = {name.removesuffix(".txt"): name for name in tree.names if name.endswith(".txt")}
+    for image in images:
+        text = texts.get(image.rpartition(".")[0])
+        if text is not None and image not in captions:
+            captions[image] = tree.read(text).decode("utf-8", "replace").strip()
+    told = tuple(captions.get(image, "") for image in images)
+    return told if any(told) else ()
+
+
+def natural_key(path: str) -> tuple[list[list[str | int]], str]:
+    """Orders ``2.png`` before ``10.png``, folder by folder; letters regardless of case, ties by code point."""
+    parts = [
+        [int(piece) if odd % 2 else piece.casefold() for odd, piece in enumerate(re.split(r"(\d+)", part))]
+        for part in path.split("/")
+    ]
+    return parts, path
+
+
+def _metadata(tree: Tree, name: str) -> Mapping[str, str]:
+    """Returns the captions in a file of metadata, by the images' names in the tree."""
+    folder = PurePosixPath(name).parent
+    captions = {}
+    for number, line in enumerate(tree.read(name).splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            entry = json.loads(line)
+            captions[(folder / entry["file_name"]).as_posix()] = str(entry.get("text") or "").strip()
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise KakusanError(
+                f"{tree.path / name}:{number}: not a line such as "
+                '{"file_name": "0001.png", "text": "a cat"} (mend or remove it)'
+            ) from error
+    return captions

@@ -1,0 +1,61 @@
+"""Image files in a folder or an archive; its sub-folders, if it has any, are the classes."""
+
+from io import BytesIO
+
+from PIL import Image
+
+from kakusan.data.listing import captions_of, classes_of, images_in
+from kakusan.data.sources.cifar10 import holds_cifar10, read_cifar10
+from kakusan.data.sources.held import Held
+from kakusan.data.sources.source import Source
+from kakusan.data.trees import Tree
+
+
+def from_tree(tree: Tree) -> Source:
+    """Returns what a folder or an archive holds: the batches of CIFAR-10, or image files.
+
+    Raises:
+        KakusanError: It holds neither, or what it holds is damaged.
+    """
+    if holds_cifar10(tree):
+        return Held(read_cifar10(tree))
+    return ImageFiles(tree)
+
+
+class ImageFiles:
+    """The image files of a tree.
+
+    Args:
+        tree: The folder or archive.
+
+    Raises:
+        KakusanError: There is no image, or classes or captions are unclear.
+    """
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree, self._names = tree, images_in(tree)
+        self.name = _printable(tree.path.resolve().name)
+        folders, self.labels = classes_of(tree, self._names)
+        self.class_names = tuple(map(_printable, folders))
+        self.captions = captions_of(tree, self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def entry(self, index: int) -> str:
+        return _printable(self._names[index])
+
+    def read(self, index: int) -> Image.Image:
+        return opened(self._tree.read(self._names[index]))
+
+
+def _printable(name: str) -> str:
+    """Returns a name in which bytes that are no text are written out, since they can be neither shown nor stored."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def opened(content: bytes) -> Image.Image:
+    """Returns the picture that a file's content is, with whatever error Pillow has."""
+    if not content:
+        raise ValueError("empty file")
+    return Image.open(BytesIO(content))

@@ -1,0 +1,63 @@
+"""From the name or the path of a source to the source."""
+
+import os
+import re
+from pathlib import Path
+
+from kakusan.config import names
+from kakusan.config.wording import either
+from kakusan.data.sources.files import from_tree
+from kakusan.data.sources.held import Held
+from kakusan.data.sources.hub import hub
+from kakusan.data.sources.source import Source
+from kakusan.data.trees import Archive, Folder
+from kakusan.errors import KakusanError, unknown
+
+
+def open_source(source: str | Path) -> Source:
+    """Returns the source of a name or a path.
+
+    Args:
+        source: One of the names in ``config.names.SOURCES``, or ``"hub:OWNER/NAME"``; or the path of a folder
+            (``"./digits"`` where one has that name), of an archive or a folder in one, of a file of another format.
+
+    Raises:
+        KakusanError: There is no such source, or it cannot be read.
+    """
+    if isinstance(source, str) and source in names.SOURCES:
+        return Held(names.load(names.SOURCES[source])())
+    if isinstance(source, str) and source.startswith(names.HUB):
+        return hub(source.removeprefix(names.HUB))
+    path = Path(source).expanduser()
+    if os.path.isdir(path):  # not Path.is_dir, which raises where a name is too long
+        return from_tree(Folder(path))
+    file = next((place for place in (path, *path.parents) if os.path.isfile(place)), None)
+    if file is None:
+        raise _unknown(str(source))
+    if file.name.lower().endswith(names.ARCHIVES):
+        return from_tree(Archive(file, "" if file == path else path.relative_to(file).as_posix()))
+    if file != path or file.suffix.lower() not in names.FORMATS:
+        raise KakusanError(
+            f"{file} is a file, not a source of images (give the folder it lies in, or a file that ends in "
+            f"{either((*names.FORMATS, *names.ARCHIVES))})"
+        )
+    found: Source = names.load(names.FORMATS[file.suffix.lower()])(file)
+    return found
+
+
+def absolute(source: str) -> str:
+    """Returns a source that means the same in every directory: paths in full, names as they are."""
+    path = Path(source).expanduser()
+    named = source in names.SOURCES or source.startswith(names.HUB)
+    return source if named or not any(map(os.path.exists, (path, *path.parents[:-1]))) else str(path.resolve())
+
+
+def _unknown(source: str) -> KakusanError:
+    if "/" in source or Path(source).suffix:
+        on_hub = re.fullmatch(r"[\w.-]+/[\w.-]+", source)
+        hint = f"; a data set of the Hugging Face hub is {names.HUB}{source}" if on_hub else ""
+        return KakusanError(f"there is no {source} (check the path{hint})")
+    return KakusanError(
+        f"{unknown('data source', source, names.SOURCES)}, or the path of a folder, an archive, a parquet file or a "
+        "prepared cache of images"
+    )

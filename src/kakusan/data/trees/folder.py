@@ -1,0 +1,40 @@
+"""A folder of the file system, with all that lies below it."""
+
+import os
+from pathlib import Path
+from typing import NoReturn
+
+from kakusan.data.trees.tree import hidden
+from kakusan.errors import KakusanError
+
+
+class Folder:
+    """The files at any depth below a folder.
+
+    Linked folders are entered, each real folder once, so that a loop of links ends.
+
+    Raises:
+        KakusanError: A folder in it may not be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.names: list[str] = []
+        entered: set[str] = set()
+        for directory, folders, files in os.walk(path, followlinks=True, onerror=_refuse):
+            real = os.path.realpath(directory)
+            if real in entered:
+                folders.clear()
+                continue
+            entered.add(real)
+            folders[:] = sorted(name for name in folders if not hidden(name))
+            below = Path(directory).relative_to(path).as_posix()
+            prefix = "" if below == "." else f"{below}/"
+            self.names += [prefix + name for name in files if not hidden(name)]
+
+    def read(self, name: str) -> bytes:
+        return (self.path / name).read_bytes()
+
+
+def _refuse(error: OSError) -> NoReturn:
+    raise KakusanError(f"cannot read the folder {error.filename}: {error.strerror}") from error
