@@ -80,6 +80,7 @@ def engine(
     *,
     optimizer: config.Optimizer = OPTIMIZER,
     ema: config.EMA | None = None,
+    guard: config.Guard | None = None,
     data: ImageSet | None = None,
     task: type[Denoising] = Denoising,
     condition_dropout: float = 0.3,
@@ -93,6 +94,7 @@ def engine(
         optimizer=optimizer,
         ema=ema or config.EMA(half_life=20),
         training=settings,
+        guard=guard,
         show=False,
     )
 

@@ -2,9 +2,10 @@
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from secrets import token_hex
@@ -63,6 +64,22 @@ def atomic_write(path: str | Path, content: bytes | str) -> None:
     """
     with atomic_path(path) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def sweep(directory: Path) -> None:
+    """Removes what processes that were killed left in a directory on its way to a name of its own."""
+    with writing(directory):
+        for path in directory.glob(".*-*"):
+            if re.fullmatch(r"\.[0-9a-f]{8}-.+", path.name):
+                _remove(path)
+
+
+def remove_whole(path: Path) -> None:
+    """Removes a directory so that nobody sees half of it: if the process is killed, :func:`sweep` removes the rest."""
+    with suppress(OSError):
+        hidden = path.with_name(f".{token_hex(4)}-{path.name}")
+        path.rename(hidden)
+        shutil.rmtree(hidden)
 
 
 def require_free(path: str | Path, overwrite: bool = False) -> None:

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kakusan.errors import KakusanError
-from kakusan.files import atomic_write, require_new_directory, writing
+from kakusan.files import atomic_write, require_new_directory, sweep, writing
 
 WeightsFrom = Literal["ema", "raw"]
 _OWN = ("config.yaml", "metrics.jsonl", "metrics.json", "checkpoints", "samples", "report.html", "log.txt")
+FORMAT = 2  # of checkpoints: 1 knew no skipped steps
 _FILES = {"ema": "ema.safetensors", "raw": "model.safetensors"}
 
 
@@ -41,7 +42,7 @@ class Checkpoint:
         """Returns the counters and facts beside the weights.
 
         Raises:
-            KakusanError: They cannot be read.
+            KakusanError: They cannot be read, or a later version wrote them in a way that this one does not know.
         """
         try:
             state: dict[str, Any] = dict(json.loads((self.path / "state.json").read_text("utf-8")))
@@ -49,6 +50,11 @@ class Checkpoint:
             raise KakusanError(
                 f"checkpoint {self.path} has no readable state.json (choose another checkpoint, or remove this one)"
             ) from error
+        if state.get("format", 1) > FORMAT:
+            raise KakusanError(
+                f"checkpoint {self.path} is of format {state['format']}, written by kakusan "
+                f"{state.get('version', 'of a later version')}, and this one reads up to {FORMAT}: install that version"
+            )
         return state
 
     def weights_path(self, which: WeightsFrom) -> Path:
@@ -97,6 +103,7 @@ class Run:
             if run._aside.exists() and not run.checkpoints():  # the last run there was killed before it had any
                 run._bring_back()
             run.settle()
+            run.sweep()
             for name in _OWN:
                 if (run.path / name).exists():
                     run._aside.mkdir(exist_ok=True)
@@ -125,6 +132,11 @@ class Run:
     @property
     def _aside(self) -> Path:
         return self.path / ".earlier"
+
+    def sweep(self) -> None:
+        """Removes what a killed process left half-written. Nobody else may be writing the run."""
+        for directory in (self.path, self.path / "checkpoints", self.samples_path):
+            sweep(directory)
 
     def write_config(self, text: str) -> None:
         """Writes ``config.yaml``."""

@@ -214,6 +214,7 @@ class Optimizer(Section):
     decay: Literal["cosine", "none"] = Field(
         default="cosine", description="how the learning rate falls to the end of training"
     )
+    fused: bool = Field(default=True, description="one kernel for all weights; false where a device has none")
     clip_norm: Positive | None = Field(default=1.0, description="largest norm of the gradient; null: as it is")
 
 
@@ -223,6 +224,16 @@ class EMA(Section):
     half_life: Positive = Field(default=250_000, description="images after which a weight counts half")
     ramp_up: NotNegative = Field(
         default=0.05, description="caps the half-life at this share of the images seen; 0: no cap"
+    )
+
+
+class Guard(Section):
+    """What happens when a loss or a gradient is no number: that step is skipped, and here is what if it comes again."""
+
+    patience: Count = Field(default=20, description="skipped steps in a row after which training goes back")
+    rollbacks: CountOrZero = Field(default=3, description="times it may go back to a checkpoint; then it stops")
+    lower: Annotated[Number, Field(gt=0, le=1)] = Field(
+        default=0.5, description="what the learning rate is multiplied by each time"
     )
 
 
@@ -327,6 +338,7 @@ class Config(Section):
     objective: Objective = Field(default_factory=Objective)
     optimizer: Optimizer = Field(default_factory=Optimizer)
     ema: EMA = Field(default_factory=EMA)
+    guard: Guard = Field(default_factory=Guard)
     training: Training = Field(default_factory=Training)
     sampling: Sampling = Field(default_factory=Sampling)
     evaluation: Evaluation = Field(default_factory=Evaluation)

@@ -1,6 +1,6 @@
 """The engine: one loop that trains any task, on any number of devices, and can be stopped and resumed anywhere.
 
-batch → losses → mean → gradient → clip → AdamW → running average → books. Its clock is images seen.
+batch → losses → mean → gradient → clip → guard → AdamW → running average → books. Its clock is images seen.
 """
 
 from __future__ import annotations
@@ -14,19 +14,20 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
 
 from kakusan import pictures, seeds
 from kakusan.config import models as config
 from kakusan.data.batches import Batches
 from kakusan.devices import resolve
 from kakusan.errors import KakusanError
-from kakusan.progress import Bar
+from kakusan.progress import Bar, say
 from kakusan.runs import Run
-from kakusan.training import checkpoints
+from kakusan.training import checkpoints, optimization
 from kakusan.training.average import Average
+from kakusan.training.guard import Guard
 from kakusan.training.interrupt import stop_on_interrupt
-from kakusan.training.ledger import Ledger, first_non_finite
-from kakusan.training.optimization import adamw, learning_rate
+from kakusan.training.ledger import Ledger
 from kakusan.training.task import Task
 
 
@@ -53,7 +54,7 @@ class Engine:
     Args:
         task: What is learned.
         batches: What it is learned from.
-        optimizer, ema, training: Those sections of the configuration.
+        optimizer, ema, training, guard: Those sections of the configuration.
         facts: What checkpoints shall say of the model beside its weights, as JSON.
         show: Whether to show progress.
         title: What the progress is called.
@@ -74,6 +75,7 @@ class Engine:
         optimizer: config.Optimizer,
         ema: config.EMA,
         training: config.Training,
+        guard: config.Guard | None = None,
         facts: dict[str, Any] | None = None,
         show: bool = True,
         title: str = "training",
@@ -90,11 +92,12 @@ class Engine:
                 f"which {training.batch_size} does not"
             )
         self.total_steps = length(training, batches.epoch)
-        self.step = 0
+        self.step = self._began = 0
 
         self._network = task.network.to(self._accelerator.device).train()
         self._average = Average(self._network, ema.half_life, ema.ramp_up)
-        self._optimizer = adamw(task, optimizer)
+        self._optimizer = optimization.adamw(task, optimizer)
+        self._guard = Guard(guard or config.Guard(), self._accelerator.device)
         self._ledger = Ledger(training.batch_size, batches.epoch)
 
     @property
@@ -113,18 +116,21 @@ class Engine:
         return self.total_steps * self._training.batch_size
 
     def resume(self, run: Run) -> None:
-        """Goes to where a run's last checkpoint stands.
+        """Goes to where a run's last checkpoint stands; where it has none yet, to the start.
 
         Raises:
-            KakusanError: There is none, or it is damaged or of another architecture.
+            KakusanError: It is damaged, of another architecture, or of a later version.
         """
-        checkpoint = run.checkpoint()
-        state = checkpoints.restore(
-            checkpoint, network=self._network, average=self._average.network, optimizer=self._optimizer
-        )
-        self.step = state["step"]
-        self._ledger.epoch_sum, self._ledger.epoch_steps = state["epoch_sum"], state["epoch_steps"]
+        if run.checkpoints():
+            state = checkpoints.restore(
+                run.checkpoint(), network=self._network, average=self._average.network, optimizer=self._optimizer
+            )
+            self.step = state["step"]
+            self._ledger.epoch_sum, self._ledger.epoch_steps = state["epoch_sum"], state["epoch_steps"]
+            if "guard" in state:  # format 1 stopped at the first step that was no number
+                self._guard.restore(state["guard"])
         if self.keeps_books:
+            run.sweep()
             run.forget_after(self.step)
 
     def train(self, run: Run | None = None) -> Outcome:
@@ -134,21 +140,21 @@ class Engine:
             run: Where the books and checkpoints go; None keeps none.
 
         Raises:
-            KakusanError: The loss became NaN or infinite, or the disk refuses a checkpoint.
+            KakusanError: The loss became NaN or infinite again and again, or the disk refuses a checkpoint.
         """
         started = time.perf_counter()
-        self._run = run
+        self._run, self._began = run, self.step
         live = torch.compile(self._network) if self._training.compile else self._network
-        self._task.network, optimizer = self._accelerator.prepare(live, self._optimizer)
+        self._task.network = self._accelerator.prepare(live)
         try:
-            self._loop(optimizer)
+            self._loop()
         finally:
             self._task.network = self._network.eval()
         self._accelerator.wait_for_everyone()
         seconds, interrupted = time.perf_counter() - started, self.step < self.total_steps
         return Outcome(self._average.network, self.images, seconds, interrupted)
 
-    def _loop(self, optimizer: Any) -> None:
+    def _loop(self) -> None:
         with (
             torch.random.fork_rng(),
             stop_on_interrupt() as stop,
@@ -156,9 +162,12 @@ class Engine:
         ):
             stopping = False
             while self.step < self.total_steps and not stopping:
-                gradient_norm = self._advance(optimizer)
+                norm = self._advance()
                 stopping = self._agreed(stop.is_set())
-                self._keep_books(gradient_norm, bar, stopping)
+                if self._guard.troubled(self.step, self.total_steps - self._began, self.step == self.total_steps):
+                    self._go_back()
+                else:
+                    self._keep_books(norm, bar, stopping)
 
     def _agreed(self, stop: bool) -> bool:
         """Whether any process is to stop: one that went on alone would wait for the others for ever."""
@@ -167,7 +176,7 @@ class Engine:
         votes: Tensor = self._accelerator.reduce(torch.tensor(float(stop), device=self._accelerator.device))
         return votes.item() > 0
 
-    def _advance(self, optimizer: Any) -> Tensor:
+    def _advance(self) -> Tensor:
         """Takes one step of the optimizer and returns the gradient's norm, without waiting for the device."""
         draws = self._draws()
         # Dropout is the one draw made on the device; its seed makes it the step's own.
@@ -176,22 +185,23 @@ class Engine:
         batch = self._batches(draws, self._accelerator.device)
         self._ledger.data_seconds += time.perf_counter() - before
 
+        buffers = [buffer.clone() for buffer in self._network.buffers()]
         # Not by the accelerator, which would patch the network, perhaps a user's own, with what all engines share.
         with torch.autocast(batch.images.device.type, torch.bfloat16, enabled=self._training.dtype == "bfloat16"):
             loss = self._task.losses(batch, draws).mean()
-        self._accelerator.backward(loss)
+        torch.autograd.backward(loss)
         limit = self._optimizer_settings.clip_norm
-        norm: Tensor = self._accelerator.clip_grad_norm_(
-            list(self._network.parameters()), math.inf if limit is None else limit
-        )
-        for group in optimizer.param_groups:
-            group["lr"] = self._learning_rate()
-        optimizer.step()
-        optimizer.zero_grad()
+        norm = clip_grad_norm_(list(self._network.parameters()), math.inf if limit is None else limit)
+        if self._accelerator.num_processes > 1:
+            loss = self._accelerator.reduce(loss.detach(), "mean")
 
+        skip = self._guard.judge(loss, norm)
+        for buffer, old in zip(self._network.buffers(), buffers, strict=True):
+            buffer.copy_(torch.where(skip, old, buffer))  # a bad batch may have spoilt the statistics of a norm
+        optimization.step(self._optimizer, self._optimizer_settings, self._learning_rate(), skip)
         self.step += 1
-        self._average.update(self._network, self._training.batch_size, self.images)
-        self._ledger.add(loss)
+        self._average.update(self._network, self._training.batch_size, self.images, skip)
+        self._ledger.add(torch.where(skip, math.nan, loss.detach()))
         return norm
 
     def _draws(self) -> seeds.Draws:
@@ -202,57 +212,86 @@ class Engine:
     def _learning_rate(self) -> float:
         batch_size = self._training.batch_size
         # Counted from 1 and to one more than there are, so that neither the first step nor the last is taken at 0.
-        return learning_rate(self._optimizer_settings, self.images + batch_size, (self.total_steps + 1) * batch_size)
+        images, total = self.images + batch_size, (self.total_steps + 1) * batch_size
+        return optimization.learning_rate(self._optimizer_settings, images, total) * self._guard.rate
 
-    def _keep_books(self, gradient_norm: Tensor, bar: Bar, stopping: bool) -> None:
+    def _keep_books(self, norm: Tensor, bar: Bar, stopping: bool) -> None:
         last = stopping or self.step == self.total_steps
         saving = last or self._crossed(self._training.checkpoint_every)
         if last or saving or self.step % self._training.log_every == 0:
-            line = self._record(gradient_norm)
-            bar.update(self.step, f"loss {line['loss']:.4f}  {line['images_per_second']:.0f} images/s")
+            line = self._record(norm)
+            loss = f"loss {line['loss']:.4f}" if "loss" in line else "no loss"
+            bar.update(self.step, f"{loss}  {line['images_per_second']:.0f} images/s")
         else:
             bar.update(self.step)
         if self._run is None or not self.keeps_books:
             return
-        if saving:
-            self._save()
+        # What belongs to this moment is there before the checkpoint is: whoever resumes from it misses nothing.
         if self._training.samples_every and (self._crossed(self._training.samples_every) or last):
             self._draw_samples()
+        if saving:
+            self._save()
 
     def _crossed(self, every: int) -> bool:
         """Whether the last step crossed a multiple of ``every`` images."""
         return self.images // every > (self.images - self._training.batch_size) // every
 
-    def _record(self, gradient_norm: Tensor) -> dict[str, Any]:
-        losses: list[float] = self._accelerator.reduce(self._ledger.take(), "mean").tolist()
-        norm = gradient_norm.item()
-        bad = first_non_finite(losses)
-        if bad is not None:
-            raise KakusanError(self._non_finite("loss", losses[bad], self.step - len(losses) + bad + 1))
-        if not math.isfinite(norm):  # the weights are spoilt already, which the next loss would tell too late
-            raise KakusanError(self._non_finite("gradient", norm, self.step))
-        lines = self._ledger.lines(losses, self.step, lr=self._optimizer.param_groups[0]["lr"], grad_norm=norm)
+    def _record(self, norm: Tensor) -> dict[str, Any]:
+        numbers = {"lr": self._optimizer.param_groups[0]["lr"], "grad_norm": norm.item()}
+        troubles = {"skipped": self._guard.skipped, "rollbacks": self._guard.rollbacks}
+        numbers |= {name: count for name, count in troubles.items() if count}
+        if not math.isfinite(numbers["grad_norm"]):  # which JSON has no word for
+            del numbers["grad_norm"]
+        lines = self._ledger.lines(self._ledger.take().tolist(), self.step, **numbers)
         if self._run is not None and self.keeps_books:
             for line in lines:
                 self._run.record(line)
         return lines[-1]
 
-    def _non_finite(self, what: str, value: float, step: int) -> str:
-        there = self._run.checkpoints() if self._run is not None else []
-        good = f"the last good checkpoint is {there[-1].path}" if there else "no checkpoint was saved before"
+    def _go_back(self) -> None:
+        """Returns to the last checkpoint that is known to be good, or stops where there is none.
+
+        Raises:
+            KakusanError: There is none, or training went back too often already.
+        """
+        streak = self._guard.streak
+        began = self.step - streak
+        # One is known to be good from which at least one good step was taken.
+        good = checkpoints.last_at(self._run, began - 1) if self._run is not None and self._guard.may_go_back else None
+        if self._run is None or good is None:
+            raise KakusanError(self._hopeless(began))
+        self._accelerator.wait_for_everyone()  # every process has found the same one: now others may vanish
+        if self.keeps_books:
+            checkpoints.return_to(self._run, good, {"guard": self._guard.after_rollback()})
+        self._accelerator.wait_for_everyone()
+        trouble = f"{self._guard.trouble()} and {streak} steps were skipped from step {began + 1} on"
+        self.resume(self._run)
+        self._ledger.restart()
+        if self.keeps_books:
+            line = f"{trouble}: back to {good.images:,} images, at {self._guard.rate:g} times the learning rate"
+            self._run.log(line)
+            if self._show:
+                say(line)
+
+    def _hopeless(self, began: int) -> str:
+        there = checkpoints.last_at(self._run, began) if self._run is not None else None
+        last = f"the last good checkpoint is {there.path}" if there is not None else "no checkpoint was saved before"
+        back = f" after going back {self._guard.rollbacks} times" if self._guard.rollbacks else ""
         return (
-            f"the {what} became {value} at step {step} of {self.total_steps}; {good} (try a lower "
+            f"{self._guard.trouble()} at step {began + 1} of {self.total_steps}{back}; {last} (try a lower "
             "optimizer.learning_rate, a longer optimizer.warmup_images, or training.dtype float32)"
         )
 
     def _save(self) -> None:
         assert self._run is not None
         state = {
+            **checkpoints.written_by(),
             "step": self.step,
             "images": self.images,
             "total_images": self.total_images,
             "epoch_sum": self._ledger.epoch_sum,
             "epoch_steps": self._ledger.epoch_steps,
+            "guard": self._guard.state(),
             **self._facts,
         }
         checkpoints.save(

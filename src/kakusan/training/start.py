@@ -56,8 +56,8 @@ def begin(
         show: Whether to show progress.
 
     Raises:
-        KakusanError: Something asked for cannot be had; or the loss became NaN or infinite. Whatever ends the run
-            before its first checkpoint, the directory is then as it was.
+        KakusanError: Something asked for cannot be had; or the loss became NaN or infinite again and again. Whatever
+            ends the run before its first checkpoint, the directory is then as it was.
     """
     require_free(path, overwrite)
     batches, classes, remarks = build.batches(settings, data, network, class_names)
@@ -87,7 +87,7 @@ def resume(
     class_names: Sequence[str] = (),
     show: bool = True,
 ) -> Run:
-    """Goes on with a run from its last checkpoint.
+    """Goes on with a run from its last checkpoint, or from the start where it has none; one that is finished stays.
 
     Args:
         run: The run.
@@ -96,8 +96,8 @@ def resume(
         show: Whether to show progress.
 
     Raises:
-        KakusanError: A change would make another run, there is no more to do, or its checkpoint cannot be read; or the
-            loss became NaN or infinite.
+        KakusanError: A change would make another run, the run is longer than asked for, or its checkpoint cannot be
+            read; or the loss became NaN or infinite again and again.
     """
     given_again = {"network.kind", "network.name"} | ({"data.source"} if data is not None else set())
     for key in changes.keys() - given_again:
@@ -109,20 +109,23 @@ def resume(
     settings = config.load(run.config_path, changes)
     batches, classes, remarks = build.batches(settings, data, network, class_names)
     model = build.model(settings, batches.shape, classes, network)
-    state = run.checkpoint().state()
-    before = state.get("shape"), state.get("class_names")
-    if before != (list(model.shape), list(classes)):
+    state = run.checkpoint().state() if run.checkpoints() else None
+    if state is not None and (state.get("shape"), state.get("class_names")) != (list(model.shape), list(classes)):
         raise KakusanError(
-            f"{run.path} learned images of shape {before[0]} and classes {before[1]}, and these are of shape "
-            f"{list(model.shape)} and classes {list(classes)}: give the images that it was trained on"
+            f"{run.path} learned images of shape {state.get('shape')} and classes {state.get('class_names')}, and "
+            f"these are of shape {list(model.shape)} and classes {list(classes)}: "
+            "give the images that it was trained on"
         )
     engine = _engine(model, batches, settings, show)
     engine.resume(run)
-    if engine.step >= engine.total_steps:
-        raise KakusanError(
-            f"{run.path} is there already: it has seen {engine.images} images in {engine.step} steps, and would end "
-            f"after {engine.total_images} (give a greater length to go on, such as --steps)"
-        )
+    if state is not None and engine.step >= engine.total_steps:
+        seen = f"it has seen {engine.images:,} images in {engine.step:,} steps"
+        more = "give a greater length to go on, such as --steps"
+        if engine.total_images < state["total_images"]:
+            raise KakusanError(f"{run.path} is longer already: {seen}, not {engine.total_images:,} ({more})")
+        if show and engine.keeps_books:
+            say(f"{run.path} is finished: {seen} ({more})")
+        return run
     if engine.keeps_books:
         run.write_config(config.to_yaml(_portable(settings)))
     return _train(engine, run, [introduction(model, batches.epoch, settings), *remarks], show)
@@ -135,6 +138,7 @@ def _engine(model: Model, batches: Batches, settings: config.Config, show: bool)
         optimizer=settings.optimizer,
         ema=settings.ema,
         training=settings.training,
+        guard=settings.guard,
         facts={"shape": list(model.shape), "class_names": list(model.class_names)},
         show=show,
     )

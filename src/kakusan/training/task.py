@@ -21,8 +21,8 @@ class Task(Protocol):
     network: nn.Module
 
     def groups(self) -> list[dict[str, Any]]:
-        """Returns the optimizer's groups of parameters; a group may override any option of AdamW but the
-        learning rate, which the engine sets."""
+        """Returns the optimizer's groups of parameters; a group may override any option of AdamW. Its own ``lr`` is its
+        rate at the peak: warm-up, decay and rollbacks scale it as they scale that of the settings."""
 
     def losses(self, batch: Batch, draws: Draws) -> Tensor:
         """Returns the loss of every image, shape (B,), on the batch's device; bfloat16 is the engine's to ask for."""
