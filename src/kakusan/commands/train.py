@@ -32,8 +32,8 @@ def train(
     seed: Annotated[int | None, typer.Option(metavar="INTEGER", help="everything random follows from it")] = None,
     device: Annotated[str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps")] = None,
     dtype: Annotated[
-        Literal["float32", "bfloat16"] | None,
-        typer.Option(metavar="NAME", help="float32, or bfloat16 for mixed precision"),
+        Literal["float32", "bfloat16", "float16"] | None,
+        typer.Option(metavar="NAME", help="float32, or bfloat16 or float16 for mixed precision"),
     ] = None,
     compile: Annotated[  # noqa: A002 (the option's name)
         bool, typer.Option("--compile", help="compile the network first")

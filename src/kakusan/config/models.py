@@ -246,8 +246,16 @@ class Training(Section):
     batch_size: Count = Field(default=128, description="images a step, over all devices together")
     seed: Integer = Field(default=0, description="everything random in the run follows from it")
     device: Device = Field(default="auto", description="where to compute; auto takes the best there is")
-    dtype: Literal["float32", "bfloat16"] = Field(
-        default="float32", description="bfloat16: mixed precision, weights in float32"
+    microbatch: Count | None = Field(
+        default=None, description="images a device computes at a time; null: its whole share at once"
+    )
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        default="float32", description="bfloat16, float16: mixed precision, weights in float32"
+    )
+    tf32: bool = Field(default=True, description="multiply float32 matrices as TF32, on GPUs that can")
+    channels_last: bool = Field(default=False, description="keep the channels of a pixel together in memory")
+    activation_checkpointing: bool = Field(
+        default=False, description="compute blocks again for the gradient: less memory, a third slower"
     )
     compile: bool = Field(default=False, description="compile the network first: minutes at the start, faster steps")
     log_every: Count = Field(default=50, description="steps between two lines of metrics")

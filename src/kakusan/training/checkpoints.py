@@ -9,6 +9,7 @@ import json
 from importlib.metadata import version
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -93,11 +94,16 @@ def _flatten(optimizer: Optimizer) -> dict[str, Tensor]:
 
 
 def _unflatten(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         number, _, name = key.partition(".")
         state.setdefault(int(number), {})[name] = tensor
-    count = sum(len(group["params"]) for group in optimizer.param_groups)
-    if state and len(state) != count:
-        raise KakusanError(f"the checkpoint's optimizer has {len(state)} parameters, the network {count}")
+    if state and len(state) != len(parameters):
+        raise KakusanError(f"the checkpoint's optimizer has {len(state)} parameters, the network {len(parameters)}")
+    for index, moments in state.items():
+        for name, moment in moments.items():
+            parameter = parameters[index]
+            if moment.shape == parameter.shape:  # laid out as the weight is, which fused kernels take for granted
+                moments[name] = torch.empty_like(parameter, dtype=moment.dtype).copy_(moment)
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

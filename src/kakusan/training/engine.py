@@ -11,23 +11,23 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from torch import Tensor, nn
-from torch.nn.utils import clip_grad_norm_
 
 from kakusan import pictures, seeds
 from kakusan.config import models as config
 from kakusan.data.batches import Batches
-from kakusan.devices import resolve
 from kakusan.errors import KakusanError
 from kakusan.progress import Bar, say
 from kakusan.runs import Run
 from kakusan.training import checkpoints, optimization
 from kakusan.training.average import Average
+from kakusan.training.gradient import gradient
 from kakusan.training.guard import Guard
 from kakusan.training.interrupt import stop_on_interrupt
 from kakusan.training.ledger import Ledger
+from kakusan.training.precision import Precision
+from kakusan.training.processes import Processes
+from kakusan.training.recomputing import recomputing
 from kakusan.training.task import Task
 
 
@@ -60,7 +60,8 @@ class Engine:
         title: What the progress is called.
 
     Raises:
-        KakusanError: The device is not there, or the batch cannot be shared evenly among the processes.
+        KakusanError: The device is not there, the batch cannot be shared evenly among the processes, or the network
+            cannot do what is asked of it.
 
     Attributes:
         step: Steps taken.
@@ -84,26 +85,24 @@ class Engine:
         self._run: Run | None = None
         self._optimizer_settings, self._training = optimizer, training
         self._show, self._title = show, title
-        self._accelerator = _accelerator(training)
-        processes = self._accelerator.num_processes
-        if training.batch_size % processes:
-            raise KakusanError(
-                f"training.batch_size must divide evenly among {processes} processes, "
-                f"which {training.batch_size} does not"
-            )
+        self._processes = Processes(training.device)
+        self._share = self._processes.share(training.batch_size)
         self.total_steps = length(training, batches.epoch)
         self.step = self._began = 0
 
-        self._network = task.network.to(self._accelerator.device).train()
+        self._network = task.network.to(self._processes.device).train()
+        if training.channels_last:
+            self._network.to(memory_format=torch.channels_last)
         self._average = Average(self._network, ema.half_life, ema.ramp_up)
         self._optimizer = optimization.adamw(task, optimizer)
-        self._guard = Guard(guard or config.Guard(), self._accelerator.device)
+        self._precision = Precision(training, self._processes.device)
+        self._guard = Guard(guard or config.Guard(), self._processes.device)
         self._ledger = Ledger(training.batch_size, batches.epoch)
 
     @property
     def keeps_books(self) -> bool:
         """Whether this is the one process that writes."""
-        return bool(self._accelerator.is_main_process)
+        return self._processes.first
 
     @property
     def images(self) -> int:
@@ -129,6 +128,7 @@ class Engine:
             self._ledger.epoch_sum, self._ledger.epoch_steps = state["epoch_sum"], state["epoch_steps"]
             if "guard" in state:  # format 1 stopped at the first step that was no number
                 self._guard.restore(state["guard"])
+                self._precision.restore(state["scale"])
         if self.keeps_books:
             run.sweep()
             run.forget_after(self.step)
@@ -144,13 +144,14 @@ class Engine:
         """
         started = time.perf_counter()
         self._run, self._began = run, self.step
-        live = torch.compile(self._network) if self._training.compile else self._network
-        self._task.network = self._accelerator.prepare(live)
+        live: nn.Module = torch.compile(self._network) if self._training.compile else self._network  # type: ignore[assignment]
+        self._task.network = self._processes.wrap(live)
         try:
-            self._loop()
+            with self._precision.matrices(), recomputing(self._network, self._training.activation_checkpointing):
+                self._loop()
         finally:
             self._task.network = self._network.eval()
-        self._accelerator.wait_for_everyone()
+        self._processes.wait()
         seconds, interrupted = time.perf_counter() - started, self.step < self.total_steps
         return Outcome(self._average.network, self.images, seconds, interrupted)
 
@@ -163,51 +164,38 @@ class Engine:
             stopping = False
             while self.step < self.total_steps and not stopping:
                 norm = self._advance()
-                stopping = self._agreed(stop.is_set())
+                stopping = self._processes.any(stop.is_set())
                 if self._guard.troubled(self.step, self.total_steps - self._began, self.step == self.total_steps):
                     self._go_back()
                 else:
                     self._keep_books(norm, bar, stopping)
 
-    def _agreed(self, stop: bool) -> bool:
-        """Whether any process is to stop: one that went on alone would wait for the others for ever."""
-        if self._accelerator.num_processes == 1:
-            return stop
-        votes: Tensor = self._accelerator.reduce(torch.tensor(float(stop), device=self._accelerator.device))
-        return votes.item() > 0
-
     def _advance(self) -> Tensor:
         """Takes one step of the optimizer and returns the gradient's norm, without waiting for the device."""
         draws = self._draws()
         # Dropout is the one draw made on the device; its seed makes it the step's own.
-        torch.manual_seed(seeds.derive(self._training.seed, f"dropout {self._accelerator.process_index}", self.step))
+        torch.manual_seed(seeds.derive(self._training.seed, f"dropout {self._processes.index}", self.step))
         before = time.perf_counter()
-        batch = self._batches(draws, self._accelerator.device)
+        batch = self._batches(draws, self._processes.device)
         self._ledger.data_seconds += time.perf_counter() - before
 
         buffers = [buffer.clone() for buffer in self._network.buffers()]
-        # Not by the accelerator, which would patch the network, perhaps a user's own, with what all engines share.
-        with torch.autocast(batch.images.device.type, torch.bfloat16, enabled=self._training.dtype == "bfloat16"):
-            loss = self._task.losses(batch, draws).mean()
-        torch.autograd.backward(loss)
-        limit = self._optimizer_settings.clip_norm
-        norm = clip_grad_norm_(list(self._network.parameters()), math.inf if limit is None else limit)
-        if self._accelerator.num_processes > 1:
-            loss = self._accelerator.reduce(loss.detach(), "mean")
+        loss = gradient(self._task, batch, draws, self._training.microbatch, self._precision)
+        norm = self._precision.clip(self._optimizer, self._network, self._optimizer_settings.clip_norm)
+        loss = self._processes.mean(loss)
 
         skip = self._guard.judge(loss, norm)
         for buffer, old in zip(self._network.buffers(), buffers, strict=True):
             buffer.copy_(torch.where(skip, old, buffer))  # a bad batch may have spoilt the statistics of a norm
         optimization.step(self._optimizer, self._optimizer_settings, self._learning_rate(), skip)
+        self._precision.settle()
         self.step += 1
         self._average.update(self._network, self._training.batch_size, self.images, skip)
-        self._ledger.add(torch.where(skip, math.nan, loss.detach()))
+        self._ledger.add(torch.where(skip, math.nan, loss))
         return norm
 
     def _draws(self) -> seeds.Draws:
-        share = self._training.batch_size // self._accelerator.num_processes
-        first = share * self._accelerator.process_index
-        return seeds.Draws(self._training.seed, self.step, self._training.batch_size, slice(first, first + share))
+        return seeds.Draws(self._training.seed, self.step, self._training.batch_size, self._share)
 
     def _learning_rate(self) -> float:
         batch_size = self._training.batch_size
@@ -260,10 +248,10 @@ class Engine:
         good = checkpoints.last_at(self._run, began - 1) if self._run is not None and self._guard.may_go_back else None
         if self._run is None or good is None:
             raise KakusanError(self._hopeless(began))
-        self._accelerator.wait_for_everyone()  # every process has found the same one: now others may vanish
+        self._processes.wait()  # every process has found the same one: now others may vanish
         if self.keeps_books:
             checkpoints.return_to(self._run, good, {"guard": self._guard.after_rollback()})
-        self._accelerator.wait_for_everyone()
+        self._processes.wait()
         trouble = f"{self._guard.trouble()} and {streak} steps were skipped from step {began + 1} on"
         self.resume(self._run)
         self._ledger.restart()
@@ -292,6 +280,7 @@ class Engine:
             "epoch_sum": self._ledger.epoch_sum,
             "epoch_steps": self._ledger.epoch_steps,
             "guard": self._guard.state(),
+            "scale": self._precision.state(),
             **self._facts,
         }
         checkpoints.save(
@@ -317,15 +306,3 @@ def length(training: config.Training, epoch_images: int) -> int:
         return training.steps
     images = training.images if training.images is not None else (training.epochs or 0) * epoch_images
     return math.ceil(images / training.batch_size)
-
-
-def _accelerator(training: config.Training) -> Accelerator:
-    device = resolve(training.device)
-    if device.type == "cuda" and device.index is not None:
-        torch.cuda.set_device(device)
-    # All accelerators of a process share one state, which refuses another device: a notebook may train twice. So it is
-    # made anew and kept as a copy, for the next engine may come between two steps of this one: to train a judge, say.
-    AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
-    accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="no")
-    accelerator.state.__dict__ = dict(accelerator.state.__dict__)
-    return accelerator
