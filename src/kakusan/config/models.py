@@ -67,6 +67,12 @@ def _check_device(device: str) -> str:
     return device
 
 
+def _check_held_out(held_out: float) -> float:
+    if held_out > 1 and held_out != int(held_out):
+        raise KakusanError(f"data.held_out must be a share below 1 or a whole number of images, not {held_out}")
+    return held_out
+
+
 SamplerName = Annotated[str, _named("sampler"), Field(examples=list(SAMPLERS))]
 GridName = Annotated[str, _named("grid"), Field(examples=list(GRIDS))]
 Device = Annotated[str, AfterValidator(_check_device), Field(examples=["auto", "cpu", "cuda", "cuda:N", "mps"])]
@@ -84,6 +90,9 @@ class Data(Section):
         default=False, description="mirror half of the images, drawn anew each time; not for digits or text"
     )
     max_broken: Share = Field(default=0.05, description="share of unreadable images that is skipped; more are refused")
+    held_out: Annotated[NotNegative, AfterValidator(_check_held_out)] = Field(
+        default=0, description="images kept out of training for a held-out loss: a number, or a share below 1"
+    )
 
 
 class UNet(Section):
@@ -261,7 +270,10 @@ class Training(Section):
     log_every: Count = Field(default=50, description="steps between two lines of metrics")
     checkpoint_every: Count = Field(default=100_000, description="images between two checkpoints")
     samples_every: CountOrZero = Field(default=100_000, description="images between two grids of samples; 0: never")
-    keep: Count = Field(default=3, description="checkpoints kept, the latest ones")
+    validate_every: CountOrZero = Field(
+        default=0, description="images between two held-out losses; 0: with every checkpoint, which has one anyway"
+    )
+    keep: Count = Field(default=3, description="checkpoints kept, the latest ones; and that of the best held-out loss")
 
     @model_validator(mode="before")
     @classmethod

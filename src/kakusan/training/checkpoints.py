@@ -6,6 +6,7 @@ Nothing random is saved: every draw follows from the seed and the step.
 from __future__ import annotations
 
 import json
+import math
 from importlib.metadata import version
 from typing import Any
 
@@ -24,14 +25,16 @@ _OPTIMIZER, _STATE = "optimizer.safetensors", "state.json"
 def save(
     run: Run, *, network: nn.Module, average: nn.Module, optimizer: Optimizer, state: dict[str, Any], keep: int
 ) -> Checkpoint:
-    """Writes a checkpoint, whole or not at all, and then removes what it supersedes: all but the latest ``keep``.
+    """Writes a checkpoint, whole or not at all, and then removes what it supersedes: all but the latest ``keep`` and
+    that of the best held-out loss.
 
     Args:
         run: Where to.
         network: The plain weights.
         average: The averaged ones.
         optimizer: Its moments.
-        state: Counters and facts as JSON; ``state["images"]`` names the checkpoint.
+        state: Counters and facts as JSON; ``state["images"]`` names the checkpoint,
+            ``state["held_out_loss"]``, if it is there, is its loss.
         keep: How many to keep, at least 1.
 
     Raises:
@@ -47,8 +50,11 @@ def save(
             (temporary / _OPTIMIZER).write_bytes(pack(_flatten(optimizer)))
             (temporary / _STATE).write_text(_json(state), encoding="utf-8")
     run.settle()
-    for old in run.checkpoints()[:-keep]:
-        remove_whole(old.path)
+    there = run.checkpoints()
+    best = min(there, key=_held_out_loss)
+    for old in there[:-keep]:
+        if old != best or math.isinf(_held_out_loss(best)):
+            remove_whole(old.path)
     return Checkpoint(path)
 
 
@@ -81,6 +87,13 @@ def return_to(run: Run, checkpoint: Checkpoint, changes: dict[str, Any]) -> None
         if later.images > checkpoint.images:
             remove_whole(later.path)
     atomic_write(checkpoint.path / _STATE, _json(checkpoint.state() | changes))
+
+
+def _held_out_loss(checkpoint: Checkpoint) -> float:
+    try:
+        return float(checkpoint.state().get("held_out_loss", math.inf))
+    except KakusanError:  # a damaged one is no reason to stop
+        return math.inf
 
 
 def _json(state: dict[str, Any]) -> str:

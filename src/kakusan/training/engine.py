@@ -29,6 +29,7 @@ from kakusan.training.precision import Precision
 from kakusan.training.processes import Processes
 from kakusan.training.recomputing import recomputing
 from kakusan.training.task import Task
+from kakusan.training.validation import Validation
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Engine:
         task: What is learned.
         batches: What it is learned from.
         optimizer, ema, training, guard: Those sections of the configuration.
+        validation: What the running average is judged on, if anything.
         facts: What checkpoints shall say of the model beside its weights, as JSON.
         show: Whether to show progress.
         title: What the progress is called.
@@ -77,11 +79,12 @@ class Engine:
         ema: config.EMA,
         training: config.Training,
         guard: config.Guard | None = None,
+        validation: Validation | None = None,
         facts: dict[str, Any] | None = None,
         show: bool = True,
         title: str = "training",
     ) -> None:
-        self._task, self._batches, self._facts = task, batches, facts or {}
+        self._task, self._batches, self._validation, self._facts = task, batches, validation, facts or {}
         self._run: Run | None = None
         self._optimizer_settings, self._training = optimizer, training
         self._show, self._title = show, title
@@ -212,17 +215,18 @@ class Engine:
             bar.update(self.step, f"{loss}  {line['images_per_second']:.0f} images/s")
         else:
             bar.update(self.step)
+        validated = self._validate() if saving or self._crossed(self._training.validate_every) else {}
         if self._run is None or not self.keeps_books:
             return
         # What belongs to this moment is there before the checkpoint is: whoever resumes from it misses nothing.
-        if self._training.samples_every and (self._crossed(self._training.samples_every) or last):
+        if self._crossed(self._training.samples_every) or (last and self._training.samples_every):
             self._draw_samples()
         if saving:
-            self._save()
+            self._save(validated)
 
     def _crossed(self, every: int) -> bool:
-        """Whether the last step crossed a multiple of ``every`` images."""
-        return self.images // every > (self.images - self._training.batch_size) // every
+        """Whether the last step crossed a multiple of ``every`` images; of 0 there is none."""
+        return every > 0 and self.images // every > (self.images - self._training.batch_size) // every
 
     def _record(self, norm: Tensor) -> dict[str, Any]:
         numbers = {"lr": self._optimizer.param_groups[0]["lr"], "grad_norm": norm.item()}
@@ -235,6 +239,15 @@ class Engine:
             for line in lines:
                 self._run.record(line)
         return lines[-1]
+
+    def _validate(self) -> dict[str, Any]:
+        """Records the held-out loss of the average and returns what the checkpoint shall say of it."""
+        if self._validation is None:
+            return {}
+        measured = self._validation.measure(self._task, self._average.network, self._processes, self._precision)
+        if self._run is not None and self.keeps_books:
+            self._run.record({"step": self.step, "images": self.images, **measured})
+        return {"held_out_loss": measured["held_out_loss"]}
 
     def _go_back(self) -> None:
         """Returns to the last checkpoint that is known to be good, or stops where there is none.
@@ -270,7 +283,7 @@ class Engine:
             "optimizer.learning_rate, a longer optimizer.warmup_images, or training.dtype float32)"
         )
 
-    def _save(self) -> None:
+    def _save(self, validated: dict[str, Any]) -> None:
         assert self._run is not None
         state = {
             **checkpoints.written_by(),
@@ -281,6 +294,7 @@ class Engine:
             "epoch_steps": self._ledger.epoch_steps,
             "guard": self._guard.state(),
             "scale": self._precision.state(),
+            **validated,
             **self._facts,
         }
         checkpoints.save(

@@ -19,6 +19,7 @@ from kakusan.runs import Run
 from kakusan.training.engine import Engine
 from kakusan.training.introduction import introduction
 from kakusan.training.tasks.denoising import Denoising
+from kakusan.training.validation import Validation, hold_out
 
 # What may be changed of a run that goes on: anything else would make it another run.
 _RESUMABLE = (
@@ -34,6 +35,7 @@ _RESUMABLE = (
     "log_every",
     "checkpoint_every",
     "samples_every",
+    "validate_every",
     "keep",
 )
 
@@ -68,7 +70,8 @@ def begin(
     if loaders_batch_size and isinstance(batches, LoaderBatches):
         settings = config.from_mapping(settings.model_dump(), {"training.batch_size": batches.batch_size})
     model = build.model(settings, batches.shape, classes, network)
-    engine = _engine(model, batches, settings, show)
+    batches, validation = _hold_out(batches, settings)
+    engine = _engine(model, batches, validation, settings, show)
     lines = [introduction(model, batches.epoch, settings), *remarks]
     if not engine.keeps_books:
         return _train(engine, Run(Path(path)), lines, show)
@@ -120,7 +123,8 @@ def resume(
             f"these are of shape {list(model.shape)} and classes {list(classes)}: "
             "give the images that it was trained on"
         )
-    engine = _engine(model, batches, settings, show)
+    batches, validation = _hold_out(batches, settings)
+    engine = _engine(model, batches, validation, settings, show)
     engine.resume(run)
     if state is not None and engine.step >= engine.total_steps:
         seen = f"it has seen {engine.images:,} images in {engine.step:,} steps"
@@ -135,7 +139,15 @@ def resume(
     return _train(engine, run, [introduction(model, batches.epoch, settings), *remarks], show)
 
 
-def _engine(model: Model, batches: Batches, settings: config.Config, show: bool) -> Engine:
+def _hold_out(batches: Batches, settings: config.Config) -> tuple[Batches, Validation | None]:
+    training = settings.training
+    chunk = min(training.microbatch or training.batch_size, training.batch_size)
+    return hold_out(batches, settings.data.held_out, training.seed, chunk)
+
+
+def _engine(
+    model: Model, batches: Batches, validation: Validation | None, settings: config.Config, show: bool
+) -> Engine:
     return Engine(
         Denoising(model, build.times(settings.objective), settings.objective.condition_dropout, settings.sampling),
         batches,
@@ -143,6 +155,7 @@ def _engine(model: Model, batches: Batches, settings: config.Config, show: bool)
         ema=settings.ema,
         training=settings.training,
         guard=settings.guard,
+        validation=validation,
         facts={"shape": list(model.shape), "class_names": list(model.class_names)},
         show=show,
     )
