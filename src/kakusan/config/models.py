@@ -95,7 +95,13 @@ class Data(Section):
     )
 
 
-class UNet(Section):
+class AnyNetwork(Section):
+    """What is asked of any network."""
+
+    init: str | None = Field(default=None, description="a run whose averaged weights it starts from; null: from none")
+
+
+class UNet(AnyNetwork):
     """The modern U-Net."""
 
     kind: Literal["unet"] = Field(default="unet", description="which network")
@@ -119,7 +125,7 @@ class UNet(Section):
     class_conditional: bool = Field(default=False, description="the labels of the data condition the network")
 
 
-class SimpleUNet(Section):
+class SimpleUNet(AnyNetwork):
     """The textbook's U-Net: three levels, no attention."""
 
     kind: Literal["simple_unet"] = Field(default="simple_unet", description="which network")
@@ -129,7 +135,7 @@ class SimpleUNet(Section):
     time_emb_dim: Count = Field(default=256, multiple_of=2, description="width of the time embedding, even")
 
 
-class OwnNetwork(Section):
+class OwnNetwork(AnyNetwork):
     """A network handed over in Python, which a configuration can only name."""
 
     kind: Literal["own"] = Field(default="own", description="which network: one handed over in Python")

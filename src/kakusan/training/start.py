@@ -17,6 +17,7 @@ from kakusan.model import Model
 from kakusan.progress import say
 from kakusan.runs import Run
 from kakusan.training.engine import Engine
+from kakusan.training.initial import start_from
 from kakusan.training.introduction import introduction
 from kakusan.training.tasks.denoising import Denoising
 from kakusan.training.validation import Validation, hold_out
@@ -71,8 +72,9 @@ def begin(
         settings = config.from_mapping(settings.model_dump(), {"training.batch_size": batches.batch_size})
     model = build.model(settings, batches.shape, classes, network)
     batches, validation = _hold_out(batches, settings)
+    started = _start_from(model, settings)
     engine = _engine(model, batches, validation, settings, show)
-    lines = [introduction(model, batches.epoch, settings), *remarks]
+    lines = [introduction(model, batches.epoch, settings), *started, *remarks]
     if not engine.keeps_books:
         return _train(engine, Run(Path(path)), lines, show)
     run = Run.create(path, overwrite)
@@ -124,6 +126,7 @@ def resume(
             "give the images that it was trained on"
         )
     batches, validation = _hold_out(batches, settings)
+    started = [] if state is not None else _start_from(model, settings)
     engine = _engine(model, batches, validation, settings, show)
     engine.resume(run)
     if state is not None and engine.step >= engine.total_steps:
@@ -136,7 +139,12 @@ def resume(
         return run
     if engine.keeps_books:
         run.write_config(config.to_yaml(_portable(settings)))
-    return _train(engine, run, [introduction(model, batches.epoch, settings), *remarks], show)
+    return _train(engine, run, [introduction(model, batches.epoch, settings), *started, *remarks], show)
+
+
+def _start_from(model: Model, settings: config.Config) -> list[str]:
+    init = settings.network.init
+    return [] if init is None else [start_from(model.denoiser.network, init)]
 
 
 def _hold_out(batches: Batches, settings: config.Config) -> tuple[Batches, Validation | None]:
@@ -177,8 +185,11 @@ def _train(engine: Engine, run: Run, lines: Sequence[str], show: bool) -> Run:
 
 
 def _portable(settings: config.Config) -> config.Config:
-    """Returns the settings with the folder of their data in full: a run is gone on with from other directories too."""
+    """Returns the settings with paths in full: a run is gone on with from other directories too."""
+    changes: dict[str, Any] = {}
     folder = Path(settings.data.source).expanduser()
-    if settings.data.source in SOURCES or not folder.exists():
-        return settings
-    return config.from_mapping(settings.model_dump(), {"data.source": str(folder.resolve())})
+    if settings.data.source not in SOURCES and folder.exists():
+        changes["data.source"] = str(folder.resolve())
+    if settings.network.init is not None:
+        changes["network.init"] = str(Path(settings.network.init).resolve())
+    return config.from_mapping(settings.model_dump(), changes) if changes else settings
