@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -89,9 +90,10 @@ def _report(run: Run, json: bool) -> None:
     """Says what there is now, and what may be done with it; or, after Ctrl-C, how to go on."""
     checkpoint = run.checkpoint()
     state = checkpoint.state()
+    first = os.environ.get("RANK", "0") == "0"  # of several processes one speaks
     interrupted = state["images"] < state["total_images"]
     loss = [line["loss"] for line in run.metrics() if "loss" in line][-1]
-    if json:
+    if json and first:
         facts = {"run": str(run.path), "images": state["images"], "steps": state["step"], "loss": loss}
         show_json({**facts, "checkpoint": str(checkpoint.path), "interrupted": interrupted})
     if interrupted:
@@ -99,7 +101,7 @@ def _report(run: Run, json: bool) -> None:
             f"interrupted after {state['images']} images, which are saved "
             f"(go on: kakusan train --resume {quote(str(run.path))})"
         )
-    if not json:
+    if first and not json:
         typer.echo(f"{run.path}: {state['images']:,} images seen, loss {loss:.4f}")
         typer.echo("next, with the running average (EMA) of the weights:")
         typer.echo(f"  kakusan sample {quote(str(run.path))} -n 64 -o {quote(run.name)}-samples")

@@ -270,7 +270,7 @@ class Training(Section):
     tf32: bool = Field(default=True, description="multiply float32 matrices as TF32, on GPUs that can")
     channels_last: bool = Field(default=False, description="keep the channels of a pixel together in memory")
     activation_checkpointing: bool = Field(
-        default=False, description="compute blocks again for the gradient: less memory, a third slower"
+        default=False, description="compute blocks again for the gradient: less memory, one more forward pass"
     )
     compile: bool = Field(default=False, description="compile the network first: minutes at the start, faster steps")
     log_every: Count = Field(default=50, description="steps between two lines of metrics")
