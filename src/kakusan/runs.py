@@ -18,7 +18,16 @@ from kakusan.errors import KakusanError
 from kakusan.files import atomic_write, require_new_directory, sweep, writing
 
 WeightsFrom = Literal["ema", "raw"]
-_OWN = ("config.yaml", "metrics.jsonl", "metrics.json", "checkpoints", "samples", "report.html", "log.txt")
+_OWN = (
+    "config.yaml",
+    "metrics.jsonl",
+    "metrics.json",
+    "checkpoints",
+    "samples",
+    "report.html",
+    "log.txt",
+    "tensorboard",
+)
 FORMAT = 2  # of checkpoints: 1 knew no skipped steps
 _FILES = {"ema": "ema.safetensors", "raw": "model.safetensors"}
 

@@ -279,6 +279,9 @@ class Training(Section):
     validate_every: CountOrZero = Field(
         default=0, description="images between two held-out losses; 0: with every checkpoint, which has one anyway"
     )
+    tracker: Literal["tensorboard", "wandb", "trackio"] | None = Field(
+        default=None, description="a program that draws the metrics as they come; null: none"
+    )
     keep: Count = Field(default=3, description="checkpoints kept, the latest ones; and that of the best held-out loss")
 
     @model_validator(mode="before")

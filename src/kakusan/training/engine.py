@@ -19,7 +19,7 @@ from kakusan.data.batches import Batches
 from kakusan.errors import KakusanError
 from kakusan.progress import Bar, say
 from kakusan.runs import Run
-from kakusan.training import checkpoints, optimization
+from kakusan.training import checkpoints, optimization, tracker
 from kakusan.training.average import Average
 from kakusan.training.gradient import gradient
 from kakusan.training.guard import Guard
@@ -62,8 +62,8 @@ class Engine:
         title: What the progress is called.
 
     Raises:
-        KakusanError: The device is not there, the batch cannot be shared evenly among the processes, or the network
-            cannot do what is asked of it.
+        KakusanError: The device is not there, the batch cannot be shared evenly among the processes, or a tracker is
+            not installed.
 
     Attributes:
         step: Steps taken.
@@ -88,6 +88,7 @@ class Engine:
         self._run: Run | None = None
         self._optimizer_settings, self._training = optimizer, training
         self._show, self._title = show, title
+        tracker.require(training.tracker)
         self._processes = Processes(training.device)
         self._share = self._processes.share(training.batch_size)
         self.total_steps = length(training, batches.epoch)
@@ -143,14 +144,19 @@ class Engine:
             run: Where the books and checkpoints go; None keeps none.
 
         Raises:
-            KakusanError: The loss became NaN or infinite again and again, or the disk refuses a checkpoint.
+            KakusanError: The loss became NaN or infinite again and again, the disk refuses a checkpoint, a batch does
+                not fit into memory, or the network has no blocks to compute again.
         """
         started = time.perf_counter()
         self._run, self._began = run, self.step
         live: nn.Module = torch.compile(self._network) if self._training.compile else self._network  # type: ignore[assignment]
         self._task.network = self._processes.wrap(live)
         try:
-            with self._precision.matrices(), recomputing(self._network, self._training.activation_checkpointing):
+            with (
+                self._precision.matrices(),
+                recomputing(self._network, self._training.activation_checkpointing),
+                tracker.tracking(self._training.tracker, run if self.keeps_books else None) as self._track,
+            ):
                 self._loop()
         finally:
             self._task.network = self._network.eval()
@@ -235,18 +241,21 @@ class Engine:
         if not math.isfinite(numbers["grad_norm"]):  # which JSON has no word for
             del numbers["grad_norm"]
         lines = self._ledger.lines(self._ledger.take().tolist(), self.step, **numbers)
-        if self._run is not None and self.keeps_books:
-            for line in lines:
-                self._run.record(line)
+        for line in lines:
+            self._write(line)
         return lines[-1]
+
+    def _write(self, line: dict[str, Any]) -> None:
+        if self._run is not None and self.keeps_books:
+            self._run.record(line)
+            self._track(line)
 
     def _validate(self) -> dict[str, Any]:
         """Records the held-out loss of the average and returns what the checkpoint shall say of it."""
         if self._validation is None:
             return {}
         measured = self._validation.measure(self._task, self._average.network, self._processes, self._precision)
-        if self._run is not None and self.keeps_books:
-            self._run.record({"step": self.step, "images": self.images, **measured})
+        self._write({"step": self.step, "images": self.images, **measured})
         return {"held_out_loss": measured["held_out_loss"]}
 
     def _go_back(self) -> None:

@@ -37,6 +37,7 @@ _RESUMABLE = (
     "checkpoint_every",
     "samples_every",
     "validate_every",
+    "tracker",
     "keep",
 )
 
