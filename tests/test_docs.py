@@ -17,7 +17,16 @@ from tests.documents import ROOT, blocks, context_of, prose, quoted, resolve, un
 HOUSE = ROOT / "src" / "kakusan"
 README, ARCHITECTURE = ROOT / "README.md", ROOT / "docs" / "architecture.md"
 CHAPTER = [ROOT / "docs" / "chapter.md", ROOT / "docs" / "chapter.ja.md"]
-DOCUMENTS = [README, ROOT / "README.ja.md", ARCHITECTURE, *CHAPTER, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+SCALE = ROOT / "docs" / "scale.md"
+DOCUMENTS = [
+    README,
+    ROOT / "README.ja.md",
+    ARCHITECTURE,
+    SCALE,
+    *CHAPTER,
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+]
 FILES = (".py", ".yaml", ".json", ".jsonl", ".html", ".md", ".toml", ".txt", ".png", ".safetensors")
 
 every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
@@ -54,6 +63,13 @@ def demo(tmp_path_factory):
 @pytest.mark.parametrize("line", commands("sh") + commands("console"))
 def test_every_command_and_option_of_the_readme_exists(line):
     understand(line) if line in commands("sh") else context_of(line)
+
+
+@pytest.mark.parametrize(
+    "line", re.findall(r"(?<!-m )(?:-m )?kakusan (?:-- )?(train .*)", "\n".join(blocks(SCALE, "sh")))
+)
+def test_every_command_of_the_page_on_scale_exists(line):
+    understand(f"kakusan {line}") if "$" not in line else None
 
 
 def test_the_configuration_in_the_readme_is_valid(tmp_path):

@@ -145,3 +145,23 @@ def test_the_log_has_a_date_a_line(there):
     lines = (there.path / "log.txt").read_text().splitlines()
     assert [line.split("  ")[1] for line in lines] == ["training starts", "training ends"]
     assert all(line.startswith("20") for line in lines)
+
+
+def test_what_a_killed_process_left_is_swept_and_nothing_else(there):
+    left = [".0123abcd-config.yaml", "checkpoints/.0123abcd-0000010", "samples/.0123abcd-0000010.png"]
+    kept = [".notes-mine", ".earlier", "checkpoints/0000005", "samples/0000005.png"]
+    for name in left + kept:
+        (there.path / name / "file").parent.mkdir(parents=True)
+    there.sweep()
+    assert not any((there.path / name).exists() for name in left)
+    assert all((there.path / name).exists() for name in kept)
+
+
+def test_a_checkpoint_of_a_later_version_is_refused(there):
+    path = there.path / "checkpoints" / "0000005"
+    path.mkdir(parents=True)
+    (path / "state.json").write_text('{"format": 3, "version": "9.1", "step": 1}')
+    with pytest.raises(
+        KakusanError, match=r"is of format 3, written by kakusan 9\.1, and this one reads up to 2: install"
+    ):
+        there.checkpoint().state()

@@ -19,6 +19,7 @@ from kakusan.runs import Run
 from kakusan.tensors import read_tensors
 from kakusan.training.engine import Engine
 from kakusan.training.tasks.denoising import Denoising
+from kakusan.training.validation import hold_out
 
 CLASSES = ("cat", "dog", "owl")
 OPTIMIZER = config.Optimizer(learning_rate=1e-2, warmup_images=20)
@@ -80,19 +81,24 @@ def engine(
     *,
     optimizer: config.Optimizer = OPTIMIZER,
     ema: config.EMA | None = None,
+    guard: config.Guard | None = None,
     data: ImageSet | None = None,
     task: type[Denoising] = Denoising,
     condition_dropout: float = 0.3,
+    held_out: float = 0,
     **training: object,
 ) -> Engine:
     """Returns an engine that takes 12 steps of 5 images, unless told otherwise, and draws on all there is to draw."""
     settings = config.Training(**{"steps": 12, "batch_size": 5, "log_every": 1, "samples_every": 0, **training})
+    batches, validation = hold_out(ImageBatches(pictures() if data is None else data, flip=True), held_out, 0, chunk=3)
     return Engine(
         task(model(network(dropout=0.3) if net is None else net), TimeSampling(True), condition_dropout, SAMPLING),
-        ImageBatches(pictures() if data is None else data, flip=True),
+        batches,
         optimizer=optimizer,
         ema=ema or config.EMA(half_life=20),
         training=settings,
+        guard=guard,
+        validation=validation,
         show=False,
     )
 

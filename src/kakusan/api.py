@@ -58,8 +58,9 @@ def train(
         preset: A preset, the path of a YAML file, or a configuration; without one the defaults.
         run: The directory to write, new or empty; by default
             ``runs/<name>-<date>-<time>`` after the preset, or the kind of network where there is no preset's name.
-        resume: A run to go on with, in place of ``preset`` and ``run``; with ``steps``, ``images`` or ``epochs`` it is
-            extended. What the run was given in Python, a network or a loader, must be given again.
+        resume: A run to go on with, in place of ``preset`` and ``run``: from its last checkpoint, or from the start
+            where it has none yet. With ``steps``, ``images`` or ``epochs`` it is extended; a finished one stays. What
+            the run was given in Python, a network or a loader, must be given again.
         network: A network of your own, called as ``network(x, clock)`` or ``network(x, clock, condition)``. It is
             trained in place.
         data: A source of images by name or path, an :class:`ImageSet`, or a ``DataLoader`` that yields images in
@@ -74,8 +75,8 @@ def train(
         show: Whether to show progress.
 
     Raises:
-        KakusanError: Something asked for cannot be had; or the loss became NaN or infinite. Whatever ends a new run
-            before its first checkpoint, the directory is then as it was.
+        KakusanError: Something asked for cannot be had; or the loss became NaN or infinite again and again. Whatever
+            ends a new run before its first checkpoint, the directory is then as it was.
     """
     for name, value in {"preset": preset, "run": run, "resume": resume}.items():
         if value is not None and not isinstance(value, (str, Path, Run, config.Config)):

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -86,6 +87,22 @@ def require_free_file(path: str | Path, overwrite: bool = False) -> None:
         raise KakusanError(f"{path} is {kind}, not a file (choose another name)")
     if not overwrite:
         raise KakusanError(f"{path} is there already (choose another name, or --overwrite to replace it)")
+
+
+def sweep(directory: Path) -> None:
+    """Removes what processes that were killed left in a directory on its way to a name of its own."""
+    with writing(directory):
+        for path in directory.glob(".*-*"):
+            if re.fullmatch(r"\.[0-9a-f]{8}-.+", path.name):
+                _remove(path)
+
+
+def remove_whole(path: Path) -> None:
+    """Removes a directory so that nobody sees half of it: if the process is killed, :func:`sweep` removes the rest."""
+    with suppress(OSError):
+        hidden = path.with_name(f".{token_hex(4)}-{path.name}")
+        path.rename(hidden)
+        shutil.rmtree(hidden)
 
 
 def require_free(path: str | Path, overwrite: bool = False) -> None:

@@ -17,11 +17,21 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from kakusan.errors import KakusanError, unknown
-from kakusan.files import Aside, atomic_write, require_new_directory, writing
+from kakusan.files import Aside, atomic_write, require_new_directory, sweep, writing
 from kakusan.results import Judgement, Measured
 
 WeightsFrom = Literal["ema", "raw"]
-_OWN = ("config.yaml", "metrics.jsonl", "metrics.json", "checkpoints", "samples", "report.html", "log.txt")
+_OWN = (
+    "config.yaml",
+    "metrics.jsonl",
+    "metrics.json",
+    "checkpoints",
+    "samples",
+    "report.html",
+    "log.txt",
+    "tensorboard",
+)
+FORMAT = 2  # of checkpoints: 1 knew no skipped steps
 _FILES = {"ema": "ema.safetensors", "raw": "model.safetensors"}
 
 
@@ -44,7 +54,7 @@ class Checkpoint:
         """Returns the counters and facts beside the weights.
 
         Raises:
-            KakusanError: They cannot be read.
+            KakusanError: They cannot be read, or a later version wrote them in a way that this one does not know.
         """
         try:
             state: dict[str, Any] = dict(json.loads((self.path / "state.json").read_text("utf-8")))
@@ -52,6 +62,11 @@ class Checkpoint:
             raise KakusanError(
                 f"checkpoint {self.path} has no readable state.json (choose another checkpoint, or remove this one)"
             ) from error
+        if state.get("format", 1) > FORMAT:
+            raise KakusanError(
+                f"checkpoint {self.path} is of format {state['format']}, written by kakusan "
+                f"{state.get('version', 'of a later version')}, and this one reads up to {FORMAT}: install that version"
+            )
         return state
 
     def weights_path(self, which: WeightsFrom) -> Path:
@@ -108,6 +123,7 @@ class Run:
             if run._aside.place.exists() and not run.checkpoints():  # the last run there was killed before it had any
                 run._bring_back()
             run.settle()
+            run.sweep()
             run._aside.put(_OWN)
         return run
 
@@ -130,6 +146,11 @@ class Run:
     @property
     def _aside(self) -> Aside:
         return Aside(self.path / ".earlier")
+
+    def sweep(self) -> None:
+        """Removes what a killed process left half-written. Nobody else may be writing the run."""
+        for directory in (self.path, self.path / "checkpoints", self.samples_path):
+            sweep(directory)
 
     def write_config(self, text: str) -> None:
         """Writes ``config.yaml``."""

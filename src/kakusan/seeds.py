@@ -4,8 +4,10 @@ Torch's CPU generator keeps only the low 32 bits of a seed, and among 50,000 has
 probability 25 %. Within a stream the index is therefore mixed by a *bijection* on 32 bits: no two indices collide.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
 import torch
@@ -84,6 +86,12 @@ class Draws:
     step: int
     count: int
     share: slice = field(default_factory=lambda: slice(None))
+    _drawn: dict[str, Tensor] = field(default_factory=dict, repr=False, compare=False)
+
+    def part(self, part: slice) -> Draws:
+        """Returns a part of this share, of the same draws: the whole batch's are made once for all of its parts."""
+        inside = range(self.count)[self.share][part]
+        return replace(self, share=slice(inside.start, inside.stop))
 
     def generator(self, stream: str) -> torch.Generator:
         """Returns the generator of a named stream, such as ``"noise"``, for this step."""
@@ -91,7 +99,9 @@ class Draws:
 
     def normal(self, stream: str, shape: Sequence[int]) -> Tensor:
         """Returns this process's share of standard normal draws, each of ``shape``: (b, *shape) on the CPU."""
-        return torch.randn(self.count, *shape, generator=self.generator(stream))[self.share]
+        if stream not in self._drawn:
+            self._drawn[stream] = torch.randn(self.count, *shape, generator=self.generator(stream))
+        return self._drawn[stream][self.share]
 
     def chance(self, stream: str, probability: float) -> Tensor:
         """Returns this process's share of independent coins, true with a ``probability``: bool, (b,) on the CPU."""

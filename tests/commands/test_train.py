@@ -84,11 +84,18 @@ def test_json_is_one_document(kakusan, run, tmp_path):
     assert document["interrupted"] is False
 
 
-def test_what_is_finished_is_not_resumed(kakusan, run):
-    sentence = kakusan("train", "--resume", run).check_refused()
-    assert (
-        "is there already: it has seen 16 images in 2 steps, and would end after 16 (give a greater length" in sentence
-    )
+def test_what_is_finished_stays_and_is_told(kakusan, run):
+    before = files(run / "checkpoints"), (run / "metrics.jsonl").read_text()
+    answer = kakusan("train", "--resume", run)
+    assert answer.status == 0
+    assert "tiny is finished: it has seen 16 images in 2 steps (give a greater length to go on" in answer.err
+    assert "16 images seen" in answer.out
+    assert (files(run / "checkpoints"), (run / "metrics.jsonl").read_text()) == before
+
+
+def test_what_is_longer_already_is_not_cut(kakusan, run):
+    sentence = kakusan("train", "--resume", run, "--steps", 1).check_refused()
+    assert "is longer already: it has seen 16 images in 2 steps, not 8 (give a greater length" in sentence
 
 
 def test_conversions_are_said_once_and_what_is_skipped_is_listed(kakusan, folder):

@@ -52,3 +52,11 @@ def test_what_is_not_trained_is_taken_over():
     one.counted += 7
     average.update(one, 1, 1)
     assert average.network.counted == 7
+
+
+def test_a_skipped_step_moves_nothing():
+    average, one = Average(One(0.0), half_life=10, ramp_up=0), One(1.0)
+    average.update(one, 10, 10, torch.tensor(True))
+    assert average.network.weight.item() == 0
+    average.update(one, 10, 20, torch.tensor(False))
+    assert average.network.weight.item() == pytest.approx(0.5)

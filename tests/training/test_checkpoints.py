@@ -1,8 +1,10 @@
 """A checkpoint is there whole or not at all, holds no code, and gives back what was saved."""
 
 import errno
+import json
 import os
 import shutil
+from importlib.metadata import version
 
 import pytest
 import torch
@@ -10,6 +12,7 @@ from torch.optim import AdamW
 
 from kakusan import files
 from kakusan.errors import KakusanError
+from kakusan.runs import FORMAT
 from kakusan.training import checkpoints
 from tests import tiny
 from tests.tiny import assert_same, engine, run
@@ -96,6 +99,25 @@ def test_a_full_disk_ends_training_with_the_sentence(there, monkeypatch):
     monkeypatch.undo()
     assert [checkpoint.images for checkpoint in there.checkpoints()] == [15]
     assert {path.name for path in (there.path / "checkpoints").iterdir()} == {"0000015"}
+
+
+def test_it_says_who_wrote_it(there):
+    engine(steps=1).train(there)
+    state = there.checkpoint().state()
+    assert state["format"] == FORMAT
+    assert state["version"] == version("kakusan")
+
+
+def test_one_of_the_first_format_is_gone_on_with(there):
+    """It was of a training that stopped at the first step that was no number, so none was skipped."""
+    engine(steps=3).train(there)
+    path = there.checkpoint().path / "state.json"
+    state = json.loads(path.read_text())
+    path.write_text(json.dumps({name: state[name] for name in state if name not in ("format", "version", "guard")}))
+    later = engine(steps=4)
+    later.resume(there)
+    later.train(there)
+    assert there.checkpoint().state()["step"] == 4
 
 
 def test_only_the_latest_are_kept(there):

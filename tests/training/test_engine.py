@@ -10,7 +10,7 @@ from accelerate.state import AcceleratorState, PartialState
 from PIL import Image
 
 from kakusan import pictures
-from kakusan.config.models import Training
+from kakusan.config.models import Guard, Training
 from kakusan.errors import KakusanError
 from kakusan.objective import TimeSampling
 from kakusan.tensors import read_tensors
@@ -281,6 +281,10 @@ def test_a_long_gradient_is_clipped(tmp_path):
     assert changes[1e-3] == pytest.approx(1e-3 * 0.1, rel=1e-2)
 
 
+# The first step that is no number ends it.
+STRICT = Guard(patience=1, rollbacks=0)
+
+
 def spoilt(step, what):
     """A task whose ``step``-th loss, or the gradient of it, is no number."""
 
@@ -304,7 +308,7 @@ def test_a_loss_that_is_no_number_stops_at_once_and_spoils_no_checkpoint(tmp_pat
     last = f"the last good checkpoint is .*{good:07d}" if good else "no checkpoint was saved before"
     answer = rf"^the loss became inf at step {step} of 12; {last} \(try a lower optimizer.learning_rate"
     with pytest.raises(KakusanError, match=answer):
-        engine(task=spoilt(step, "loss"), checkpoint_every=20, log_every=log_every).train(there)
+        engine(task=spoilt(step, "loss"), checkpoint_every=20, log_every=log_every, guard=STRICT).train(there)
     assert_finite(there, good)
 
 
@@ -313,13 +317,13 @@ def test_a_gradient_that_is_no_number_spoils_no_checkpoint_either(tmp_path, step
     """The loss of that step is still a number, the weights after it no more."""
     there = run(tmp_path / "run")
     with pytest.raises(KakusanError, match=rf"^the gradient became nan at step {step} of 12"):
-        engine(task=spoilt(step, "gradient"), checkpoint_every=20, log_every=100).train(there)
+        engine(task=spoilt(step, "gradient"), checkpoint_every=20, log_every=100, guard=STRICT).train(there)
     assert_finite(there, good)
 
 
 def test_without_a_run_it_stops_as_well():
     with pytest.raises(KakusanError, match="at step 3 of 12; no checkpoint was saved before"):
-        engine(task=spoilt(3, "loss"), log_every=2).train()
+        engine(task=spoilt(3, "loss"), log_every=2, guard=STRICT).train()
 
 
 def assert_finite(there, good):
@@ -368,6 +372,14 @@ def test_length_needs_no_engine():
     assert length(Training(epochs=3, batch_size=128), 1797) == 43
 
 
-def test_resuming_what_was_never_saved_is_refused(tmp_path):
-    with pytest.raises(KakusanError, match="holds no checkpoint yet"):
-        engine().resume(run(tmp_path / "run"))
+def test_resuming_what_was_never_saved_begins_anew(whole, tmp_path):
+    """What it had written in its books before it was killed is cut."""
+    there = run(tmp_path / "run")
+    with pytest.raises(CrashError):
+        engine(task=crashing_at(4)).train(there)
+    assert len(there.metrics()) > 1
+    again = engine()
+    again.resume(there)
+    again.train(there)
+    assert_same(whole, there)
+    assert metrics(there) == metrics(whole)

@@ -3,9 +3,12 @@
 import os
 import signal
 import threading
+import time
+from types import SimpleNamespace
 
 import pytest
 
+from kakusan.training import interrupt
 from kakusan.training.interrupt import stop_on_interrupt
 
 
@@ -19,6 +22,17 @@ def test_the_first_is_remembered_and_the_second_raises(number):
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)
     assert signal.getsignal(number) is before
+
+
+def test_what_a_launcher_hands_on_is_the_same_wish(monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    with stop_on_interrupt() as stop:
+        for _ in range(3):
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.is_set()
+        monkeypatch.setattr(interrupt, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + 6))
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def test_outside_the_main_thread_signals_are_left_alone():

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from kakusan.training.ledger import Ledger, first_non_finite
+from kakusan.training.ledger import Ledger
 
 
 def lines(ledger, losses, step):
@@ -53,8 +53,18 @@ def test_time_spent_waiting_is_a_share_of_the_time_since_the_last_line():
     assert line["data_wait"] == 0
 
 
-@pytest.mark.parametrize(
-    ("losses", "index"), [([], None), ([1.0, 2.0], None), ([1.0, math.nan, math.inf], 1), ([-math.inf], 0)]
-)
-def test_the_first_loss_that_is_no_number(losses, index):
-    assert first_non_finite(losses) == index
+def test_what_was_skipped_counts_in_no_mean():
+    """A line or an epoch of nothing else has none, rather than a NaN that JSON has no word for."""
+    ledger, nan = Ledger(2, 4), math.nan
+    epoch, line = lines(ledger, [1.0, nan], 2)
+    assert (epoch["epoch_loss"], line["loss"]) == (1.0, 1.0)
+    (line,) = lines(ledger, [nan, nan], 4)
+    assert "loss" not in line
+    assert line["images_per_second"] > 0
+
+
+def test_steps_that_are_to_be_taken_again_are_forgotten():
+    ledger = Ledger(2, 100)
+    ledger.add(torch.tensor(1.0))
+    ledger.restart()
+    assert len(ledger.take()) == 0

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from kakusan.config.models import Optimizer
-from kakusan.training.optimization import adamw, learning_rate
+from kakusan.training.optimization import adamw, learning_rate, step
 from kakusan.training.task import decay_matrices_only
 
 SETTINGS = Optimizer(learning_rate=1e-3, warmup_images=1000)
@@ -62,3 +62,32 @@ def test_every_parameter_is_in_one_group_and_frozen_ones_in_none():
     grouped = [parameter for group in decay_matrices_only(network) for parameter in group["params"]]
     assert {id(p) for p in grouped} == {id(p) for p in network.parameters() if p.requires_grad}
     assert len(grouped) == 3
+
+
+@pytest.mark.parametrize("rate", [1e-3, 2.5e-4])
+def test_a_group_with_a_rate_of_its_own_keeps_the_proportion(rate):
+    """With no gradient a step is the decay alone, (1 − lr·λ), which shows the rate."""
+    fast, slow = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
+    for parameter in (fast, slow):
+        parameter.grad = torch.zeros_like(parameter)
+    settings = Optimizer(learning_rate=1e-3, weight_decay=0.5)
+    optimizer = adamw(SimpleNamespace(groups=lambda: [{"params": [fast]}, {"params": [slow], "lr": 1e-4}]), settings)
+    step(optimizer, settings, rate, torch.tensor(False))
+    assert optimizer.param_groups[0]["lr"] == rate
+    torch.testing.assert_close(fast.detach(), torch.full((2,), 1 - 0.5 * rate))
+    torch.testing.assert_close(slow.detach(), torch.full((2,), 1 - 0.05 * rate))
+    assert fast.grad is None
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_skipped_step_leaves_weights_and_moments(fused):
+    weight = nn.Parameter(torch.ones(2))
+    settings = Optimizer(fused=fused)
+    optimizer = adamw(SimpleNamespace(groups=lambda: [{"params": [weight]}]), settings)
+    for gradient, skip in ((1.0, False), (math.nan, True)):
+        before = weight.detach().clone()
+        weight.grad = torch.full((2,), gradient)
+        step(optimizer, settings, 1e-3, torch.tensor(skip))
+    assert torch.equal(weight, before)
+    assert optimizer.state[weight]["step"] == 1
+    assert all(moment.isfinite().all() for moment in optimizer.state[weight].values())

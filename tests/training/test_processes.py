@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
@@ -79,3 +80,53 @@ def test_ctrl_c_to_one_of_them_stops_both_at_one_step_and_one_may_go_on(alone, t
 def test_two_may_go_on_where_one_stopped(alone, tmp_path):
     train(tmp_path / "run", 1, steps=6)
     assert_close(alone, train(tmp_path / "run", 2, resume=True))
+
+
+def torchrun(directory, *arguments, **more):
+    """Starts two processes as docs/scale.md does."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone", "-m", "kakusan"]
+    return subprocess.Popen(
+        [*command, "--", "train", *map(str, arguments)],
+        cwd=directory,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **more,
+    )
+
+
+DIGITS = ("--device=cpu", "--training.samples_every=0", "--data.held_out=0.1", "--training.log_every=5")
+
+
+def test_the_preset_learns_the_same_on_one_and_two_processes(tmp_path):
+    """Weights and averages after 20 steps, and what is told on the way; one process speaks."""
+    process = torchrun(tmp_path, "digits", "--steps=20", "--run=two", *DIGITS)
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+    assert out.count("2,560 images seen") == 1
+    alone = [sys.executable, "-m", "kakusan", "train", "digits", "--steps=20", "--run=one", *DIGITS]
+    subprocess.run(alone, cwd=tmp_path, check=True, capture_output=True, timeout=240)
+    one, two = Run.open(tmp_path / "one"), Run.open(tmp_path / "two")
+    for which in ("raw", "ema"):
+        mine, theirs = (read_tensors(run.checkpoint().weights_path(which)) for run in (one, two))
+        assert max((mine[name] - theirs[name]).abs().max().item() for name in mine) <= 5e-4
+    for mine, theirs in zip(metrics(one), metrics(two), strict=True):
+        assert mine.keys() == theirs.keys()
+        assert mine["images"] == theirs["images"]
+        for name in {"loss", "held_out_loss", "held_out_levels"} & mine.keys():
+            assert mine[name] == pytest.approx(theirs[name], rel=1e-3)
+
+
+def test_a_polite_kill_of_the_launcher_saves_and_another_number_of_processes_goes_on(tmp_path):
+    process = torchrun(tmp_path, "digits", "--steps=9999", "--run=run", *DIGITS)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "run" / "metrics.jsonl").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.terminate()
+    process.communicate(timeout=120)
+    run = Run.open(tmp_path / "run")
+    step = run.checkpoint().state()["step"]
+    assert step >= 5
+    alone = [sys.executable, "-m", "kakusan", "train", "--resume=run", f"--steps={step + 2}"]
+    subprocess.run(alone, cwd=tmp_path, check=True, capture_output=True, timeout=240)
+    assert run.checkpoint().state()["step"] == step + 2

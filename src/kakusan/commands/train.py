@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -32,8 +33,8 @@ def train(
     seed: Annotated[int | None, typer.Option(metavar="INTEGER", help="everything random follows from it")] = None,
     device: Annotated[str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps")] = None,
     dtype: Annotated[
-        Literal["float32", "bfloat16"] | None,
-        typer.Option(metavar="NAME", help="float32, or bfloat16 for mixed precision"),
+        Literal["float32", "bfloat16", "float16"] | None,
+        typer.Option(metavar="NAME", help="float32, or bfloat16 or float16 for mixed precision"),
     ] = None,
     compile: Annotated[  # noqa: A002 (the option's name)
         bool, typer.Option("--compile", help="compile the network first")
@@ -93,9 +94,10 @@ def _report(run: Run, json: bool) -> None:
     """Says what there is now, and what may be done with it; or, after Ctrl-C, how to go on."""
     checkpoint = run.checkpoint()
     state = checkpoint.state()
+    first = os.environ.get("RANK", "0") == "0"  # of several processes one speaks
     interrupted = state["images"] < state["total_images"]
     loss = [line["loss"] for line in run.metrics() if "loss" in line][-1]
-    if json:
+    if json and first:
         facts = {"run": str(run.path), "images": state["images"], "steps": state["step"], "loss": loss}
         show_json({**facts, "checkpoint": str(checkpoint.path), "interrupted": interrupted})
     if interrupted:
@@ -103,7 +105,7 @@ def _report(run: Run, json: bool) -> None:
             f"interrupted after {counted(state['images'], 'image')}, which are saved "
             f"(go on: kakusan train --resume {quote(str(run.path))})"
         )
-    if not json:
+    if first and not json:
         typer.echo(f"{run.path}: {counted(state['images'], 'image')} seen, loss {loss:.4f}")
         typer.echo("next, with the running average (EMA) of the weights:")
         typer.echo(f"  kakusan sample {quote(str(run.path))} -n 64 -o {quote(run.name)}-samples")

@@ -67,6 +67,12 @@ def _check_device(device: str) -> str:
     return device
 
 
+def _check_held_out(held_out: float) -> float:
+    if held_out > 1 and held_out != int(held_out):
+        raise KakusanError(f"data.held_out must be a share below 1 or a whole number of images, not {held_out}")
+    return held_out
+
+
 SamplerName = Annotated[str, _named("sampler"), Field(examples=list(SAMPLERS))]
 GridName = Annotated[str, _named("grid"), Field(examples=list(GRIDS))]
 Device = Annotated[str, AfterValidator(_check_device), Field(examples=["auto", "cpu", "cuda", "cuda:N", "mps"])]
@@ -87,9 +93,18 @@ class Data(Section):
         default=False, description="mirror half of the images, drawn anew each time; not for digits or text"
     )
     max_broken: Share = Field(default=0.05, description="share of unreadable images that is skipped; more are refused")
+    held_out: Annotated[NotNegative, AfterValidator(_check_held_out)] = Field(
+        default=0, description="images kept out of training for a held-out loss: a number, or a share below 1"
+    )
 
 
-class UNet(Section):
+class AnyNetwork(Section):
+    """What is asked of any network."""
+
+    init: str | None = Field(default=None, description="a run whose averaged weights it starts from; null: from none")
+
+
+class UNet(AnyNetwork):
     """The modern U-Net."""
 
     kind: Literal["unet"] = Field(default="unet", description="which network")
@@ -113,7 +128,7 @@ class UNet(Section):
     class_conditional: bool = Field(default=False, description="the labels of the data condition the network")
 
 
-class SimpleUNet(Section):
+class SimpleUNet(AnyNetwork):
     """The textbook's U-Net: three levels, no attention."""
 
     kind: Literal["simple_unet"] = Field(default="simple_unet", description="which network")
@@ -123,7 +138,7 @@ class SimpleUNet(Section):
     time_emb_dim: Count = Field(default=256, multiple_of=2, description="width of the time embedding, even")
 
 
-class OwnNetwork(Section):
+class OwnNetwork(AnyNetwork):
     """A network handed over in Python, which a configuration can only name."""
 
     kind: Literal["own"] = Field(default="own", description="which network: one handed over in Python")
@@ -217,6 +232,7 @@ class Optimizer(Section):
     decay: Literal["cosine", "none"] = Field(
         default="cosine", description="how the learning rate falls to the end of training"
     )
+    fused: bool = Field(default=True, description="one kernel for all weights; false where a device has none")
     clip_norm: Positive | None = Field(default=1.0, description="largest norm of the gradient; null: as it is")
 
 
@@ -229,6 +245,16 @@ class EMA(Section):
     )
 
 
+class Guard(Section):
+    """What happens when a loss or a gradient is no number: that step is skipped, and here is what if it comes again."""
+
+    patience: Count = Field(default=20, description="skipped steps in a row after which training goes back")
+    rollbacks: CountOrZero = Field(default=3, description="times it may go back to a checkpoint; then it stops")
+    lower: Annotated[Number, Field(gt=0, le=1)] = Field(
+        default=0.5, description="what the learning rate is multiplied by each time"
+    )
+
+
 class Training(Section):
     """How long, how large, where, and what is kept."""
 
@@ -238,14 +264,28 @@ class Training(Section):
     batch_size: Count = Field(default=128, description="images a step, over all devices together")
     seed: Integer = Field(default=0, description="everything random in the run follows from it")
     device: Device = Field(default="auto", description="where to compute; auto takes the best there is")
-    dtype: Literal["float32", "bfloat16"] = Field(
-        default="float32", description="bfloat16: mixed precision, weights in float32"
+    microbatch: Count | None = Field(
+        default=None, description="images a device computes at a time; null: its whole share at once"
+    )
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        default="float32", description="bfloat16, float16: mixed precision, weights in float32"
+    )
+    tf32: bool = Field(default=True, description="multiply float32 matrices as TF32, on GPUs that can")
+    channels_last: bool = Field(default=False, description="keep the channels of a pixel together in memory")
+    activation_checkpointing: bool = Field(
+        default=False, description="compute blocks again for the gradient: less memory, one more forward pass"
     )
     compile: bool = Field(default=False, description="compile the network first: minutes at the start, faster steps")
     log_every: Count = Field(default=50, description="steps between two lines of metrics")
     checkpoint_every: Count = Field(default=100_000, description="images between two checkpoints")
     samples_every: CountOrZero = Field(default=100_000, description="images between two grids of samples; 0: never")
-    keep: Count = Field(default=3, description="checkpoints kept, the latest ones")
+    validate_every: CountOrZero = Field(
+        default=0, description="images between two held-out losses; 0: with every checkpoint, which has one anyway"
+    )
+    tracker: Literal["tensorboard", "wandb", "trackio"] | None = Field(
+        default=None, description="a program that draws the metrics as they come; null: none"
+    )
+    keep: Count = Field(default=3, description="checkpoints kept, the latest ones; and that of the best held-out loss")
 
     @model_validator(mode="before")
     @classmethod
@@ -330,6 +370,7 @@ class Config(Section):
     objective: Objective = Field(default_factory=Objective)
     optimizer: Optimizer = Field(default_factory=Optimizer)
     ema: EMA = Field(default_factory=EMA)
+    guard: Guard = Field(default_factory=Guard)
     training: Training = Field(default_factory=Training)
     sampling: Sampling = Field(default_factory=Sampling)
     evaluation: Evaluation = Field(default_factory=Evaluation)

@@ -70,28 +70,44 @@ class ImageBatches:
     Args:
         images: The set.
         flip: Whether to mirror images left to right, each with probability ½ and drawn anew every time.
+        among: Numbers of the images to serve, int64, shape (M,); None for all.
     """
 
-    def __init__(self, images: ImageSet, flip: bool = False) -> None:
+    def __init__(self, images: ImageSet, flip: bool = False, among: Tensor | None = None) -> None:
         self._set = images
+        self._among = among
         self._pixels = images.images
         self._flip = flip
 
     @property
     def epoch(self) -> int:
-        return len(self._set)
+        return len(self._set) if self._among is None else len(self._among)
+
+    @property
+    def labels(self) -> Tensor | None:
+        """Class of every image of the set, int64, shape (N,); or None."""
+        return self._set.labels
+
+    def only(self, among: Tensor) -> ImageBatches:
+        """Returns batches of some of the set's images, by number."""
+        return ImageBatches(self._set, self._flip, among)
 
     @property
     def shape(self) -> tuple[int, int, int]:
         return self._set.shape
 
     def __call__(self, draws: Draws, device: torch.device) -> Batch:
+        indices = batch_indices(draws.seed, draws.step * draws.count, draws.count, self.epoch)[draws.share]
+        batch = self.at(indices if self._among is None else self._among[indices], device)
+        if self._flip:
+            return Batch(flip(batch.images, draws.chance("flip", 0.5).to(device)), batch.labels)
+        return batch
+
+    def at(self, indices: Tensor, device: torch.device) -> Batch:
+        """Returns images of the set by number, int64, shape (B,), as they are, on ``device``."""
         if self._pixels.device != device and self._pixels.nbytes <= _RESIDENT_BYTES:
             self._pixels = self._pixels.to(device)
-        indices = batch_indices(draws.seed, draws.step * draws.count, draws.count, len(self._set))[draws.share]
         images = from_uint8(self._pixels[indices.to(self._pixels.device)].to(device))
-        if self._flip:
-            images = flip(images, draws.chance("flip", 0.5).to(device))
         labels = self._set.labels
         return Batch(images, None if labels is None else labels[indices].to(device))
 

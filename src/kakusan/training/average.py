@@ -3,8 +3,7 @@
 from copy import deepcopy
 
 import torch
-from torch import nn
-from torch.optim.swa_utils import get_ema_multi_avg_fn
+from torch import Tensor, nn
 
 
 class Average:
@@ -30,11 +29,17 @@ class Average:
         self._half_life, self._ramp_up = half_life, ramp_up
 
     @torch.no_grad()
-    def update(self, network: nn.Module, batch_size: int, images: int) -> None:
-        """Moves the average towards ``network``, after ``images`` images, the last ``batch_size`` of them just now."""
+    def update(self, network: nn.Module, batch_size: int, images: int, skip: Tensor | None = None) -> None:
+        """Moves the average towards ``network``, after ``images`` images, the last ``batch_size`` of them just now.
+
+        Where ``skip``, bool of shape (), is true, the average stays where it is; nobody waits to learn whether it is.
+        """
         half_life = min(self._half_life, images * self._ramp_up) if self._ramp_up > 0 else self._half_life
-        averaged, current = list(self.network.parameters()), list(network.parameters())
-        move = get_ema_multi_avg_fn(0.5 ** (batch_size / half_life))  # type: ignore[no-untyped-call]
-        move(averaged, current, 0)
+        averaged: list[Tensor] = list(self.network.parameters())
+        current: list[Tensor] = list(network.parameters())
+        counts = torch.tensor(True) if skip is None else ~skip
+        step = 1 - 0.5 ** (batch_size / half_life)
+        weights = {own.dtype: counts.to(own) * step for own in {own.dtype: own for own in averaged}.values()}
+        torch._foreach_lerp_(averaged, current, [weights[own.dtype] for own in averaged])
         for own, other in zip(self.network.buffers(), network.buffers(), strict=True):
             own.copy_(other)

@@ -6,31 +6,35 @@ Nothing random is saved: every draw follows from the seed and the step.
 from __future__ import annotations
 
 import json
-import shutil
+import math
+from importlib.metadata import version
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from kakusan.errors import KakusanError
-from kakusan.files import atomic_path
-from kakusan.runs import Checkpoint, Run
+from kakusan.files import atomic_path, atomic_write, remove_whole
+from kakusan.runs import FORMAT, Checkpoint, Run
 from kakusan.tensors import load_weights, pack, read_tensors
 
-_OPTIMIZER = "optimizer.safetensors"
+_OPTIMIZER, _STATE = "optimizer.safetensors", "state.json"
 
 
 def save(
     run: Run, *, network: nn.Module, average: nn.Module, optimizer: Optimizer, state: dict[str, Any], keep: int
 ) -> Checkpoint:
-    """Writes a checkpoint, whole or not at all, and then removes what it supersedes: all but the latest ``keep``.
+    """Writes a checkpoint, whole or not at all, and then removes what it supersedes: all but the latest ``keep`` and
+    that of the best held-out loss.
 
     Args:
         run: Where to.
         network: The plain weights.
         average: The averaged ones.
         optimizer: Its moments.
-        state: Counters and facts as JSON; ``state["images"]`` names the checkpoint.
+        state: Counters and facts as JSON; ``state["images"]`` names the checkpoint,
+            ``state["held_out_loss"]``, if it is there, is its loss.
         keep: How many to keep, at least 1.
 
     Raises:
@@ -44,10 +48,13 @@ def save(
             new.weights_path("raw").write_bytes(pack(network.state_dict()))
             new.weights_path("ema").write_bytes(pack(average.state_dict()))
             (temporary / _OPTIMIZER).write_bytes(pack(_flatten(optimizer)))
-            (temporary / "state.json").write_text(json.dumps(state, indent=2) + "\n", encoding="utf-8")
+            (temporary / _STATE).write_text(_json(state), encoding="utf-8")
     run.settle()
-    for old in run.checkpoints()[:-keep]:
-        shutil.rmtree(old.path, ignore_errors=True)
+    there = run.checkpoints()
+    best = min(there, key=_held_out_loss)
+    for old in there[:-keep]:
+        if old != best or math.isinf(_held_out_loss(best)):
+            remove_whole(old.path)
     return Checkpoint(path)
 
 
@@ -55,12 +62,42 @@ def restore(checkpoint: Checkpoint, *, network: nn.Module, average: nn.Module, o
     """Loads all of a checkpoint, and returns its state.
 
     Raises:
-        KakusanError: Part of it is missing, damaged, or of another architecture.
+        KakusanError: Part of it is missing, damaged, of another architecture, or of a later version.
     """
+    state = checkpoint.state()  # first, for it refuses what a later version wrote
     load_weights(network, checkpoint.weights_path("raw"))
     load_weights(average, checkpoint.weights_path("ema"))
     _unflatten(optimizer, read_tensors(checkpoint.path / _OPTIMIZER))
-    return checkpoint.state()
+    return state
+
+
+def written_by() -> dict[str, Any]:
+    """Returns what a state says of who wrote it."""
+    return {"format": FORMAT, "version": version("kakusan")}
+
+
+def last_at(run: Run, step: int) -> Checkpoint | None:
+    """Returns the last checkpoint saved after no more than so many steps."""
+    return next((there for there in reversed(run.checkpoints()) if there.state()["step"] <= step), None)
+
+
+def return_to(run: Run, checkpoint: Checkpoint, changes: dict[str, Any]) -> None:
+    """Makes a checkpoint the last one, its state changed, so that even who is killed now goes on from there."""
+    for later in reversed(run.checkpoints()):
+        if later.images > checkpoint.images:
+            remove_whole(later.path)
+    atomic_write(checkpoint.path / _STATE, _json(checkpoint.state() | changes))
+
+
+def _held_out_loss(checkpoint: Checkpoint) -> float:
+    try:
+        return float(checkpoint.state().get("held_out_loss", math.inf))
+    except KakusanError:  # a damaged one is no reason to stop
+        return math.inf
+
+
+def _json(state: dict[str, Any]) -> str:
+    return json.dumps(state, indent=2) + "\n"
 
 
 def _flatten(optimizer: Optimizer) -> dict[str, Tensor]:
@@ -70,11 +107,16 @@ def _flatten(optimizer: Optimizer) -> dict[str, Tensor]:
 
 
 def _unflatten(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         number, _, name = key.partition(".")
         state.setdefault(int(number), {})[name] = tensor
-    count = sum(len(group["params"]) for group in optimizer.param_groups)
-    if state and len(state) != count:
-        raise KakusanError(f"the checkpoint's optimizer has {len(state)} parameters, the network {count}")
+    if state and len(state) != len(parameters):
+        raise KakusanError(f"the checkpoint's optimizer has {len(state)} parameters, the network {len(parameters)}")
+    for index, moments in state.items():
+        for name, moment in moments.items():
+            parameter = parameters[index]
+            if moment.shape == parameter.shape:  # laid out as the weight is, which fused kernels take for granted
+                moments[name] = torch.empty_like(parameter, dtype=moment.dtype).copy_(moment)
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

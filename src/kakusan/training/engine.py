@@ -1,6 +1,6 @@
 """The engine: one loop that trains any task, on any number of devices, and can be stopped and resumed anywhere.
 
-batch → losses → mean → gradient → clip → AdamW → running average → books. Its clock is images seen.
+batch → losses → mean → gradient → clip → guard → AdamW → running average → books. Its clock is images seen.
 """
 
 from __future__ import annotations
@@ -11,23 +11,25 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
 from kakusan import pictures, seeds
 from kakusan.config import models as config
 from kakusan.data.batches import Batches
-from kakusan.devices import resolve
 from kakusan.errors import KakusanError
-from kakusan.progress import Bar
+from kakusan.progress import Bar, say
 from kakusan.runs import Run
-from kakusan.training import checkpoints
+from kakusan.training import checkpoints, optimization, tracker
 from kakusan.training.average import Average
+from kakusan.training.gradient import gradient
+from kakusan.training.guard import Guard
 from kakusan.training.interrupt import stop_on_interrupt
-from kakusan.training.ledger import Ledger, first_non_finite
-from kakusan.training.optimization import adamw, learning_rate
+from kakusan.training.ledger import Ledger
+from kakusan.training.precision import Precision
+from kakusan.training.processes import Processes
+from kakusan.training.recomputing import recomputing
 from kakusan.training.task import Task
+from kakusan.training.validation import Validation
 
 
 @dataclass(frozen=True)
@@ -53,13 +55,15 @@ class Engine:
     Args:
         task: What is learned.
         batches: What it is learned from.
-        optimizer, ema, training: Those sections of the configuration.
+        optimizer, ema, training, guard: Those sections of the configuration.
+        validation: What the running average is judged on, if anything.
         facts: What checkpoints shall say of the model beside its weights, as JSON.
         show: Whether to show progress.
         title: What the progress is called.
 
     Raises:
-        KakusanError: The device is not there, or the batch cannot be shared evenly among the processes.
+        KakusanError: The device is not there, the batch cannot be shared evenly among the processes, or a tracker is
+            not installed.
 
     Attributes:
         step: Steps taken.
@@ -74,33 +78,35 @@ class Engine:
         optimizer: config.Optimizer,
         ema: config.EMA,
         training: config.Training,
+        guard: config.Guard | None = None,
+        validation: Validation | None = None,
         facts: dict[str, Any] | None = None,
         show: bool = True,
         title: str = "training",
     ) -> None:
-        self._task, self._batches, self._facts = task, batches, facts or {}
+        self._task, self._batches, self._validation, self._facts = task, batches, validation, facts or {}
         self._run: Run | None = None
         self._optimizer_settings, self._training = optimizer, training
         self._show, self._title = show, title
-        self._accelerator = _accelerator(training)
-        processes = self._accelerator.num_processes
-        if training.batch_size % processes:
-            raise KakusanError(
-                f"training.batch_size must divide evenly among {processes} processes, "
-                f"which {training.batch_size} does not"
-            )
+        tracker.require(training.tracker)
+        self._processes = Processes(training.device)
+        self._share = self._processes.share(training.batch_size)
         self.total_steps = length(training, batches.epoch)
-        self.step = 0
+        self.step = self._began = 0
 
-        self._network = task.network.to(self._accelerator.device).train()
+        self._network = task.network.to(self._processes.device).train()
+        if training.channels_last:
+            self._network.to(memory_format=torch.channels_last)
         self._average = Average(self._network, ema.half_life, ema.ramp_up)
-        self._optimizer = adamw(task, optimizer)
+        self._optimizer = optimization.adamw(task, optimizer)
+        self._precision = Precision(training, self._processes.device)
+        self._guard = Guard(guard or config.Guard(), self._processes.device)
         self._ledger = Ledger(training.batch_size, batches.epoch)
 
     @property
     def keeps_books(self) -> bool:
         """Whether this is the one process that writes."""
-        return bool(self._accelerator.is_main_process)
+        return self._processes.first
 
     @property
     def images(self) -> int:
@@ -113,18 +119,22 @@ class Engine:
         return self.total_steps * self._training.batch_size
 
     def resume(self, run: Run) -> None:
-        """Goes to where a run's last checkpoint stands.
+        """Goes to where a run's last checkpoint stands; where it has none yet, to the start.
 
         Raises:
-            KakusanError: There is none, or it is damaged or of another architecture.
+            KakusanError: It is damaged, of another architecture, or of a later version.
         """
-        checkpoint = run.checkpoint()
-        state = checkpoints.restore(
-            checkpoint, network=self._network, average=self._average.network, optimizer=self._optimizer
-        )
-        self.step = state["step"]
-        self._ledger.epoch_sum, self._ledger.epoch_steps = state["epoch_sum"], state["epoch_steps"]
+        if run.checkpoints():
+            state = checkpoints.restore(
+                run.checkpoint(), network=self._network, average=self._average.network, optimizer=self._optimizer
+            )
+            self.step = state["step"]
+            self._ledger.epoch_sum, self._ledger.epoch_steps = state["epoch_sum"], state["epoch_steps"]
+            if "guard" in state:  # format 1 stopped at the first step that was no number
+                self._guard.restore(state["guard"])
+                self._precision.restore(state["scale"])
         if self.keeps_books:
+            run.sweep()
             run.forget_after(self.step)
 
     def train(self, run: Run | None = None) -> Outcome:
@@ -134,21 +144,27 @@ class Engine:
             run: Where the books and checkpoints go; None keeps none.
 
         Raises:
-            KakusanError: The loss became NaN or infinite, or the disk refuses a checkpoint.
+            KakusanError: The loss became NaN or infinite again and again, the disk refuses a checkpoint, a batch does
+                not fit into memory, or the network has no blocks to compute again.
         """
         started = time.perf_counter()
-        self._run = run
-        live = torch.compile(self._network) if self._training.compile else self._network
-        self._task.network, optimizer = self._accelerator.prepare(live, self._optimizer)
+        self._run, self._began = run, self.step
+        live: nn.Module = torch.compile(self._network) if self._training.compile else self._network  # type: ignore[assignment]
+        self._task.network = self._processes.wrap(live)
         try:
-            self._loop(optimizer)
+            with (
+                self._precision.matrices(),
+                recomputing(self._network, self._training.activation_checkpointing),
+                tracker.tracking(self._training.tracker, run if self.keeps_books else None) as self._track,
+            ):
+                self._loop()
         finally:
             self._task.network = self._network.eval()
-        self._accelerator.wait_for_everyone()
+        self._processes.wait()
         seconds, interrupted = time.perf_counter() - started, self.step < self.total_steps
         return Outcome(self._average.network, self.images, seconds, interrupted)
 
-    def _loop(self, optimizer: Any) -> None:
+    def _loop(self) -> None:
         with (
             torch.random.fork_rng(),
             stop_on_interrupt() as stop,
@@ -156,103 +172,138 @@ class Engine:
         ):
             stopping = False
             while self.step < self.total_steps and not stopping:
-                gradient_norm = self._advance(optimizer)
-                stopping = self._agreed(stop.is_set())
-                self._keep_books(gradient_norm, bar, stopping)
+                norm = self._advance()
+                stopping = self._processes.any(stop.is_set())
+                if self._guard.troubled(self.step, self.total_steps - self._began, self.step == self.total_steps):
+                    self._go_back()
+                else:
+                    self._keep_books(norm, bar, stopping)
 
-    def _agreed(self, stop: bool) -> bool:
-        """Whether any process is to stop: one that went on alone would wait for the others for ever."""
-        if self._accelerator.num_processes == 1:
-            return stop
-        votes: Tensor = self._accelerator.reduce(torch.tensor(float(stop), device=self._accelerator.device))
-        return votes.item() > 0
-
-    def _advance(self, optimizer: Any) -> Tensor:
+    def _advance(self) -> Tensor:
         """Takes one step of the optimizer and returns the gradient's norm, without waiting for the device."""
         draws = self._draws()
         # Dropout is the one draw made on the device; its seed makes it the step's own.
-        torch.manual_seed(seeds.derive(self._training.seed, f"dropout {self._accelerator.process_index}", self.step))
+        torch.manual_seed(seeds.derive(self._training.seed, f"dropout {self._processes.index}", self.step))
         before = time.perf_counter()
-        batch = self._batches(draws, self._accelerator.device)
+        batch = self._batches(draws, self._processes.device)
         self._ledger.data_seconds += time.perf_counter() - before
 
-        # Not by the accelerator, which would patch the network, perhaps a user's own, with what all engines share.
-        with torch.autocast(batch.images.device.type, torch.bfloat16, enabled=self._training.dtype == "bfloat16"):
-            loss = self._task.losses(batch, draws).mean()
-        self._accelerator.backward(loss)
-        limit = self._optimizer_settings.clip_norm
-        norm: Tensor = self._accelerator.clip_grad_norm_(
-            list(self._network.parameters()), math.inf if limit is None else limit
-        )
-        for group in optimizer.param_groups:
-            group["lr"] = self._learning_rate()
-        optimizer.step()
-        optimizer.zero_grad()
+        buffers = [buffer.clone() for buffer in self._network.buffers()]
+        loss = gradient(self._task, batch, draws, self._training.microbatch, self._precision)
+        norm = self._precision.clip(self._optimizer, self._network, self._optimizer_settings.clip_norm)
+        loss = self._processes.mean(loss)
 
+        skip = self._guard.judge(loss, norm)
+        for buffer, old in zip(self._network.buffers(), buffers, strict=True):
+            buffer.copy_(torch.where(skip, old, buffer))  # a bad batch may have spoilt the statistics of a norm
+        optimization.step(self._optimizer, self._optimizer_settings, self._learning_rate(), skip)
+        self._precision.settle()
         self.step += 1
-        self._average.update(self._network, self._training.batch_size, self.images)
-        self._ledger.add(loss)
+        self._average.update(self._network, self._training.batch_size, self.images, skip)
+        self._ledger.add(torch.where(skip, math.nan, loss))
         return norm
 
     def _draws(self) -> seeds.Draws:
-        share = self._training.batch_size // self._accelerator.num_processes
-        first = share * self._accelerator.process_index
-        return seeds.Draws(self._training.seed, self.step, self._training.batch_size, slice(first, first + share))
+        return seeds.Draws(self._training.seed, self.step, self._training.batch_size, self._share)
 
     def _learning_rate(self) -> float:
         batch_size = self._training.batch_size
         # Counted from 1 and to one more than there are, so that neither the first step nor the last is taken at 0.
-        return learning_rate(self._optimizer_settings, self.images + batch_size, (self.total_steps + 1) * batch_size)
+        images, total = self.images + batch_size, (self.total_steps + 1) * batch_size
+        return optimization.learning_rate(self._optimizer_settings, images, total) * self._guard.rate
 
-    def _keep_books(self, gradient_norm: Tensor, bar: Bar, stopping: bool) -> None:
+    def _keep_books(self, norm: Tensor, bar: Bar, stopping: bool) -> None:
         last = stopping or self.step == self.total_steps
         saving = last or self._crossed(self._training.checkpoint_every)
         if last or saving or self.step % self._training.log_every == 0:
-            line = self._record(gradient_norm)
-            bar.update(self.step, f"loss {line['loss']:.4f}  {line['images_per_second']:.0f} images/s")
+            line = self._record(norm)
+            loss = f"loss {line['loss']:.4f}" if "loss" in line else "no loss"
+            bar.update(self.step, f"{loss}  {line['images_per_second']:.0f} images/s")
         else:
             bar.update(self.step)
+        validated = self._validate() if saving or self._crossed(self._training.validate_every) else {}
         if self._run is None or not self.keeps_books:
             return
-        if saving:
-            self._save()
-        if self._training.samples_every and (self._crossed(self._training.samples_every) or last):
+        # What belongs to this moment is there before the checkpoint is: whoever resumes from it misses nothing.
+        if self._crossed(self._training.samples_every) or (last and self._training.samples_every):
             self._draw_samples()
+        if saving:
+            self._save(validated)
 
     def _crossed(self, every: int) -> bool:
-        """Whether the last step crossed a multiple of ``every`` images."""
-        return self.images // every > (self.images - self._training.batch_size) // every
+        """Whether the last step crossed a multiple of ``every`` images; of 0 there is none."""
+        return every > 0 and self.images // every > (self.images - self._training.batch_size) // every
 
-    def _record(self, gradient_norm: Tensor) -> dict[str, Any]:
-        losses: list[float] = self._accelerator.reduce(self._ledger.take(), "mean").tolist()
-        norm = gradient_norm.item()
-        bad = first_non_finite(losses)
-        if bad is not None:
-            raise KakusanError(self._non_finite("loss", losses[bad], self.step - len(losses) + bad + 1))
-        if not math.isfinite(norm):  # the weights are spoilt already, which the next loss would tell too late
-            raise KakusanError(self._non_finite("gradient", norm, self.step))
-        lines = self._ledger.lines(losses, self.step, lr=self._optimizer.param_groups[0]["lr"], grad_norm=norm)
-        if self._run is not None and self.keeps_books:
-            for line in lines:
-                self._run.record(line)
+    def _record(self, norm: Tensor) -> dict[str, Any]:
+        numbers = {"lr": self._optimizer.param_groups[0]["lr"], "grad_norm": norm.item()}
+        troubles = {"skipped": self._guard.skipped, "rollbacks": self._guard.rollbacks}
+        numbers |= {name: count for name, count in troubles.items() if count}
+        if not math.isfinite(numbers["grad_norm"]):  # which JSON has no word for
+            del numbers["grad_norm"]
+        lines = self._ledger.lines(self._ledger.take().tolist(), self.step, **numbers)
+        for line in lines:
+            self._write(line)
         return lines[-1]
 
-    def _non_finite(self, what: str, value: float, step: int) -> str:
-        there = self._run.checkpoints() if self._run is not None else []
-        good = f"the last good checkpoint is {there[-1].path}" if there else "no checkpoint was saved before"
+    def _write(self, line: dict[str, Any]) -> None:
+        if self._run is not None and self.keeps_books:
+            self._run.record(line)
+            self._track(line)
+
+    def _validate(self) -> dict[str, Any]:
+        """Records the held-out loss of the average and returns what the checkpoint shall say of it."""
+        if self._validation is None:
+            return {}
+        measured = self._validation.measure(self._task, self._average.network, self._processes, self._precision)
+        self._write({"step": self.step, "images": self.images, **measured})
+        return {"held_out_loss": measured["held_out_loss"]}
+
+    def _go_back(self) -> None:
+        """Returns to the last checkpoint that is known to be good, or stops where there is none.
+
+        Raises:
+            KakusanError: There is none, or training went back too often already.
+        """
+        streak = self._guard.streak
+        began = self.step - streak
+        # One is known to be good from which at least one good step was taken.
+        good = checkpoints.last_at(self._run, began - 1) if self._run is not None and self._guard.may_go_back else None
+        if self._run is None or good is None:
+            raise KakusanError(self._hopeless(began))
+        self._processes.wait()  # every process has found the same one: now others may vanish
+        if self.keeps_books:
+            checkpoints.return_to(self._run, good, {"guard": self._guard.after_rollback()})
+        self._processes.wait()
+        trouble = f"{self._guard.trouble()} and {streak} steps were skipped from step {began + 1} on"
+        self.resume(self._run)
+        self._ledger.restart()
+        if self.keeps_books:
+            line = f"{trouble}: back to {good.images:,} images, at {self._guard.rate:g} times the learning rate"
+            self._run.log(line)
+            if self._show:
+                say(line)
+
+    def _hopeless(self, began: int) -> str:
+        there = checkpoints.last_at(self._run, began) if self._run is not None else None
+        last = f"the last good checkpoint is {there.path}" if there is not None else "no checkpoint was saved before"
+        back = f" after going back {self._guard.rollbacks} times" if self._guard.rollbacks else ""
         return (
-            f"the {what} became {value} at step {step} of {self.total_steps}; {good} (try a lower "
+            f"{self._guard.trouble()} at step {began + 1} of {self.total_steps}{back}; {last} (try a lower "
             "optimizer.learning_rate, a longer optimizer.warmup_images, or training.dtype float32)"
         )
 
-    def _save(self) -> None:
+    def _save(self, validated: dict[str, Any]) -> None:
         assert self._run is not None
         state = {
+            **checkpoints.written_by(),
             "step": self.step,
             "images": self.images,
             "total_images": self.total_images,
             "epoch_sum": self._ledger.epoch_sum,
             "epoch_steps": self._ledger.epoch_steps,
+            "guard": self._guard.state(),
+            "scale": self._precision.state(),
+            **validated,
             **self._facts,
         }
         checkpoints.save(
@@ -278,15 +329,3 @@ def length(training: config.Training, epoch_images: int) -> int:
         return training.steps
     images = training.images if training.images is not None else (training.epochs or 0) * epoch_images
     return math.ceil(images / training.batch_size)
-
-
-def _accelerator(training: config.Training) -> Accelerator:
-    device = resolve(training.device)
-    if device.type == "cuda" and device.index is not None:
-        torch.cuda.set_device(device)
-    # All accelerators of a process share one state, which refuses another device: a notebook may train twice. So it is
-    # made anew and kept as a copy, for the next engine may come between two steps of this one: to train a judge, say.
-    AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
-    accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="no")
-    accelerator.state.__dict__ = dict(accelerator.state.__dict__)
-    return accelerator

@@ -1,24 +1,37 @@
 """Ctrl-C as a wish: the step in hand is finished and saved. A second one stops at once."""
 
+import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+_RELAY_SECONDS = 5.0
+
 
 @contextmanager
 def stop_on_interrupt() -> Iterator[threading.Event]:
-    """Yields an event that is set by Ctrl-C or a polite kill while the block runs."""
+    """Yields an event that is set by Ctrl-C or a polite kill while the block runs.
+
+    A launcher of several processes hands on what they got already themselves: what follows at once is the same wish.
+    """
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():  # only the main thread may take signals
         yield stop
         return
 
+    patience = _RELAY_SECONDS if "TORCHELASTIC_RUN_ID" in os.environ else 0.0
+    wished = 0.0
+
     def handle(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
+        nonlocal wished
+        if not stop.is_set():
+            wished = time.monotonic()
+            stop.set()
+        elif time.monotonic() - wished >= patience:
             raise KeyboardInterrupt
-        stop.set()
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

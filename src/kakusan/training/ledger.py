@@ -1,4 +1,4 @@
-"""The books of a run: loss per line and per epoch, speed, and the first step whose loss is no number."""
+"""The books of a run: loss per line and per epoch, and speed. A step that was skipped counts in no mean."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Ledger:
     _since: float = field(default_factory=time.perf_counter)
 
     def add(self, loss: Tensor) -> None:
-        """Takes the mean loss of a step, shape ()."""
+        """Takes the mean loss of a step, shape (); NaN for one that was skipped."""
         self._losses.append(loss.detach())
 
     def take(self) -> Tensor:
@@ -40,21 +40,27 @@ class Ledger:
         self._losses.clear()
         return losses
 
+    def restart(self) -> None:
+        """Forgets the steps since the last line, which are to be taken again."""
+        self._losses.clear()
+        self._since, self.data_seconds = time.perf_counter(), 0.0
+
     def lines(self, losses: list[float], step: int, **numbers: float) -> list[dict[str, Any]]:
         """Returns the lines to record after ``step`` steps: one on the last of them, and one an epoch that ended.
 
         Args:
-            losses: Loss of each of the latest steps.
+            losses: Loss of each of the latest steps; where all were skipped, the line has none.
             step: Steps done.
             **numbers: What else belongs on the line.
         """
         now = time.perf_counter()
         seconds = max(now - self._since, 1e-9)
         images = step * self.batch_size
+        counted = [loss for loss in losses if not math.isnan(loss)]
         line = {
             "step": step,
             "images": images,
-            "loss": math.fsum(losses) / len(losses),
+            **({"loss": math.fsum(counted) / len(counted)} if counted else {}),
             **numbers,
             "images_per_second": round(len(losses) * self.batch_size / seconds, 1),
             "data_wait": round(self.data_seconds / seconds, 4),
@@ -66,16 +72,13 @@ class Ledger:
         ended = []
         for loss in losses:
             before, step = step * self.batch_size // self.epoch_images, step + 1
-            self.epoch_sum += loss
-            self.epoch_steps += 1
+            if not math.isnan(loss):
+                self.epoch_sum += loss
+                self.epoch_steps += 1
             after = step * self.batch_size // self.epoch_images
             if after > before:
-                mean = self.epoch_sum / self.epoch_steps
-                ended.append({"step": step, "images": step * self.batch_size, "epoch": after, "epoch_loss": mean})
+                if self.epoch_steps:
+                    mean = self.epoch_sum / self.epoch_steps
+                    ended.append({"step": step, "images": step * self.batch_size, "epoch": after, "epoch_loss": mean})
                 self.epoch_sum, self.epoch_steps = 0.0, 0
         return ended
-
-
-def first_non_finite(losses: list[float]) -> int | None:
-    """Returns the index of the first loss that is NaN or infinite."""
-    return next((index for index, loss in enumerate(losses) if not math.isfinite(loss)), None)

@@ -18,8 +18,10 @@ from kakusan.model import Model
 from kakusan.progress import say
 from kakusan.runs import Run
 from kakusan.training.engine import Engine
+from kakusan.training.initial import start_from
 from kakusan.training.introduction import introduction
 from kakusan.training.tasks.denoising import Denoising
+from kakusan.training.validation import Validation, hold_out
 
 # What may be changed of a run that goes on: anything else would make it another run.
 _RESUMABLE = (
@@ -28,9 +30,15 @@ _RESUMABLE = (
     "epochs",
     "device",
     "compile",
+    "microbatch",
+    "tf32",
+    "channels_last",
+    "activation_checkpointing",
     "log_every",
     "checkpoint_every",
     "samples_every",
+    "validate_every",
+    "tracker",
     "keep",
 )
 
@@ -58,15 +66,17 @@ def begin(
 
     Raises:
         KakusanError: Something asked for cannot be had, or another training writes there; or the loss became NaN or
-            infinite. Whatever ends the run before its first checkpoint, the directory is then as it was.
+            infinite again and again. Whatever ends the run before its first checkpoint, the directory is as it was.
     """
     require_free(path, overwrite)
     batches, classes, remarks = build.batches(settings, data, network, class_names)
     if loaders_batch_size and isinstance(batches, LoaderBatches):
         settings = config.from_mapping(settings.model_dump(), {"training.batch_size": batches.batch_size})
     model = build.model(settings, batches.shape, classes, network)
-    engine = _engine(model, batches, settings, show)
-    lines = [introduction(model, batches.epoch, settings), *remarks]
+    batches, validation = _hold_out(batches, settings)
+    started = _start_from(model, settings)
+    engine = _engine(model, batches, validation, settings, show)
+    lines = [introduction(model, batches.epoch, settings), *started, *remarks]
     if not engine.keeps_books:
         return _train(engine, Run(Path(path)), lines, show)
     with claimed(path):
@@ -89,7 +99,7 @@ def resume(
     class_names: Sequence[str] = (),
     show: bool = True,
 ) -> Run:
-    """Goes on with a run from its last checkpoint.
+    """Goes on with a run from its last checkpoint, or from the start where it has none; one that is finished stays.
 
     Args:
         run: The run.
@@ -98,8 +108,8 @@ def resume(
         show: Whether to show progress.
 
     Raises:
-        KakusanError: A change would make another run, there is no more to do, another training writes there, or its
-            checkpoint cannot be read; or the loss became NaN or infinite.
+        KakusanError: A change would make another run, the run is longer than asked for, another training writes there,
+            or its checkpoint cannot be read; or the loss became NaN or infinite again and again.
     """
     given_again = {"network.kind", "network.name"} | ({"data.source"} if data is not None else set())
     for key in changes.keys() - given_again:
@@ -111,34 +121,53 @@ def resume(
     settings = config.load(run.config_path, changes)
     batches, classes, remarks = build.batches(settings, data, network, class_names)
     model = build.model(settings, batches.shape, classes, network)
-    state = run.checkpoint().state()
-    before = state.get("shape"), state.get("class_names")
-    if before != (list(model.shape), list(classes)):
+    state = run.checkpoint().state() if run.checkpoints() else None
+    if state is not None and (state.get("shape"), state.get("class_names")) != (list(model.shape), list(classes)):
         raise KakusanError(
-            f"{run.path} learned images of shape {before[0]} and classes {before[1]}, and these are of shape "
-            f"{list(model.shape)} and classes {list(classes)}: give the images that it was trained on"
+            f"{run.path} learned images of shape {state.get('shape')} and classes {state.get('class_names')}, and "
+            f"these are of shape {list(model.shape)} and classes {list(classes)}: "
+            "give the images that it was trained on"
         )
-    engine = _engine(model, batches, settings, show)
+    batches, validation = _hold_out(batches, settings)
+    started = [] if state is not None else _start_from(model, settings)
+    engine = _engine(model, batches, validation, settings, show)
     with claimed(run.path) if engine.keeps_books else nullcontext():
         engine.resume(run)
-        if engine.step >= engine.total_steps:
-            raise KakusanError(
-                f"{run.path} is there already: it has seen {counted(engine.images, 'image')} in "
-                f"{counted(engine.step, 'step')}, and would end after {engine.total_images} "
-                "(give a greater length to go on, such as --steps)"
-            )
+        if state is not None and engine.step >= engine.total_steps:
+            seen = f"it has seen {counted(engine.images, 'image')} in {counted(engine.step, 'step')}"
+            more = "give a greater length to go on, such as --steps"
+            if engine.total_images < state["total_images"]:
+                raise KakusanError(f"{run.path} is longer already: {seen}, not {engine.total_images:,} ({more})")
+            if show and engine.keeps_books:
+                say(f"{run.path} is finished: {seen} ({more})")
+            return run
         if engine.keeps_books:
             run.write_config(config.to_yaml(_portable(settings)))
-        return _train(engine, run, [introduction(model, batches.epoch, settings), *remarks], show)
+        return _train(engine, run, [introduction(model, batches.epoch, settings), *started, *remarks], show)
 
 
-def _engine(model: Model, batches: Batches, settings: config.Config, show: bool) -> Engine:
+def _start_from(model: Model, settings: config.Config) -> list[str]:
+    init = settings.network.init
+    return [] if init is None else [start_from(model.denoiser.network, init)]
+
+
+def _hold_out(batches: Batches, settings: config.Config) -> tuple[Batches, Validation | None]:
+    training = settings.training
+    chunk = min(training.microbatch or training.batch_size, training.batch_size)
+    return hold_out(batches, settings.data.held_out, training.seed, chunk)
+
+
+def _engine(
+    model: Model, batches: Batches, validation: Validation | None, settings: config.Config, show: bool
+) -> Engine:
     return Engine(
         Denoising(model, build.times(settings.objective), settings.objective.condition_dropout, settings.sampling),
         batches,
         optimizer=settings.optimizer,
         ema=settings.ema,
         training=settings.training,
+        guard=settings.guard,
+        validation=validation,
         facts={"shape": list(model.shape), "class_names": list(model.class_names)},
         show=show,
     )
@@ -160,5 +189,8 @@ def _train(engine: Engine, run: Run, lines: Sequence[str], show: bool) -> Run:
 
 
 def _portable(settings: config.Config) -> config.Config:
-    """Returns the settings with the path of their data in full: a run is gone on with from other directories too."""
-    return config.from_mapping(settings.model_dump(), {"data.source": absolute(settings.data.source)})
+    """Returns the settings with paths in full: a run is gone on with from other directories too."""
+    changes: dict[str, Any] = {"data.source": absolute(settings.data.source)}
+    if settings.network.init is not None:
+        changes["network.init"] = str(Path(settings.network.init).resolve())
+    return config.from_mapping(settings.model_dump(), changes)

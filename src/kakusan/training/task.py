@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from torch import Tensor, nn
@@ -21,11 +22,24 @@ class Task(Protocol):
     network: nn.Module
 
     def groups(self) -> list[dict[str, Any]]:
-        """Returns the optimizer's groups of parameters; a group may override any option of AdamW but the
-        learning rate, which the engine sets."""
+        """Returns the optimizer's groups of parameters; a group may override any option of AdamW. Its own ``lr`` is its
+        rate at the peak: warm-up, decay and rollbacks scale it as they scale that of the settings."""
 
     def losses(self, batch: Batch, draws: Draws) -> Tensor:
         """Returns the loss of every image, shape (B,), on the batch's device; bfloat16 is the engine's to ask for."""
+
+    def levels(self) -> list[float]:
+        """Returns the edges, K + 1 log-SNRs, of the noise levels by which held-out losses are told; empty for none."""
+
+    def held_out(self, network: nn.Module, batch: Batch, seed: int, numbers: Sequence[int]) -> Tensor:
+        """Returns the loss of every image at every level, shape (B, K), or (B, 1) without levels.
+
+        Args:
+            network: In place of the task's own.
+            batch: Images that are not learned from.
+            seed: The seed of the run.
+            numbers: Which image each is: its draws follow from that and the seed, whatever the batch.
+        """
 
     def preview(self, network: nn.Module) -> Tensor | None:
         """Returns a picture that shows how far ``network`` has come, shape (C, H, W), always of the same seeds."""

@@ -20,6 +20,9 @@ def test_every_image_has_its_loss():
     losses = task.losses(Batch(torch.randn(5, 1, 4, 4), torch.arange(5) % 3), Draws(0, 0, 5))
     torch.testing.assert_close(losses, torch.full((5,), 3.0).log())
     assert task.preview(task.network) is None
+    held_out = task.held_out(task.network, Batch(torch.randn(5, 1, 4, 4), torch.arange(5) % 3), 0, range(5))
+    torch.testing.assert_close(held_out, torch.full((5, 1), 3.0).log())
+    assert task.levels() == []
 
 
 def test_the_engine_teaches_it():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -28,6 +29,13 @@ class Classification:
     def losses(self, batch: Batch, draws: Draws) -> Tensor:
         assert batch.labels is not None, "a classifier is trained on labelled data only"
         return cross_entropy(self.network(batch.images), batch.labels, reduction="none")
+
+    def levels(self) -> list[float]:
+        return []
+
+    def held_out(self, network: nn.Module, batch: Batch, seed: int, numbers: Sequence[int]) -> Tensor:
+        assert batch.labels is not None, "a classifier is judged on labelled data only"
+        return cross_entropy(network(batch.images), batch.labels, reduction="none")[:, None]
 
     def preview(self, network: nn.Module) -> None:
         """A classifier draws no pictures."""

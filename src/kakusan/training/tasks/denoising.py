@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from kakusan import pictures, sampling
+from kakusan import pictures, sampling, seeds
 from kakusan.condition import Condition
 from kakusan.config.models import Sampling
 from kakusan.data.batches import Batch
@@ -17,6 +19,8 @@ from kakusan.seeds import Draws
 from kakusan.training.task import decay_matrices_only
 
 _PREVIEW_SEED = 0
+_LEVELS = 8
+_GOLDEN = (5**0.5 - 1) / 2  # whose multiples, modulo 1, leave no gap large
 
 
 class Denoising:
@@ -60,6 +64,31 @@ class Denoising:
             assert batch.labels is not None, "a conditional model is built from labelled data only"
             condition = Condition(batch.labels).drop(draws.chance("dropped", self._condition_dropout))
         return denoising_loss(denoiser, batch.images, self._times(denoiser.schedule, quantiles), noise, condition)
+
+    def levels(self) -> list[float]:
+        """Noise levels that training visits equally often, the cleanest first."""
+        ends = self._times_at(torch.linspace(0, 1, _LEVELS + 1, dtype=torch.float64))
+        return [float(end) for end in self._model.denoiser.schedule.log_snr(ends).clamp(-99, 99)]
+
+    def held_out(self, network: nn.Module, batch: Batch, seed: int, numbers: Sequence[int]) -> Tensor:
+        """At every level with the same noise; an image's place within the levels is its own, spread evenly over all."""
+        own = self._model.denoiser
+        denoiser = Denoiser(network, own.schedule, own.parametrization)
+        drawn = [torch.randn(self._model.shape, generator=seeds.generator(seed, "held-out noise", i)) for i in numbers]
+        noise = torch.stack(drawn).to(batch.images.device)
+        place = (torch.tensor(numbers, dtype=torch.float64) + 0.5) * _GOLDEN % 1
+        condition = None
+        if self._model.class_names:
+            assert batch.labels is not None, "a conditional model is built from labelled data only"
+            condition = Condition(batch.labels)
+        times = [self._times_at((level + place) / _LEVELS) for level in range(_LEVELS)]
+        return torch.stack([denoising_loss(denoiser, batch.images, t, noise, condition) for t in times], dim=1)
+
+    def _times_at(self, share: Tensor) -> Tensor:
+        """Returns the times than which training visits cleaner ones in a ``share``, in [0, 1], of its draws."""
+        schedule, last = self._model.denoiser.schedule, 1 - 1e-9  # draws lie below 1
+        first, end = self._times(schedule, torch.tensor([0.0, last], dtype=torch.float64))
+        return self._times(schedule, (share if first < end else 1 - share).clamp(max=last))
 
     def preview(self, network: nn.Module) -> Tensor | None:
         """Draws a column of 4 images for every class, or 16 images without classes; of many classes, 64 images.

@@ -1,0 +1,94 @@
+"""The loss on images kept out of training, with noise that is always the same: so its curve is smooth, and says where a
+model is weak. It costs the memory of one batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kakusan import seeds
+from kakusan.data.batches import Batches, ImageBatches
+from kakusan.errors import KakusanError
+from kakusan.training.precision import Precision
+from kakusan.training.processes import Processes
+from kakusan.training.task import Task
+
+
+class Validation:
+    """Measures what a task makes of images that it does not learn from.
+
+    Args:
+        batches: Where images come from.
+        indices: Which of its set are kept out, int64, shape (N,).
+        seed: The seed of the run; the draws of the i-th image follow from it and i.
+        chunk: Images at a time.
+    """
+
+    def __init__(self, batches: ImageBatches, indices: Tensor, seed: int, chunk: int) -> None:
+        self._batches, self._indices, self._seed, self._chunk = batches, indices, seed, chunk
+
+    @torch.no_grad()
+    def measure(self, task: Task, network: nn.Module, processes: Processes, precision: Precision) -> dict[str, Any]:
+        """Returns the mean loss, and that at each noise level with the levels' edges, if the task knows levels.
+
+        Every process must call it: each computes its share.
+
+        Args:
+            task: What is learned.
+            network: The weights to judge: the averaged ones, in evaluation mode.
+            processes: Who shares the work.
+            precision: In which numbers.
+        """
+        edges = task.levels()
+        total = torch.zeros(max(1, len(edges) - 1), dtype=torch.float64)
+        own = range(processes.index, len(self._indices), processes.count)
+        for first in range(0, len(own), self._chunk):
+            numbers = own[first : first + self._chunk]
+            batch = self._batches.at(self._indices[list(numbers)], processes.device)
+            with precision.autocast():
+                losses = task.held_out(network, batch, self._seed, numbers)
+            total += losses.cpu().double().sum(0)
+        means = (processes.sum(total.float().to(processes.device)) / len(self._indices)).tolist()
+        mean = sum(means) / len(means)
+        return {"held_out_loss": mean, **({"held_out_levels": means, "log_snr": edges} if edges else {})}
+
+
+def hold_out(batches: Batches, held_out: float, seed: int, chunk: int) -> tuple[Batches, Validation | None]:
+    """Parts images into those to learn from and those to validate on, classes in proportion; by the seed alone.
+
+    Args:
+        batches: All of them.
+        held_out: How many are kept out, or which share if below 1; 0 for none.
+        seed: The seed of the run.
+        chunk: Images to validate on at a time.
+
+    Raises:
+        KakusanError: None would be left to learn from, or they come from a loader, which has an order of its own.
+    """
+    if not held_out:
+        return batches, None
+    if not isinstance(batches, ImageBatches):
+        raise KakusanError(
+            "data.held_out needs images that can be told apart, not a data loader (set data.held_out to 0, or give a "
+            "folder or an ImageSet)"
+        )
+    count = max(1, round(held_out * batches.epoch)) if held_out < 1 else int(held_out)
+    if count >= batches.epoch:
+        raise KakusanError(f"data.held_out must be below the {batches.epoch} images there are, not {count}")
+    order = _in_proportion(batches.epoch, batches.labels, seed)
+    rest = batches.only(order[count:].sort().values)
+    return rest, Validation(rest, order[:count].sort().values, seed, chunk)
+
+
+def _in_proportion(count: int, labels: Tensor | None, seed: int) -> Tensor:
+    """Returns the numbers of the images in an order whose every beginning has each class in proportion."""
+    order = torch.randperm(count, generator=seeds.generator(seed, "held out"))
+    if labels is None:
+        return order
+    place = torch.empty(count, dtype=torch.float64)
+    for label in set(labels.tolist()):
+        members = order[labels[order] == label]
+        place[members] = (torch.arange(len(members), dtype=torch.float64) + 0.5) / len(members)
+    return order[place[order].argsort(stable=True)]
