@@ -21,7 +21,9 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> KakusanError:
 
 
 def nearest(name: str, known: Collection[str], cutoff: float) -> str | None:
-    """Returns the ``known`` name that is most like ``name``, rather one of the same letters in another order; or None.
+    """Returns the ``known`` name that is most like ``name``; or None.
+
+    One of the same letters in another order goes before others, and then one that begins with ``name``.
 
     Args:
         name: What was typed.
@@ -30,7 +32,7 @@ def nearest(name: str, known: Collection[str], cutoff: float) -> str | None:
     """
     near = get_close_matches(name, known, n=max(1, len(known)), cutoff=cutoff)
     # Two letters that changed places count as two mistakes, and are the commonest of one.
-    return max(near, key=lambda candidate: sorted(candidate) == sorted(name), default=None)
+    return max(near, key=lambda known: (sorted(known) == sorted(name), known.startswith(name)), default=None)
 
 
 def counted(count: int, noun: str) -> str:
