@@ -281,3 +281,24 @@ def test_classes_that_are_not_used_are_spoken_of(conditional):
     assert bool(classes) == conditional
     assert [remark for remark in remarks if "the 10 classes of the images are not used" in remark] == remarks
     assert bool(remarks) != conditional
+
+
+@pytest.mark.parametrize(
+    ("preset", "classes", "parameters"),
+    [
+        ("cifar10", 0, 35_746_307),
+        ("cifar10-conditional", 10, 35_746_307 + 11 * 512),
+        ("chapter-cifar10", 0, 15_896_323),
+    ],
+)
+def test_a_preset_of_cifar10_has_as_many_parameters_as_its_recipe(preset, classes, parameters):
+    model = build.model(load(preset), (3, 32, 32), tuple(map(str, range(classes))))
+    assert sum(weight.numel() for weight in model.denoiser.parameters()) == parameters
+
+
+@pytest.mark.parametrize("preset", ["cifar10", "cifar10-conditional"])
+def test_the_average_of_the_ddpm_recipe_forgets_as_theirs(preset):
+    """0.9999 a step of 128 images."""
+    settings = load(preset)
+    assert 0.5 ** (settings.training.batch_size / settings.ema.half_life) == pytest.approx(0.9999, abs=1e-7)
+    assert settings.optimizer.warmup_images == 5_000 * settings.training.batch_size

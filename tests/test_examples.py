@@ -2,14 +2,18 @@
 
 import ast
 import re
+import runpy
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 
+import kakusan
+from kakusan import config
 from tests import textbook
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -179,3 +183,32 @@ def test_textbook_checkpoint_refuses_what_is_none_in_one_line(tmp_path):
         assert not done.stdout
         (line,) = done.stderr.splitlines()
         assert line.startswith(f"cannot load a SimpleUNet from {path} ({reason}): give ")
+
+
+def test_train_cifar10_ddpm(tmp_path, monkeypatch, capsys):
+    """On eight pictures of its size, and with a narrower network: the whole of it takes days."""
+    for i, image in enumerate(torch.randint(0, 256, (8, 32, 32, 3), dtype=torch.uint8)):
+        folder = tmp_path / "cifar10" / ("airplane", "automobile")[i % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image.numpy()).save(folder / f"{i}.png")
+    small = {"network.base_channels": 8, "training.samples_every": 0}
+    monkeypatch.setattr(kakusan, "train", partial(kakusan.train, overrides=small))
+    options = [
+        "--epochs",
+        1,
+        "--batch-size",
+        4,
+        "--samples",
+        2,
+        "--data",
+        tmp_path / "cifar10",
+        "--run",
+        tmp_path / "run",
+    ]
+    monkeypatch.setattr(sys, "argv", ["train_cifar10_ddpm.py", *map(str, options)])
+    runpy.run_path(str(EXAMPLES / "train_cifar10_ddpm.py"), run_name="__main__")
+    samples = tmp_path / "run" / "samples.png"
+    assert capsys.readouterr().out == f"2 samples in {samples}\n"
+    assert Image.open(samples).mode == "RGB"
+    training = config.load(tmp_path / "run" / "config.yaml").training
+    assert (training.epochs, training.batch_size) == (1, 4)
