@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from kakusan.errors import counted
+
 Conversion = tuple[str, str]
 """What kind of image it was, and what it became."""
 
@@ -30,7 +32,7 @@ class Unreadable:
 
 def describe(kind: str, result: str, count: int) -> str:
     """Says what ``count`` images of one kind became."""
-    return f"{count:,} {kind} image{'' if count == 1 else 's'} became {result}"
+    return f"{counted(count, f'{kind} image')} became {result}"
 
 
 def decode(read: Callable[[], Image.Image], size: int | None, grey: bool) -> Picture | Unreadable:

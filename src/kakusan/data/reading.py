@@ -147,7 +147,7 @@ def _take(
                 raise KakusanError(
                     f"images differ in size: {source.entry(index)} is {width}×{height}, those before it "
                     f"{shape[2]}×{shape[1]} (set --data.size, or --size of kakusan data prepare, to resize and crop "
-                    "them all)"
+                    "them all, or make them one size)"
                 )
             if own > shape[0]:
                 raise _ColourAmongGrey

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ from torch import nn
 from kakusan import build, config
 from kakusan.data.batches import Batches, LoaderBatches
 from kakusan.data.sources import absolute
-from kakusan.errors import KakusanError
-from kakusan.files import require_free
+from kakusan.errors import KakusanError, counted
+from kakusan.files import claimed, require_free
 from kakusan.model import Model
 from kakusan.progress import say
 from kakusan.runs import Run
@@ -56,8 +57,8 @@ def begin(
         show: Whether to show progress.
 
     Raises:
-        KakusanError: Something asked for cannot be had; or the loss became NaN or infinite. Whatever ends the run
-            before its first checkpoint, the directory is then as it was.
+        KakusanError: Something asked for cannot be had, or another training writes there; or the loss became NaN or
+            infinite. Whatever ends the run before its first checkpoint, the directory is then as it was.
     """
     require_free(path, overwrite)
     batches, classes, remarks = build.batches(settings, data, network, class_names)
@@ -68,14 +69,15 @@ def begin(
     lines = [introduction(model, batches.epoch, settings), *remarks]
     if not engine.keeps_books:
         return _train(engine, Run(Path(path)), lines, show)
-    run = Run.create(path, overwrite)
-    try:
-        run.write_config(config.to_yaml(_portable(settings)))
-        return _train(engine, run, lines, show)
-    except BaseException:
-        if not run.checkpoints():
-            run.undo()
-        raise
+    with claimed(path):
+        run = Run.create(path, overwrite)
+        try:
+            run.write_config(config.to_yaml(_portable(settings)))
+            return _train(engine, run, lines, show)
+        except BaseException:
+            if not run.checkpoints():
+                run.undo()
+            raise
 
 
 def resume(
@@ -96,8 +98,8 @@ def resume(
         show: Whether to show progress.
 
     Raises:
-        KakusanError: A change would make another run, there is no more to do, or its checkpoint cannot be read; or the
-            loss became NaN or infinite.
+        KakusanError: A change would make another run, there is no more to do, another training writes there, or its
+            checkpoint cannot be read; or the loss became NaN or infinite.
     """
     given_again = {"network.kind", "network.name"} | ({"data.source"} if data is not None else set())
     for key in changes.keys() - given_again:
@@ -117,15 +119,17 @@ def resume(
             f"{list(model.shape)} and classes {list(classes)}: give the images that it was trained on"
         )
     engine = _engine(model, batches, settings, show)
-    engine.resume(run)
-    if engine.step >= engine.total_steps:
-        raise KakusanError(
-            f"{run.path} is there already: it has seen {engine.images} images in {engine.step} steps, and would end "
-            f"after {engine.total_images} (give a greater length to go on, such as --steps)"
-        )
-    if engine.keeps_books:
-        run.write_config(config.to_yaml(_portable(settings)))
-    return _train(engine, run, [introduction(model, batches.epoch, settings), *remarks], show)
+    with claimed(run.path) if engine.keeps_books else nullcontext():
+        engine.resume(run)
+        if engine.step >= engine.total_steps:
+            raise KakusanError(
+                f"{run.path} is there already: it has seen {counted(engine.images, 'image')} in "
+                f"{counted(engine.step, 'step')}, and would end after {engine.total_images} "
+                "(give a greater length to go on, such as --steps)"
+            )
+        if engine.keeps_books:
+            run.write_config(config.to_yaml(_portable(settings)))
+        return _train(engine, run, [introduction(model, batches.epoch, settings), *remarks], show)
 
 
 def _engine(model: Model, batches: Batches, settings: config.Config, show: bool) -> Engine:
@@ -145,13 +149,13 @@ def _train(engine: Engine, run: Run, lines: Sequence[str], show: bool) -> Run:
     if not engine.keeps_books:
         engine.train(run)
         return run
-    for line in (*lines, f"training from {engine.images:,} to {engine.total_images:,} images in {run.path}"):
+    for line in (*lines, f"training from {engine.images:,} to {counted(engine.total_images, 'image')} in {run.path}"):
         run.log(line)
         if show:
             say(line)
     outcome = engine.train(run)
     how = "interrupted" if outcome.interrupted else "finished"
-    run.log(f"{how} after {outcome.images} images, {outcome.seconds:.1f} s")
+    run.log(f"{how} after {counted(outcome.images, 'image')}, {outcome.seconds:.1f} s")
     return run
 
 
