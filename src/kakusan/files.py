@@ -12,6 +12,11 @@ from tempfile import TemporaryFile
 
 from kakusan.errors import KakusanError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 
 @contextmanager
 def writing(path: str | Path) -> Iterator[None]:
@@ -189,15 +194,17 @@ def claimed(directory: str | Path) -> Iterator[None]:
     """Makes a directory, if need be, and holds it for one writer while the block runs.
 
     The claim is a lock of the operating system on the directory itself, so it leaves no file behind and ends with its
-    process, however that ends. Where a file system has no locks, or none beyond one machine, nobody is kept out.
+    process, however that ends. Where a system has no such locks, or none beyond one machine, nobody is kept out.
 
     Raises:
         KakusanError: Another holds it, or it cannot be made.
     """
-    import fcntl  # not on every system, and needed here only
-
     with writing(directory):
         Path(directory).mkdir(parents=True, exist_ok=True)
+    if fcntl is None:
+        yield
+        return
+    with writing(directory):
         handle = os.open(directory, os.O_RDONLY)
     try:
         try:
