@@ -1,10 +1,12 @@
 """A device is there or is refused, naming those that are; a module is where its weights are."""
 
+import os
+
 import pytest
 import torch
 from torch import nn
 
-from kakusan.devices import device_of, resolve
+from kakusan.devices import device_of, memory, resolve
 from kakusan.errors import KakusanError
 
 
@@ -60,3 +62,12 @@ def test_a_module_is_where_its_weights_are():
     assert device_of(nn.Linear(1, 1, device="meta")) == torch.device("meta")
     assert device_of(nn.Sequential(nn.Identity(), nn.Linear(1, 1, device="meta"))) == torch.device("meta")
     assert device_of(nn.Identity()) == torch.device("cpu")
+
+
+@pytest.mark.parametrize(("limit", "expected"), [("12345\n", 12345), ("max\n", None), (None, None)])
+def test_memory_is_what_the_container_may_have(tmp_path, monkeypatch, limit, expected):
+    if limit is not None:
+        (tmp_path / "memory.max").write_text(limit)
+    monkeypatch.setattr("kakusan.devices._CONTAINER", tmp_path / "memory.max")
+    whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert memory() == (expected or whole)

@@ -1,11 +1,15 @@
 """Where to compute: the name a person gives, checked against what is there; where a module is; how much memory."""
 
 import os
+from contextlib import suppress
+from pathlib import Path
 
 import torch
 from torch import nn
 
 from kakusan.errors import KakusanError
+
+_CONTAINER = Path("/sys/fs/cgroup/memory.max")
 
 
 def resolve(name: str | torch.device = "auto") -> torch.device:
@@ -35,8 +39,11 @@ def device_of(module: nn.Module) -> torch.device:
 
 
 def memory() -> int | None:
-    """Returns the bytes of this machine's memory, where the system says it."""
+    """Returns the bytes of memory of this machine, or that its container may have, where the system says it."""
     try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
         return None
+    with suppress(OSError, ValueError):  # no container, or "max"
+        return min(there, int(_CONTAINER.read_text()))
+    return there

@@ -96,15 +96,15 @@ def check(
     from kakusan.data.contact_sheet import contact_sheet
     from kakusan.data.reading import check_wishes
     from kakusan.data.sources import open_source
+    from kakusan.progress import say
 
     check_wishes(size, None, 0)
     listed = open_source(source)
     findings = check_source(listed, size)
+    show_json(asdict(findings)) if json else _show(findings, size)
     if out is not None:
         pictures.save(out, contact_sheet(listed))
-    show_json(asdict(findings)) if json else _show(findings, size)
-    if out is not None and not json:
-        typer.echo(f"\ncontact sheet: {out}")
+        say(f"contact sheet: {out}")
 
 
 def _show(found: Findings, size: int | None) -> None:
