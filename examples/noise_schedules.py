@@ -1,7 +1,4 @@
-"""Section 4.2.2: three ways to add noise in a thousand steps, their β, and the signal ᾱ that is left.
-
-It takes no time: `python examples/noise_schedules.py`
-"""
+"""Section 4.2.2: three ways to add noise, their β, and the signal ᾱ left: `python examples/noise_schedules.py`"""
 
 from kakusan import schedules
 
@@ -13,6 +10,6 @@ for name, chain in chains.items():
     print(f"{name:9}  {chain.betas.min():10.3g}  {chain.betas.max():10.3g}  {chain.alphas_cumprod[-1]:10.3g}")
 
 print("\nᾱ along the way")
-print(f"{'index':>5}" + "".join(f"{name:>11}" for name in chains))
+print(f"{'index':>5}" + "".join(f"{name:>12}" for name in chains))
 for index in range(0, 1000, 111):
-    print(f"{index:5}" + "".join(f"{chain.alphas_cumprod[index]:11.3g}" for chain in chains.values()))
+    print(f"{index:5}" + "".join(f"{chain.alphas_cumprod[index]:12.5g}" for chain in chains.values()))

@@ -1,7 +1,4 @@
-"""Section 4.3.2: how a network is told the time, by waves of 64 lengths, and how alike the times then are.
-
-It takes no time: `python examples/time_embedding.py`
-"""
+"""Section 4.3.2: how a network is told the time, and how alike times are: `python examples/time_embedding.py`"""
 
 import torch
 from torch.nn.functional import normalize

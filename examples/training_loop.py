@@ -1,10 +1,4 @@
-"""Section 4.4.1: training in plain sight, on the digits for four epochs, which is far too few, and sixteen samples.
-
-It takes seconds: `python examples/training_loop.py`, or with a file for the samples, `… samples.png`.
-
-`kakusan train digits` is this loop with what makes a model good: a running average of the weights, warm-up, clipping,
-checkpoints. `kakusan train digits --network simple_unet --schedule linear --parametrization epsilon` is closest to it.
-"""
+"""Section 4.4.1: training in plain sight, then samples: `python examples/training_loop.py samples.png`"""
 
 import sys
 
@@ -25,7 +19,7 @@ chain = kakusan.schedules.linear(1000)
 denoiser = Denoiser(SimpleUNet(1, 1, time_emb_dim=64, base_channels=16), chain, Epsilon())
 optimizer = torch.optim.AdamW(denoiser.parameters(), lr=1e-3)
 
-for epoch in range(1, 5):
+for epoch in range(1, 5):  # far too few; `kakusan train digits` is this loop with what makes a model good
     total = 0.0
     for x0 in loader:
         t = chain.index_to_time(torch.randint(chain.steps, (len(x0),)))
@@ -36,7 +30,7 @@ for epoch in range(1, 5):
         total += losses.sum().item()
     print(f"epoch {epoch}: loss {total / len(loader.dataset):.4f}")
 
-images = kakusan.sample(denoiser, n=16, shape=(1, 8, 8), sampler="ddim", steps=50, threshold="clip", seed=0)
+images = kakusan.sample(denoiser, n=16, shape=(1, 8, 8), steps=50, threshold="clip", seed=0)  # by DDIM
 print(f"samples: {tuple(images.shape)} from {images.min():.2f} to {images.max():.2f}")
 if len(sys.argv) > 1:
     pictures.save(sys.argv[1], pictures.enlarge(pictures.grid(images), 8))

@@ -1,7 +1,4 @@
-"""Section 4.3.3: the textbook's U-Net, what its parts weigh, and that an image comes out as large as it went in.
-
-It takes no time: `python examples/unet.py`
-"""
+"""Section 4.3.3: the textbook's U-Net, part by part, its size, and what comes out: `python examples/unet.py`"""
 
 import torch
 

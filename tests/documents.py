@@ -36,6 +36,12 @@ def cells(document: Path) -> list[str]:
     return [cell for row in rows for cell in row.strip("|").split("|")]
 
 
+def rows(document: Path) -> list[list[str]]:
+    """Returns the rows of all tables without their heads, a list of cells each."""
+    tables = re.findall(r"^\|.*\n\|[-:|]+\|\n((?:\|.*\n)+)", document.read_text("utf-8"), re.MULTILINE)
+    return [[cell.strip() for cell in row[1:-1].split("|")] for table in tables for row in table.splitlines()]
+
+
 def resolve(name: str) -> object:
     """Returns what a dotted name stands for: a module, or something in one."""
     found = import_module("kakusan")

@@ -60,7 +60,7 @@ class Gaussian:
         alpha, sigma = self.schedule(t)
         gain = alpha[..., None] * self._axes[0] / self._variances(t)
         x0 = self.mean.to(x_t) + (gain.to(x_t) * self._centred(x_t, t)) @ self._axes[1].T.to(x_t)
-        return Prediction(x_t, x0, alpha, sigma)
+        return Prediction.from_x0(x_t, x0, alpha, sigma)
 
     def marginal(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the mean (D,) and the covariance (D, D) of x_t."""

@@ -7,12 +7,14 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 import kakusan
-from kakusan import build, config, schedules
+from kakusan import build, config, pictures, schedules
 from kakusan.config.names import SAMPLERS
 from kakusan.errors import KakusanError
+from kakusan.evaluation import judge as judging
 from kakusan.parametrization import Epsilon, Flow, V
 from kakusan.runs import Run
 from kakusan.schedules import Chain
+from kakusan.training import start
 from tests import tiny
 from tests.oracles import SCHEDULES, Gaussian
 from tests.test_parametrization import PAIRS, PARAMETRIZATIONS, REFUSED
@@ -428,7 +430,32 @@ def test_a_run_is_compared_with_images_made_as_its_own_were(trained, monkeypatch
     with pytest.raises(KakusanError, match="enough"):
         kakusan.evaluate(trained, against="photos")
     own = config.load(trained.config_path).data
-    assert asked == [own.model_copy(update={"source": "photos"})]
+    assert asked == [own.model_copy(update={"source": "photos", "size": 4, "channels": 1})]
+
+
+def test_images_of_any_size_and_colour_are_made_like_the_models(trained, tmp_path, monkeypatch, capsys):
+    """Of the run, whose own images needed no resizing, and of the model alone, which knows no data; and it is said."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(judging, "_train", lambda network, images, device, show: network)
+    for i in range(30):
+        pixels = torch.randint(0, 256, (3, 5 + i % 3, 6), dtype=torch.uint8)
+        pictures.save(tmp_path / "pets" / tiny.CLASSES[i % 3] / f"{i}.png", pixels)
+    judged = [
+        kakusan.evaluate(model, against=tmp_path / "pets", n=6, device=device)
+        for model, device in ((trained, "cpu"), (kakusan.load(trained, device="cpu"), None))
+    ]
+    assert judged[0].protocol == judged[1].protocol
+    assert judged[0].frechet_distance == judged[1].frechet_distance
+    assert capsys.readouterr().err.count("30 differently sized images became 4×4") == 2
+
+
+def test_what_cannot_be_resized_is_told_with_a_mend_that_there_is(tmp_path):
+    """Pictures that are not square are taken as they are."""
+    model = tiny.model(shape=(1, 4, 6))
+    for name, width in (("a", 6), ("b", 7)):
+        pictures.save(tmp_path / name / "1.png", torch.zeros(1, 4, width))
+    with pytest.raises(KakusanError, match=r"images differ in size: .* .* or make them one size\)$"):
+        kakusan.evaluate(model, against=tmp_path)
 
 
 class Broken(torch.nn.Module):
@@ -466,6 +493,57 @@ def test_a_run_that_fails_later_keeps_its_checkpoints(tmp_path):
     assert [checkpoint.images for checkpoint in run.checkpoints()] == [8]
 
 
+class Nosy(tiny.TinyNetwork):
+    """A network in whose first step something else happens, once."""
+
+    def __init__(self, what):
+        super().__init__(classes=3)
+        self.what = [what]
+
+    def forward(self, x, clock, condition=None):
+        while self.what:
+            self.what.pop()()
+        return super().forward(x, clock, condition)
+
+
+@pytest.mark.parametrize("going_on", [False, True])
+def test_a_directory_has_one_training_at_a_time(tmp_path, going_on):
+    """Even where it may overwrite; and neither a run nor what it goes on with is harmed."""
+    refused = []
+
+    def another():
+        given = {"data": tiny.pictures(), "show": False, "steps": 9}
+        for where in ({"run": tmp_path / "run", "overwrite": True}, *[{"resume": tmp_path / "run"}] * going_on):
+            with pytest.raises(KakusanError, match=r"another process is writing into .*run \(wait until") as caught:
+                kakusan.train(network=tiny.network(), **where, **given)
+            refused.append(caught)
+
+    if going_on:
+        own(run=tmp_path / "run")
+        run = kakusan.train(resume=tmp_path / "run", network=Nosy(another), data=tiny.pictures(), steps=5, show=False)
+    else:
+        run = own(Nosy(another), run=tmp_path / "run", steps=5)
+    assert len(refused) == 1 + going_on
+    assert run.checkpoint().images == 20
+    assert [line["step"] for line in run.metrics()][-1] == 5
+
+
+def test_a_training_that_was_overtaken_is_refused(tmp_path, monkeypatch):
+    """Both found the directory free, and the other was the first to write into it."""
+    engine, overtaken = start._engine, []
+
+    def slowly(*given):
+        if not overtaken:
+            overtaken.append(True)
+            own(run=tmp_path / "run", steps=3)
+        return engine(*given)
+
+    monkeypatch.setattr(start, "_engine", slowly)
+    with pytest.raises(KakusanError, match="already holds files"):
+        own(run=tmp_path / "run", steps=7)
+    assert Run.open(tmp_path / "run").checkpoint().images == 12
+
+
 def test_a_directory_is_refused_before_any_image_is_read(tmp_path, monkeypatch):
     (tmp_path / "mine.txt").touch()
     monkeypatch.setattr(build, "batches", lambda *given: pytest.fail("the images were read first"))
@@ -491,6 +569,30 @@ def test_what_is_neither_network_nor_loader_is_refused(tmp_path, given, sentence
     with pytest.raises(KakusanError, match=sentence):
         kakusan.train(run=tmp_path / "run", **given)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda model: kakusan.load(3), "a int is no run: give the path of its directory"),
+        (lambda model: kakusan.evaluate(3), "a int cannot be evaluated: give what kakusan.load returns, or a run"),
+        (lambda model: kakusan.evaluate(model.denoiser, against="digits"), "a Denoiser cannot be evaluated"),
+        (lambda model: kakusan.sample(model, n="4"), "n must be a whole number, not '4'"),
+        (lambda model: kakusan.sample(model, labels=3.5), "labels are whole numbers or names of classes"),
+        (lambda model: kakusan.sample(model, shape=8), "shape must be that of one image"),
+        (lambda model: kakusan.train(3), "preset must be a name or a path, not a int"),
+        (lambda model: kakusan.train("digits", run=3), "run must be a name or a path, not a int"),
+        (lambda model: kakusan.train(resume=3), "resume must be a name or a path, not a int"),
+    ],
+)
+def test_what_is_of_another_kind_is_refused_in_one_sentence(trained, call, sentence):
+    with pytest.raises(KakusanError, match=sentence):
+        call(kakusan.load(trained))
+
+
+def test_weights_are_the_averaged_or_the_plain_ones(trained):
+    with pytest.raises(KakusanError, match="unknown weights 'eam': did you mean 'ema'"):
+        kakusan.load(trained, weights_from="eam")
 
 
 @pytest.mark.parametrize("draw", [kakusan.sample, kakusan.walk])

@@ -214,6 +214,13 @@ def test_images_in_the_range_of_totensor_are_remarked_on(values, said):
     assert bool(remarks) == said
 
 
+def test_floats_in_the_range_of_bytes_are_remarked_on_with_their_own_mend():
+    images = torch.tensor([0.0, 255.0]).reshape(2, 1, 1, 1).expand(2, 1, 8, 8)
+    _, _, (remark,) = build.batches(unet(), [images], None, ())
+    assert "from 0 to 255, where images should range over [−1, 1] (give values of 0 to 255 as bytes" in remark
+    assert "images / 127.5 - 1" in remark
+
+
 @pytest.mark.parametrize("labels", [torch.tensor([1, 2]), torch.tensor([-2, 0]), torch.zeros(2, 1), None])
 def test_labels_of_other_classes_are_refused(labels):
     """Label 2 of two classes is the row of the null class, which would be trained in its place."""

@@ -1,6 +1,7 @@
 """What the documents say is there is there: commands, options, fields, names, files, links, and the words of errors."""
 
 import ast
+import json
 import re
 import shlex
 import tomllib
@@ -9,7 +10,7 @@ import pytest
 
 from kakusan import api, config
 from kakusan.commands import main
-from kakusan.config.models import Training
+from kakusan.config.models import Training, known_fields
 from kakusan.evaluation import judge as judging
 from tests.documents import ROOT, blocks, context_of, prose, quoted, resolve, understand
 
@@ -83,6 +84,19 @@ def test_errors_read_as_the_readme_says(demo, monkeypatch, capsys):
     for command, sentence in re.findall(r"^\$ kakusan (.*)\n(kakusan: .*)$", block, re.MULTILINE):
         assert main([*shlex.split(command), *(["--device=cpu"] if command.startswith("sample") else [])]) == 2
         assert capsys.readouterr().err == f"{sentence}\n"
+
+
+def test_the_demo_ends_as_the_readme_says(monkeypatch, capsys):
+    measured = json.loads((ROOT / "benchmarks" / "results" / "demo.json").read_text("utf-8"))
+    monkeypatch.setattr("kakusan.studies.demo.demo", lambda *_, **__: measured)
+    assert main(["demo"]) == 0
+    assert blocks(README, "text") == [capsys.readouterr().out]
+
+
+def test_the_limits_in_the_readme_are_those_of_the_fields():
+    text = README.read_text("utf-8")
+    assert f"more than {100 * known_fields('data')['max_broken'].default:g} % of them (`--data.max_broken`)" in text
+    assert f"the latest {known_fields('training')['keep'].default} (--training.keep)" in text
 
 
 def test_the_python_of_the_readme_runs_from_top_to_bottom(demo, monkeypatch):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kakusan.errors import KakusanError, unknown
+from kakusan.errors import KakusanError, counted, unknown
 
 
 def test_a_mistake_is_a_value_error():
@@ -15,6 +15,11 @@ def test_an_unknown_name_is_answered_with_the_nearest():
     error = unknown("sampler", "dimm", ["heun", "ddpm", "ddim"])
     assert isinstance(error, KakusanError)
     assert str(error) == "unknown sampler 'dimm': did you mean 'ddim'? known are ddim, ddpm, heun"
+
+
+@pytest.mark.parametrize("name", ["ddmi", "didm", "dimd"])
+def test_letters_that_changed_places_are_the_likeliest_mistake(name):
+    assert "did you mean 'ddim'?" in str(unknown("sampler", name, ["ddim", "ddpm", "heun"]))
 
 
 @pytest.mark.parametrize(
@@ -32,3 +37,7 @@ def test_the_dashes_of_options_make_them_no_nearer():
 def test_a_name_like_no_other_is_answered_with_all():
     names = (name for name in ["b", "a"])
     assert str(unknown("sampler", "euler", names)) == "unknown sampler 'euler': known are a, b"
+
+
+def test_one_is_singular():
+    assert [counted(count, "step") for count in (0, 1, 2, 1797)] == ["0 steps", "1 step", "2 steps", "1,797 steps"]

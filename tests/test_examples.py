@@ -16,10 +16,15 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 NAMES = sorted(path.stem for path in EXAMPLES.glob("*.py"))
 
 
+def process(name, *arguments):
+    """Runs an example in a process of its own, and returns that when it has ended."""
+    command = [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
 def run(name, *arguments):
     """Runs an example and returns the lines that it printed."""
-    command = [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py"), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    done = process(name, *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
@@ -36,6 +41,15 @@ def test_every_example_names_its_section_and_how_to_run_it(name):
     assert re.match(r"Sections? 4\.\d", description)
     assert f"`python examples/{name}.py" in description
     assert f"def test_{name}" in Path(__file__).read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_example_is_short(name):
+    """At most thirty lines of code, under a description of one."""
+    tree = ast.parse(text := (EXAMPLES / f"{name}.py").read_text("utf-8"))
+    description, *code = tree.body
+    assert description.lineno == description.end_lineno == 1
+    assert len([line for line in text.splitlines()[code[0].lineno - 1 :] if line.strip()]) <= 30
 
 
 @pytest.mark.slow
@@ -61,7 +75,10 @@ def test_noise_schedules():
     lines = run("noise_schedules")
     known = {"linear": [1e-4, 0.02, 4.04e-5], "cosine": [4.13e-5, 0.999, 2.43e-9], "quadratic": [1e-4, 0.02, 7.33e-4]}
     assert {line.split()[0]: numbers(line) for line in lines[1:4]} == known
-    assert numbers(lines[-1]) == [999, *(last for _, _, last in known.values())]
+    (index, *bars), (last_index, *last_bars) = numbers(lines[-10]), numbers(lines[-1])
+    assert (index, last_index) == (0, 999)
+    assert bars == [0.9999, 0.99996, 0.9999]  # 1 − β_0: already a little noisy, and not rounded to 1
+    assert [float(f"{bar:.3g}") for bar in last_bars] == [bar for _, _, bar in known.values()]
 
 
 @pytest.mark.slow
@@ -145,8 +162,20 @@ def test_textbook_checkpoint(tmp_path):
     torch.save(theirs.state_dict(), tmp_path / "mine.pth")
     read, drawn = run("textbook_checkpoint", tmp_path / "mine.pth", tmp_path / "samples.png")
     count = sum(parameter.numel() for parameter in theirs.parameters())
-    assert read == f"mine.pth: {count:,} parameters, base 16, 1 channels"
+    assert read == f"SimpleUNet: {count:,} parameters, base 16, 1 channels"
     assert numbers(drawn)[:4] == [4, 1, 32, 32]
     with Image.open(tmp_path / "samples.png") as picture:
         assert picture.size == (65, 65)
-    assert run("textbook_checkpoint")[0] == "unet.pth: 1,040,387 parameters, base 32, 3 channels"
+    assert run("textbook_checkpoint")[0] == "SimpleUNet: 1,040,387 parameters, base 32, 3 channels"
+
+
+@pytest.mark.slow
+def test_textbook_checkpoint_refuses_what_is_none_in_one_line(tmp_path):
+    (tmp_path / "empty.pth").touch()
+    torch.save({"epoch": 1}, tmp_path / "other.pth")
+    for name, reason in {"nofile": "FileNotFoundError", "empty": "EOFError", "other": "KeyError"}.items():
+        done = process("textbook_checkpoint", path := tmp_path / f"{name}.pth")
+        assert done.returncode == 1
+        assert not done.stdout
+        (line,) = done.stderr.splitlines()
+        assert line.startswith(f"cannot load a SimpleUNet from {path} ({reason}): give ")

@@ -3,12 +3,27 @@
 import errno
 import os
 import resource
+import signal
+import subprocess
+import sys
+import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from kakusan.errors import KakusanError
-from kakusan.files import atomic_path, atomic_write, free_path, require_free, require_new_directory, writing
+from kakusan.files import (
+    atomic_path,
+    atomic_write,
+    claimed,
+    free_path,
+    replacing,
+    require_free,
+    require_free_file,
+    require_new_directory,
+    writing,
+)
 
 
 @contextmanager
@@ -99,6 +114,33 @@ def test_the_sentence_names_path_reason_and_mend(number, mend):
     assert str(caught.value) == f"cannot write runs/a.png: {os.strerror(number)} ({mend})"
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: os.symlink("/dev/null", path)])
+def test_a_device_or_a_pipe_is_never_replaced(tmp_path, make):
+    """By root it could be: /dev/null would be a file from then on."""
+    path = tmp_path / "there"
+    make(path)
+    before = path.lstat()
+    for call in (lambda: atomic_write(path, "text"), lambda: require_free_file(path, overwrite=True)):
+        with pytest.raises(KakusanError, match=r"there is a device or a pipe, not a file \(choose another name"):
+            call()
+    assert path.lstat() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_is_asked_about_without_being_made(tmp_path):
+    require_free_file(tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "a").write_text("precious")
+    require_free_file(tmp_path / "a", overwrite=True)
+    for path, overwrite, answer in (
+        (tmp_path / "a", False, "or --overwrite"),
+        (tmp_path, True, "is a directory, not a file"),
+    ):
+        with pytest.raises(KakusanError, match=answer):
+            require_free_file(path, overwrite)
+    assert (tmp_path / "a").read_text() == "precious"
+
+
 def test_a_file_where_a_directory_should_be_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(KakusanError, match=r"cannot write .*below: "):
@@ -141,6 +183,115 @@ def test_a_directory_is_asked_about_without_being_made(tmp_path):
     for path, answer in ((tmp_path, "already holds files"), (tmp_path / "mine.txt" / "below", "Not a directory")):
         with pytest.raises(KakusanError, match=answer):
             require_free(path)
+
+
+def content(directory):
+    return {str(path.relative_to(directory)): path.read_text() for path in directory.rglob("*") if path.is_file()}
+
+
+def replace(directory, fail=False):
+    with replacing(directory, new=["a", "b"], old=["old", "missing"]):
+        atomic_write(directory / "a", "new")
+        if fail:
+            raise KeyboardInterrupt
+        atomic_write(directory / "b", "new")
+
+
+def test_files_of_a_directory_give_way_once_the_new_ones_are_whole(tmp_path):
+    for name in ("a", "old", "mine"):
+        (tmp_path / name).write_text("old")
+    before = content(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        replace(tmp_path, fail=True)
+    assert content(tmp_path) == before
+    replace(tmp_path)
+    assert content(tmp_path) == {"a": "new", "b": "new", "mine": "old"}
+    assert not any(path.is_dir() for path in tmp_path.iterdir())
+
+
+def test_what_cannot_be_put_aside_stays_where_it_is(tmp_path, monkeypatch):
+    for name in ("a", "old"):
+        (tmp_path / name).write_text("old")
+    rename = Path.rename
+
+    def refuse(path, target):
+        if path.name == "old":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(KakusanError, match=r"cannot write .*: Permission denied"):
+        replace(tmp_path)
+    assert content(tmp_path) == {"a": "old", "old": "old"}
+
+
+def test_a_directory_that_was_not_there_is_not_there_after_a_failure(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        replace(tmp_path / "c" / "d", fail=True)
+    assert list(tmp_path.iterdir()) == []
+    replace(tmp_path / "c" / "d")
+    assert content(tmp_path) == {"c/d/a": "new", "c/d/b": "new"}
+
+
+def test_what_a_killed_call_put_aside_is_brought_back(tmp_path):
+    (tmp_path / "a").write_text("old")
+    script = (
+        "import os, sys, pathlib; from kakusan.files import replacing\n"
+        "with replacing(pathlib.Path(sys.argv[1]), ['a']): os._exit(1)"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
+    assert not (tmp_path / "a").exists()
+    with pytest.raises(KeyboardInterrupt):
+        replace(tmp_path, fail=True)
+    assert content(tmp_path) == {"a": "old"}
+
+
+def test_a_directory_has_one_writer_at_a_time_and_no_trace_of_it(tmp_path):
+    path = tmp_path / "a" / "b"
+    for _ in range(2):
+        with claimed(path):
+            with (
+                pytest.raises(KakusanError, match=r"another process is writing into .*b \(wait until it has ended, or"),
+                claimed(path),
+            ):
+                pytest.fail("two writers")
+            with claimed(tmp_path / "a"), claimed(tmp_path / "c"):
+                pass
+            assert list(path.iterdir()) == []
+
+
+def test_what_goes_wrong_ends_the_claim(tmp_path):
+    with pytest.raises(OSError, match="of the block"), claimed(tmp_path):
+        raise OSError("of the block")
+    with claimed(tmp_path):
+        pass
+
+
+def test_a_writer_that_was_killed_claims_nothing_any_more(tmp_path):
+    script = "import sys, time; from kakusan.files import claimed\nwith claimed(sys.argv[1]): print(), time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-uc", script, str(tmp_path)], stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline()
+        with pytest.raises(KakusanError, match="another process"), claimed(tmp_path):
+            pass
+        process.kill()
+        process.wait()
+    with claimed(tmp_path):
+        pass
+
+
+def test_a_writers_claim_is_not_inherited(tmp_path):
+    """What it forked, workers of a data loader say, may outlive it."""
+    with claimed(tmp_path):
+        child = os.fork()
+        if child == 0:
+            time.sleep(60)
+            os._exit(0)
+    try:
+        with claimed(tmp_path):
+            pass
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
 
 
 def test_a_free_path_is_the_name_itself_or_the_next_number(tmp_path):

@@ -49,7 +49,7 @@ def test_a_model_without_classes_takes_no_labels():
 
 @pytest.mark.parametrize("label", [3, -2, "3", "-2"])
 def test_a_label_out_of_range_is_refused(label):
-    with pytest.raises(ValueError, match=f"between 0 and 2 .*, not {label}$"):
+    with pytest.raises(ValueError, match=rf"between 0 and 2 .*, not {label} \(use one of these .* such as '7'\)$"):
         PETS.condition([label], n=1)
 
 

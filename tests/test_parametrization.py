@@ -129,7 +129,7 @@ def test_only_the_ratio_of_signal_to_noise_matters(schedule, name):
 def test_a_prediction_speaks_of_epsilon_v_and_the_score_alike(schedule):
     """From x_0 to ε and back, to v and back, to the score and back."""
     alpha, sigma, x_t = noisy(schedule)
-    prediction = Prediction(x_t, X_0, *schedule(TIMES))
+    prediction = Prediction.from_x0(x_t, X_0, *schedule(TIMES))
     torch.testing.assert_close(prediction.epsilon, EPSILON, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(prediction.score, -EPSILON / sigma, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(prediction.v, alpha * EPSILON - sigma * X_0, rtol=1e-9, atol=1e-9)

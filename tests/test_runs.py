@@ -125,6 +125,12 @@ def test_a_line_cut_short_by_a_crash_is_left_out(there):
     assert len(there.metrics_path.read_text().splitlines()) == 2
 
 
+def test_a_line_that_is_no_object_is_left_out(there):
+    there.metrics_path.write_text('{"step": 1}\n3\n[]\nnull\n{"evaluation": {"frechet_distance": null}}\n')
+    assert there.metrics() == [{"step": 1}, {"evaluation": {"frechet_distance": None}}]
+    assert there.judgements() == []
+
+
 def test_what_comes_after_a_step_is_forgotten(there):
     lines = [{"step": 1}, {"step": 2, "epoch": 1}, {"step": 2}, {"evaluation": True}, {"step": 3}]
     for line in lines:

@@ -13,7 +13,7 @@ from kakusan.guidance import ClassifierFree, Clip
 from kakusan.model import Model
 from kakusan.networks import UNet
 from kakusan.parametrization import X0, V
-from kakusan.sampling import ImageNoise
+from kakusan.seeds import ImageNoise
 from tests import tiny
 from tests.networks.randomised import randomised
 from tests.oracles import SCHEDULES, Gaussian, Recorder
@@ -214,6 +214,44 @@ def test_labels_are_numbers_a_tensor_or_names_and_by_default_each_class_in_turn(
     assert torch.equal(draw(labels=labels), draw(labels=[0, 1, 2, 0]))
 
 
+@pytest.mark.parametrize("bare", [False, True])
+@pytest.mark.parametrize(
+    "labels", [3.5, [0, 1.0], [True, 0], torch.tensor([[0, 1]]), [None, 0], object(), {0: 1.5, 1.5: 0}]
+)
+def test_labels_that_are_neither_numbers_nor_names_are_refused(labels, bare):
+    model, shape = (tiny.model().denoiser, (1, 4, 4)) if bare else (tiny.model(), None)
+    with pytest.raises(
+        KakusanError, match=r"labels are whole numbers or names of classes, one an image or one for all"
+    ):
+        draw(model, 2, labels=labels, shape=shape)
+
+
+def test_one_image_needs_one_label():
+    with pytest.raises(KakusanError, match=r"^1 image needs 1 label, not 2 \(give one label an image, or one for all"):
+        draw(n=1, labels=[0, 1])
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"n": "4"}, "n must be a whole number, not '4'"),
+        ({"n": 2.0}, "n must be a whole number, not 2.0"),
+        ({"n": True}, "n must be a whole number, not True"),
+        ({"n": 0}, "n must be at least 1 image, not 0"),
+        ({"seed": "x"}, "seed must be a whole number, not 'x'"),
+        ({"shape": 8}, r"shape must be that of one image, \(C, H, W\), in whole numbers of at least 1, not 8"),
+        ({"shape": (1, 0, 4)}, r"shape must be .*, not \(1, 0, 4\)"),
+        ({"shape": (1, 4.0, 4)}, r"shape must be .*, not \(1, 4.0, 4\)"),
+        ({"shape": ()}, r"shape must be .*, not \(\)"),
+    ],
+)
+@pytest.mark.parametrize("bare", [False, True])
+def test_numbers_that_are_none_are_refused(given, sentence, bare):
+    model, shape = (tiny.model().denoiser, {"shape": (1, 4, 4)}) if bare else (tiny.model(), {})
+    with pytest.raises(KakusanError, match=sentence):
+        sampling.plan(model, **{"n": 1, "settings": Sampling(steps=1), **shape, **given})
+
+
 def test_a_bare_denoiser_says_what_it_makes():
     bare = tiny.model().denoiser
     images = draw(bare, shape=(1, 6, 2), labels=[0, 1, 2, -1])
@@ -319,7 +357,11 @@ def test_settings_out_of_range_are_refused(given, answer):
 
 @pytest.mark.parametrize(
     ("labels", "sentence"),
-    [(torch.tensor([0.0, 1.5]), "whole numbers, not torch.float32"), ("two", "labels as numbers"), ([1], "2 labels")],
+    [
+        (torch.tensor([0.0, 1.5]), "whole numbers or names of classes, .* not 0.0"),
+        ("two", "labels as numbers"),
+        ([1], "2 labels"),
+    ],
     ids=["floats", "a name", "too few"],
 )
 def test_labels_of_a_bare_denoiser_are_whole_numbers_one_an_image(labels, sentence):

@@ -2,11 +2,13 @@
 
 import math
 import pickle
+import re
 
+import numpy as np
 import pytest
 import torch
 
-from kakusan import schedules
+from kakusan import config, schedules
 from tests.oracles import CHAINS, SCHEDULES
 
 ALL = {**SCHEDULES, "short": schedules.cosine(7), "single": schedules.linear(1)}
@@ -145,7 +147,7 @@ def test_the_linear_and_the_quadratic_chain_are_even_in_beta_and_in_its_root():
         assert_exact(even.diff(), ((even[-1] - even[0]) / 999).expand(999))
 
 
-@pytest.mark.parametrize("s", [0.008, 0.1])
+@pytest.mark.parametrize("s", [0.0, 0.008, 0.1, 1.0])
 def test_the_cosine_chain_is_a_squared_cosine_until_its_cap(s):
     chain = schedules.cosine(100, s=s)
     f = [math.cos(math.pi / 2 * (i / 100 + s) / (1 + s)) ** 2 for i in range(101)]
@@ -276,6 +278,20 @@ def test_betas_that_are_no_vector_are_refused(betas):
         schedules.Chain(betas)
 
 
+@pytest.mark.parametrize("betas", ["0.1", None, {"beta": 0.1}, [0.1, "0.2"], [[0.1], [0.1, 0.2]]])
+def test_betas_that_are_no_numbers_are_refused(betas):
+    with pytest.raises(ValueError, match=r"betas must be a tensor, an array or a list of numbers, not "):
+        schedules.Chain(betas)
+
+
+@pytest.mark.parametrize("s", [-1e-4, -1.0, 1.5, 1e16, float("inf"), float("nan")])
+def test_an_offset_of_the_cosine_outside_its_range_is_refused(s):
+    with pytest.raises(ValueError, match=re.escape(f"offset s of a cosine chain must lie between 0 and 1, not {s:g} ")):
+        schedules.cosine(10, s=s)
+    with pytest.raises(ValueError, match=r"schedule\.s must be "):
+        config.section("schedule", {"kind": "cosine", "s": s})
+
+
 @every_chain
 def test_an_index_is_not_a_time(chain):
     with pytest.raises(ValueError, match=r"not torch.int64: index_to_time turns indices into times"):
@@ -303,7 +319,24 @@ def test_a_chain_keeps_its_betas_to_itself(dtype):
     assert chain.betas.tolist() == pytest.approx([0.1] * 4)
 
 
+@pytest.mark.parametrize("of", [list, tuple, np.array])
+def test_betas_are_given_in_any_form(of):
+    """And kept at full precision: in single, 0.1 would be another β."""
+    assert schedules.Chain(of([0.1, 0.2])) == schedules.Chain(torch.tensor([0.1, 0.2], dtype=torch.float64))
+
+
 def test_chains_of_the_same_betas_are_equal():
     assert schedules.linear(10) == schedules.linear(10)
     assert len({schedules.linear(10), schedules.linear(10), schedules.cosine(10)}) == 2
     assert schedules.linear(10) != schedules.linear(11)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES.keys())
+def test_the_share_of_the_ratio_that_noise_takes_lies_between_nothing_and_all(schedule):
+    t = torch.linspace(0, 1, 50, dtype=torch.float64)
+    drop = schedule.snr_drop(t[:, None], t)
+    assert ((drop >= 0) & (drop <= 1)).all()
+    assert (drop.tril() == 0).all(), "nothing is taken on the way back, or where nobody moves"
+    s, t = t[5], t[40]
+    ratio = torch.exp(schedule.log_snr(t) - schedule.log_snr(s))
+    torch.testing.assert_close(schedule.snr_drop(s, t), 1 - ratio)

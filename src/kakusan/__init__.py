@@ -4,6 +4,8 @@ Everything is imported when it is first used, so that ``import kakusan`` and ``k
 """
 
 from importlib import import_module
+from importlib.util import find_spec
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,10 +31,10 @@ _HOMES = {**dict.fromkeys(("evaluate", "load", "sample", "train", "walk"), "api"
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(f"kakusan.{_HOMES[name]}"), name)
-    if name in __all__:
+    if not name.startswith("_") and find_spec(f"kakusan.{name}") is not None:
         return import_module(f"kakusan.{name}")
     raise AttributeError(f"module 'kakusan' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted({*__all__, *(module.name for module in iter_modules(__path__) if not module.name.startswith("_"))})

@@ -11,17 +11,20 @@ from typing import Any
 from torch import Tensor, nn
 
 from kakusan import build, config, sampling
+from kakusan.condition import Labels
 from kakusan.config.models import Data, Evaluation, Sampling
 from kakusan.data.images import ImageSet
+from kakusan.data.remarks import remarks_on
 from kakusan.denoiser import Denoise, Denoiser
 from kakusan.devices import resolve
 from kakusan.errors import KakusanError
-from kakusan.evaluation.evaluate import Judgement, reference
 from kakusan.evaluation.evaluate import evaluate as judge_samples
+from kakusan.evaluation.evaluate import reference
 from kakusan.files import free_path
 from kakusan.model import Model
 from kakusan.parametrization import Parametrization
 from kakusan.progress import Bar, say
+from kakusan.results import Judgement
 from kakusan.runs import Run, WeightsFrom
 from kakusan.samplers.step import Step
 from kakusan.schedules import Schedule
@@ -75,6 +78,9 @@ def train(
         KakusanError: Something asked for cannot be had; or the loss became NaN or infinite again and again. Whatever
             ends a new run before its first checkpoint, the directory is then as it was.
     """
+    for name, value in {"preset": preset, "run": run, "resume": resume}.items():
+        if value is not None and not isinstance(value, (str, Path, Run, config.Config)):
+            raise KakusanError(f"{name} must be a name or a path, not a {type(value).__name__}")
     given = _fields(
         overrides,
         data=data,
@@ -157,6 +163,7 @@ def load(
         class_names,
         sampling=settings.sampling,
         source=f"{run.name}, {weights_from} weights after {chosen.images} images",
+        images=chosen.images,
         weights_hash=sha256(path.read_bytes()).hexdigest(),
     )
 
@@ -172,7 +179,7 @@ def sample(
     grid: str | None = None,
     guidance_scale: float | None = None,
     threshold: str | None = None,
-    labels: Sequence[int | str] | Tensor | int | str | None = None,
+    labels: Labels | None = None,
     seed: int = 0,
     shape: Sequence[int] | None = None,
     batch: int | None = None,
@@ -234,7 +241,7 @@ def walk(
     grid: str | None = None,
     guidance_scale: float | None = None,
     threshold: str | None = None,
-    labels: Sequence[int | str] | Tensor | int | str | None = None,
+    labels: Labels | None = None,
     seed: int = 0,
     shape: Sequence[int] | None = None,
 ) -> Iterator[Step]:
@@ -277,7 +284,8 @@ def evaluate(
 
     Args:
         model: A model, or a run directory, whose configuration then fills in what is left out.
-        against: Labelled real images; a run's own by default. They are resized as a run's were.
+        against: Labelled real images; a run's own by default. Those of a source are made like the model's pictures:
+            grey or in colour, and resized and cropped where these are square.
         n: Images on each side; half of the real ones by default.
         sampler, steps, guidance_scale, seed: How the samples are drawn, as in :func:`sample`.
         checkpoint, weights_from, device: Which weights of a run, and where, as in :func:`load`; not for a model.
@@ -286,13 +294,17 @@ def evaluate(
     Raises:
         KakusanError: The images cannot be judged, or are not like the model's.
     """
+    if not isinstance(model, (Model, Run, str, Path)):
+        raise KakusanError(
+            f"a {type(model).__name__} cannot be evaluated: give what kakusan.load returns, or a run directory"
+        )
     given: dict[str, Any] = {"sampler": sampler, "steps": steps, "guidance": guidance_scale}
     if isinstance(model, Model):
         if against is None:
             raise KakusanError('a model alone does not know its data: say against what (against="digits")')
         if (checkpoint, weights_from, device) != (None, None, None):
             raise KakusanError("a model has its weights and its device: choose them when it is loaded, or give its run")
-        own, data = Evaluation(), Data(source="digits")
+        own, data = Evaluation(), None
     else:
         run = model if isinstance(model, Run) else Run.open(model)
         settings = config.load(run.config_path)
@@ -301,8 +313,9 @@ def evaluate(
     given = {name: value if value is not None else getattr(own, name) for name, value in given.items()}
     n = own.n if n is None else n
     if not isinstance(against, ImageSet):
-        data = data if against is None else data.model_copy(update={"source": str(against)})
-        against = build.images(data)
+        against = build.images(_compared_with(against, model.shape, data))
+        for remark in remarks_on(against) if show else ():
+            say(remark)
     prepared = reference(against, n=n, splits=own.splits, device=str(model.device), show=show)
     with Bar("sampling", 1, show=show) as bar:
         judgement = judge_samples(
@@ -311,6 +324,22 @@ def evaluate(
     for remark in judgement.remarks if show else ():
         say(remark)
     return judgement
+
+
+def _compared_with(against: str | Path | None, shape: tuple[int, int, int], own: Data | None) -> Data:
+    """Returns where real images come from that are like the pictures of a model, of ``shape``.
+
+    Args:
+        against: The source; None is the data of the model's run.
+        shape: (C, H, W).
+        own: That data; None for a model alone.
+    """
+    if against is None:
+        assert own is not None, "a model alone does not know its data"
+        return own
+    channels, height, width = shape
+    alike = {"size": height if height == width else None, "channels": channels if channels in (1, 3) else None}
+    return (own or Data(source=str(against))).model_copy(update={"source": str(against), **alike})
 
 
 def _fields(
@@ -351,7 +380,7 @@ def _plan(
     model: object,
     n: int,
     seed: int,
-    labels: Sequence[int | str] | Tensor | int | str | None,
+    labels: Labels | None,
     shape: Sequence[int] | None,
     **given: object,
 ) -> sampling.Plan:

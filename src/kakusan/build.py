@@ -69,7 +69,7 @@ def batches(
     elif isinstance(data, Iterable):
         source = loader = LoaderBatches(data)
         labelled, named = loader.labelled, tuple(getattr(getattr(data, "dataset", None), "classes", ()))
-        remarks = remarks_on_range(loader.lowest)
+        remarks = remarks_on_range(loader.lowest, loader.highest)
     else:
         raise KakusanError(f"data must be a source, an ImageSet or a data loader, not a {type(data).__name__}")
 

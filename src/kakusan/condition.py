@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from kakusan.errors import KakusanError, counted
+
 NULL_LABEL = -1
+
+Labels = Sequence[int | str] | Tensor | int | str
+"""Classes that a person asks for, by number or by name: one an image, or one for all."""
 
 
 @dataclass(frozen=True)
@@ -43,3 +50,22 @@ class Condition:
     def cat(conditions: Sequence[Condition]) -> Condition:
         """Joins batches of conditions along the batch."""
         return Condition(labels=torch.cat([condition.labels for condition in conditions]))
+
+
+def one_an_image(labels: Labels, n: int) -> list[int | str]:
+    """Returns ``n`` labels, each a whole number or a name, from one an image or one for all.
+
+    Raises:
+        KakusanError: Some are neither, or there are not ``n`` of them.
+    """
+    given: Any = labels.tolist() if hasattr(labels, "tolist") else labels  # of tensors and arrays
+    each = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given] * n
+    for label in each:
+        if isinstance(label, bool) or not isinstance(label, (Integral, str)):
+            raise KakusanError(
+                f"labels are whole numbers or names of classes, one an image or one for all, not {label!r}"
+            )
+    if len(each) != n:
+        need = f"{counted(n, 'image')} need{'s' if n == 1 else ''} {counted(n, 'label')}"
+        raise KakusanError(f"{need}, not {len(each)} (give one label an image, or one for all)")
+    return each

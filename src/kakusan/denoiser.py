@@ -34,23 +34,23 @@ class Prediction:
         x_t: The noisy batch, shape (B, *).
         x0: The predicted clean images, shape (B, *).
         alpha, sigma: The coefficients of x_t = α·x_0 + σ·ε, shape () or (B,).
-        epsilon: The predicted noise, shape (B, *). Unless given, ε = (x_t − α·x_0)/σ, which makes up x_t exactly.
+        epsilon: The predicted noise, shape (B, *).
     """
 
     x_t: Tensor
     x0: Tensor
     alpha: Tensor
     sigma: Tensor
-    epsilon: Tensor = None  # type: ignore[assignment]  # never None once made
+    epsilon: Tensor
 
-    def __post_init__(self) -> None:
-        if self.epsilon is None:
-            epsilon = (self.x_t - expand(self.alpha, self.x_t) * self.x0) / expand(self.sigma, self.x_t)
-            object.__setattr__(self, "epsilon", epsilon)
+    @classmethod
+    def from_x0(cls, x_t: Tensor, x0: Tensor, alpha: Tensor, sigma: Tensor) -> Prediction:
+        """Returns the prediction of clean images alone, with the noise ε = (x_t − α·x_0)/σ that makes up the rest."""
+        return cls(x_t, x0, alpha, sigma, (x_t - expand(alpha, x_t) * x0) / expand(sigma, x_t))
 
     def with_x0(self, x0: Tensor) -> Prediction:
         """Returns the same noisy batch with other clean images, such as clipped ones, and the noise that fits them."""
-        return Prediction(self.x_t, x0, self.alpha, self.sigma)
+        return Prediction.from_x0(self.x_t, x0, self.alpha, self.sigma)
 
     def towards(self, other: Prediction, weight: float) -> Prediction:
         """Returns self + weight·(other − self), in x_0 and ε alike; a ``weight`` above 1 extrapolates."""
@@ -141,3 +141,11 @@ class Bind:
 
     def __call__(self, x_t: Tensor, t: Tensor) -> Prediction:
         return self.denoiser(x_t, t, self.condition)
+
+
+def module_in(denoise: Denoise | Denoiser) -> nn.Module | None:
+    """Returns the module inside, however often it is wrapped by guidance, thresholds or a bound condition."""
+    inside: object = denoise
+    while inside is not None and not isinstance(inside, nn.Module):
+        inside = getattr(inside, "denoiser", getattr(inside, "denoise", None))
+    return inside

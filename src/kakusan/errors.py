@@ -3,7 +3,7 @@
 It says what was given, what is allowed and what to do. The command line prints it on one line and exits with 2.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 
 
@@ -15,9 +15,28 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> KakusanError:
     """Returns the error for a ``name`` that is not among the ``known`` ones of its ``kind``, naming the nearest."""
     names = sorted(known)
     comparable = {plain(candidate): candidate for candidate in names}
-    nearest = get_close_matches(plain(name), comparable, n=1, cutoff=0.5)
-    hint = f"did you mean {comparable[nearest[0]]!r}? " if nearest else ""
+    near = nearest(plain(name), comparable, cutoff=0.5)
+    hint = f"did you mean {comparable[near]!r}? " if near is not None else ""
     return KakusanError(f"unknown {kind} {name!r}: {hint}known are {', '.join(names)}")
+
+
+def nearest(name: str, known: Collection[str], cutoff: float) -> str | None:
+    """Returns the ``known`` name that is most like ``name``, rather one of the same letters in another order, or one
+    that begins so; or None.
+
+    Args:
+        name: What was typed.
+        known: What there is.
+        cutoff: How like they must be, from 0, anything, to 1, the same.
+    """
+    near = get_close_matches(name, known, n=max(1, len(known)), cutoff=cutoff)
+    # Two letters that changed places count as two mistakes, and are the commonest of one.
+    return max(near, key=lambda like: (sorted(like) == sorted(name), like.startswith(name)), default=None)
+
+
+def counted(count: int, noun: str) -> str:
+    """Returns "1 image", "2 images", "1,797 images"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def plain(name: str) -> str:

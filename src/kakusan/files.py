@@ -1,10 +1,10 @@
-"""Files that appear whole or not at all, and directories that are never written into unasked."""
+"""Files that appear whole or not at all, and directories that are never written into unasked, nor by two at a time."""
 
 import errno
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -42,11 +42,14 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         A hidden path in the same directory, with the same suffix.
 
     Raises:
-        KakusanError: An ``OSError`` left the block, or the disk refused the file at its end.
+        KakusanError: ``path`` is a device or a pipe, which would be replaced; an ``OSError`` left the block, or the
+            disk refused the file at its end.
     """
     path = Path(path)
     temporary = path.with_name(f".{token_hex(4)}-{path.name}")
     with writing(path):
+        if not path.is_dir():
+            require_free_file(path, overwrite=True)
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
@@ -82,6 +85,26 @@ def remove_whole(path: Path) -> None:
         shutil.rmtree(hidden)
 
 
+def require_free_file(path: str | Path, overwrite: bool = False) -> None:
+    """Refuses what cannot become a new file, and makes nothing: so it can be asked before work begins.
+
+    Args:
+        path: The file.
+        overwrite: Accepts one that is there.
+
+    Raises:
+        KakusanError: The file is there and ``overwrite`` is false; or it is none: a directory, a device, a pipe.
+    """
+    path = Path(path)
+    if not path.exists():
+        return
+    if not path.is_file():
+        kind = "a directory" if path.is_dir() else "a device or a pipe"
+        raise KakusanError(f"{path} is {kind}, not a file (choose another name)")
+    if not overwrite:
+        raise KakusanError(f"{path} is there already (choose another name, or --overwrite to replace it)")
+
+
 def require_free(path: str | Path, overwrite: bool = False) -> None:
     """Refuses what cannot become a new directory, and makes nothing: so it can be asked before work begins.
 
@@ -113,6 +136,100 @@ def require_new_directory(path: str | Path, overwrite: bool = False) -> Path:
     with writing(path):
         path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+class Aside:
+    """Files of a directory that are to give way to new ones: put aside until those are whole, or brought back.
+
+    Args:
+        place: Where they lie meanwhile, a hidden directory in theirs, which is there only as long as they are.
+    """
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    def put(self, names: Iterable[str]) -> None:
+        """Puts aside those of the ``names`` that are there: all, or none where it fails."""
+        try:
+            for path in map(self.place.parent.joinpath, names):
+                if path.exists():
+                    self.place.mkdir(exist_ok=True)
+                    path.rename(self.place / path.name)
+        except BaseException:
+            self.bring_back()
+            raise
+
+    def bring_back(self) -> None:
+        """Brings all of them back."""
+        if self.place.exists():
+            for path in self.place.iterdir():
+                path.rename(self.place.parent / path.name)
+            self.place.rmdir()
+
+    def forget(self) -> None:
+        """Removes them."""
+        shutil.rmtree(self.place, ignore_errors=True)
+
+
+@contextmanager
+def replacing(directory: Path, new: Collection[str], old: Collection[str] = ()) -> Iterator[None]:
+    """Lets the block write files into a directory, which is as it was, or not there, where the block fails.
+
+    Args:
+        directory: It and its parents need not exist.
+        new: Names of all files that the block may write; what has such a name gives way to them.
+        old: Names of others that give way.
+
+    Raises:
+        KakusanError: The disk refuses it.
+    """
+    made = [place for place in (directory, *directory.parents) if not place.exists()]
+    aside = Aside(directory / ".replaced")
+    with writing(directory):
+        aside.bring_back()  # what an earlier call left that was killed
+        aside.put({*new, *old})
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            for name in new:
+                (directory / name).unlink(missing_ok=True)
+            aside.bring_back()
+            for place in made:
+                place.rmdir()
+        raise
+    aside.forget()
+
+
+@contextmanager
+def claimed(directory: str | Path) -> Iterator[None]:
+    """Makes a directory, if need be, and holds it for one writer while the block runs.
+
+    The claim is a lock of the operating system on the directory itself, so it leaves no file behind and ends with its
+    process, however that ends. Where a file system has no locks, or none beyond one machine, nobody is kept out.
+
+    Raises:
+        KakusanError: Another holds it, or it cannot be made.
+    """
+    import fcntl  # not on every system, and needed here only
+
+    with writing(directory):
+        Path(directory).mkdir(parents=True, exist_ok=True)
+        handle = os.open(directory, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise KakusanError(
+                f"another process is writing into {directory} (wait until it has ended, or choose another directory)"
+            ) from error
+        except OSError:  # this file system has no locks
+            pass
+        yield
+    finally:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_UN)  # closing alone would not, where a forked process has it too
+        os.close(handle)
 
 
 def free_path(path: str | Path) -> Path:

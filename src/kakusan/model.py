@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
 
-from kakusan.condition import Condition
+from kakusan.condition import Condition, Labels, one_an_image
 from kakusan.config.models import Sampling
 from kakusan.denoiser import Denoiser
 from kakusan.devices import device_of
@@ -25,6 +23,7 @@ class Model:
         class_names: Name of every class, in the order of the labels; empty for an unconditional model.
         sampling: How its pictures are drawn unless told otherwise.
         source: Where the weights came from, for people: run, images seen, EMA or raw.
+        images: Images that its weights had seen; 0 for a model of no run.
         weights_hash: SHA-256 of the weights' file; empty for a model that was never saved.
     """
 
@@ -33,6 +32,7 @@ class Model:
     class_names: tuple[str, ...] = ()
     sampling: Sampling = field(default_factory=Sampling)
     source: str = ""
+    images: int = 0
     weights_hash: str = ""
 
     @property
@@ -40,7 +40,7 @@ class Model:
         """Where the network is."""
         return device_of(self.denoiser)
 
-    def condition(self, labels: Sequence[int | str] | Tensor | int | str | None, n: int) -> Condition | None:
+    def condition(self, labels: Labels | None, n: int) -> Condition | None:
         """Returns the conditions of ``n`` images.
 
         Args:
@@ -56,15 +56,8 @@ class Model:
             raise KakusanError("this model has no classes to choose among (leave labels out)")
         if labels is None:
             labels = [i % len(self.class_names) for i in range(n)]
-        if isinstance(labels, Tensor):
-            if labels.is_floating_point():
-                raise KakusanError(f"labels are whole numbers, not {labels.dtype}")
-            labels = labels.tolist()
-        if isinstance(labels, (int, str)):
-            labels = [labels] * n
-        if len(labels) != n:
-            raise KakusanError(f"{n} images need {n} labels, not {len(labels)} (give one label an image)")
-        return Condition(labels=torch.tensor([self._label(label) for label in labels], dtype=torch.int64))
+        indices = [self._label(label) for label in one_an_image(labels, n)]
+        return Condition(labels=torch.tensor(indices, dtype=torch.int64))
 
     def _label(self, label: int | str) -> int:
         """Returns the index of a class given as a name or as a number; a name that is a number counts as the name."""
@@ -75,5 +68,8 @@ class Model:
                 raise unknown("class", label, self.class_names)
         last = len(self.class_names) - 1
         if not -1 <= int(label) <= last:
-            raise KakusanError(f"labels must lie between 0 and {last} (or be -1, no class), not {label}")
+            raise KakusanError(
+                f"labels must lie between 0 and {last} (or be -1, no class), not {label} "
+                f"(use one of these numbers, or a name such as {self.class_names[-1]!r})"
+            )
         return int(label)

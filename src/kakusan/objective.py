@@ -45,11 +45,9 @@ def q_step(schedule: Schedule, x_s: Tensor, s: Tensor, t: Tensor, epsilon: Tenso
     if (t < s).any():
         raise KakusanError(f"noise is added from an earlier time to a later one, not from {s.max()} to {t.min()}")
     (alpha_s, _), (alpha_t, sigma_t) = schedule(s), schedule(t)
-    # σ_t·√(1 − SNR_t/SNR_s) cannot become the root of a negative rounding error. At s = t nothing happens, where the
-    # ends of time would give 0/0 and ∞ − ∞.
-    kept = torch.where(t == s, 1.0, alpha_t / alpha_s)
-    gap = torch.where(t == s, 0.0, schedule.log_snr(t) - schedule.log_snr(s))
-    added = sigma_t * torch.sqrt(-torch.expm1(gap))
+    kept = torch.where(t == s, 1.0, alpha_t / alpha_s)  # at the noisy end of time 0/0
+    # Not the difference of squares, which may round to the root of a negative number.
+    added = sigma_t * schedule.snr_drop(s, t).sqrt()
     return expand(kept, x_s) * x_s + expand(added, x_s) * epsilon
 
 
@@ -107,7 +105,7 @@ def denoising_loss(
 
     Source: Ho, Jain & Abbeel, 2020, equation (14).
     """
+    x_t = q_sample(denoiser.schedule, x0, t, epsilon)
     alpha, sigma = (expand(coefficient, x0) for coefficient in denoiser.schedule(t))
-    x_t = alpha * x0 + sigma * epsilon
     target = denoiser.parametrization.target(x0, epsilon, alpha, sigma)
     return (denoiser.output(x_t, t, condition) - target).square().flatten(1).mean(1)

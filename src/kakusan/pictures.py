@@ -70,7 +70,8 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     except UnidentifiedImageError as error:
         raise KakusanError(f"{path} is not a PNG (give a picture that kakusan wrote)") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise KakusanError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise KakusanError(f"cannot read {path}: {reason} (give a picture that kakusan wrote)") from error
     try:
         metadata = json.loads(text or "")
     except json.JSONDecodeError:

@@ -14,8 +14,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from kakusan.errors import KakusanError
-from kakusan.files import atomic_write, require_new_directory, sweep, writing
+from pydantic import ValidationError
+
+from kakusan.errors import KakusanError, unknown
+from kakusan.files import Aside, atomic_write, require_new_directory, sweep, writing
+from kakusan.results import Judgement, Measured
 
 WeightsFrom = Literal["ema", "raw"]
 _OWN = (
@@ -67,7 +70,13 @@ class Checkpoint:
         return state
 
     def weights_path(self, which: WeightsFrom) -> Path:
-        """Where its averaged (``"ema"``) or its plain weights (``"raw"``) are."""
+        """Where its averaged (``"ema"``) or its plain weights (``"raw"``) are.
+
+        Raises:
+            KakusanError: ``which`` is neither.
+        """
+        if which not in _FILES:
+            raise unknown("weights", str(which), _FILES)
         return self.path / _FILES[which]
 
 
@@ -88,6 +97,8 @@ class Run:
         Raises:
             KakusanError: There is no run in it.
         """
+        if not isinstance(path, (str, Path)):
+            raise KakusanError(f"a {type(path).__name__} is no run: give the path of its directory")
         path = Path(path)
         if not path.exists():
             raise KakusanError(f"there is no run directory {path} (train one: kakusan train digits --run {path})")
@@ -109,19 +120,16 @@ class Run:
         """
         run = cls(require_new_directory(path, overwrite))
         with writing(run.path):
-            if run._aside.exists() and not run.checkpoints():  # the last run there was killed before it had any
+            if run._aside.place.exists() and not run.checkpoints():  # the last run there was killed before it had any
                 run._bring_back()
             run.settle()
             run.sweep()
-            for name in _OWN:
-                if (run.path / name).exists():
-                    run._aside.mkdir(exist_ok=True)
-                    (run.path / name).rename(run._aside / name)
+            run._aside.put(_OWN)
         return run
 
     def settle(self) -> None:
         """Removes what an earlier run left, once this one has a checkpoint to take its place."""
-        shutil.rmtree(self._aside, ignore_errors=True)
+        self._aside.forget()
 
     def undo(self) -> None:
         """Leaves the directory as :meth:`create` found it, of a run that failed before its first checkpoint."""
@@ -133,14 +141,11 @@ class Run:
         for name in _OWN:
             path = self.path / name
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        if self._aside.exists():
-            for path in self._aside.iterdir():
-                path.rename(self.path / path.name)
-            self._aside.rmdir()
+        self._aside.bring_back()
 
     @property
-    def _aside(self) -> Path:
-        return self.path / ".earlier"
+    def _aside(self) -> Aside:
+        return Aside(self.path / ".earlier")
 
     def sweep(self) -> None:
         """Removes what a killed process left half-written. Nobody else may be writing the run."""
@@ -198,16 +203,17 @@ class Run:
         raise KakusanError(f"{self.path} holds no checkpoint at {images} images (there are {known})")
 
     def metrics(self) -> list[dict[str, Any]]:
-        """Returns every line of ``metrics.jsonl``; one cut short by a crash is left out."""
+        """Returns every line of ``metrics.jsonl``; one cut short by a crash, or otherwise no object, is left out."""
         if not self.metrics_path.exists():
             return []
         lines = []
         for line in self.metrics_path.read_text("utf-8").splitlines():
             with suppress(ValueError):
-                lines.append(json.loads(line))
+                read = json.loads(line)
+                lines += [read] if isinstance(read, dict) else []
         return lines
 
-    def measured(self) -> dict[str, Any]:
+    def measured(self) -> Measured:
         """Returns what ``metrics.json`` holds, which studies write; nothing where there is none.
 
         Raises:
@@ -215,11 +221,19 @@ class Run:
         """
         path = self.path / "metrics.json"
         if not path.exists():
-            return {}
+            return Measured()
         try:
-            return dict(json.loads(path.read_text("utf-8")))
+            return Measured.read(dict(json.loads(path.read_text("utf-8"))))
         except (OSError, TypeError, ValueError) as error:
-            raise KakusanError(f"{path} cannot be read: {error} (remove it)") from error
+            raise KakusanError(f"{path} cannot be read: {error} (remove it, or measure again)") from error
+
+    def judgements(self) -> list[Judgement]:
+        """Returns the evaluations among the lines of ``metrics.jsonl``; one that is not whole is left out."""
+        found = []
+        for line in self.metrics():
+            with suppress(ValidationError):
+                found += [Judgement.model_validate(line["evaluation"])] if "evaluation" in line else []
+        return found
 
     def record(self, line: Mapping[str, Any]) -> None:
         """Appends one line to ``metrics.jsonl``."""

@@ -8,21 +8,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from kakusan import config, seeds
-from kakusan.condition import Condition
+from kakusan.condition import Condition, Labels, one_an_image
 from kakusan.config.models import Sampling
 from kakusan.config.names import GRIDS, SAMPLERS, TAKERS, load
-from kakusan.denoiser import Bind, Denoise, Denoiser, expand
+from kakusan.denoiser import Bind, Denoise, Denoiser, expand, module_in
 from kakusan.devices import device_of
 from kakusan.errors import KakusanError
 from kakusan.guidance import ClassifierFree, Clip, DynamicThreshold
 from kakusan.model import Model
 from kakusan.samplers.step import Step
-from kakusan.schedules import Chain, Schedule
+from kakusan.schedules import Chain
 
 Progress = Callable[[int, int], None]
 
@@ -40,25 +41,6 @@ def settings(defaults: Sampling, **given: object) -> Sampling:
     kept = defaults.model_dump(exclude={"steps", "grid", "eta", "variance"} if another else None)
     changed: Sampling = config.section("sampling", kept | chosen)
     return changed
-
-
-class ImageNoise:
-    """Standard normal noise for a batch in which every image draws from a generator of its own.
-
-    Args:
-        seed: The seed of the run.
-        indices: Which of the run's images these are.
-    """
-
-    def __init__(self, seed: int, indices: Sequence[int]) -> None:
-        self._generators = [seeds.generator(seed, "image", index) for index in indices]
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Returns noise shaped, typed and placed like ``x``, shape (B, *): drawn in float32 on the CPU."""
-        noise = torch.empty(x.shape, dtype=torch.float32)
-        for image, generator in zip(noise, self._generators, strict=True):
-            image.normal_(generator=generator)
-        return noise.to(x)
 
 
 @dataclass(frozen=True)
@@ -97,7 +79,7 @@ class Plan:
     @property
     def device(self) -> torch.device:
         """Where the images are drawn."""
-        module = _module_in(self.denoiser)
+        module = module_in(self.denoiser)
         return torch.device("cpu") if module is None else device_of(module)
 
     def chunks(self) -> list[range]:
@@ -106,7 +88,7 @@ class Plan:
 
     def walk(self, images: range) -> Iterator[Step]:
         """Walks the given images from noise to data, yielding every step."""
-        noise = ImageNoise(self.seed, images)
+        noise = seeds.ImageNoise(self.seed, images)
         condition = None if self.condition is None else self.condition[images.start : images.stop].to(self.device)
         denoise = _guided(self.denoiser, condition, self.settings)
         x = noise(torch.empty(len(images), *self.shape, device=self.device))
@@ -122,7 +104,7 @@ def plan(
     n: int,
     settings: Sampling,
     seed: int = 0,
-    labels: Sequence[int | str] | Tensor | int | str | None = None,
+    labels: Labels | None = None,
     shape: Sequence[int] | None = None,
 ) -> Plan:
     """Checks what is asked for, and returns the plan of it.
@@ -138,11 +120,14 @@ def plan(
     Raises:
         KakusanError: Something asked for cannot be had; nothing was computed.
     """
+    _require_whole(n=n, seed=seed)
     if n < 1:
         raise KakusanError(f"n must be at least 1 image, not {n}")
+    if shape is not None:
+        shape = _whole_shape(shape)
     if isinstance(model, Model):
-        if shape is not None and tuple(shape) != model.shape:
-            raise KakusanError(f"this model draws images of shape {model.shape}, not {tuple(shape)} (leave shape out)")
+        if shape not in (None, model.shape):
+            raise KakusanError(f"this model draws images of shape {model.shape}, not {shape} (leave shape out)")
         denoiser: Denoiser | Denoise = model.denoiser
         condition = model.condition(labels, n)
         shape = model.shape
@@ -155,9 +140,9 @@ def plan(
         raise KakusanError(
             f"guidance {settings.guidance:g} needs a condition to be guided by, and there is none (use guidance 1)"
         )
-    settings = _resolved(denoiser.schedule, settings)
+    settings = _resolved(denoiser, settings)
     times = load(GRIDS[str(settings.grid)])(denoiser.schedule, settings.steps)
-    return Plan(denoiser, settings, times, tuple(shape), condition, seed, n)
+    return Plan(denoiser, settings, times, shape, condition, seed, n)
 
 
 def sample(plan: Plan, progress: Progress | None = None) -> Tensor:
@@ -199,7 +184,7 @@ def walk(plan: Plan) -> Iterator[Step]:
 @contextmanager
 def evaluating(denoiser: Denoiser | Denoise) -> Iterator[None]:
     """Switches dropout and the like off inside, and back to what it was outside."""
-    module = _module_in(denoiser)
+    module = module_in(denoiser)
     training = [] if module is None else [part for part in module.modules() if part.training]
     for part in training:
         part.training = False
@@ -210,30 +195,28 @@ def evaluating(denoiser: Denoiser | Denoise) -> Iterator[None]:
             part.training = True
 
 
-def _module_in(denoiser: Denoiser | Denoise) -> nn.Module | None:
-    """Returns the module inside, however often it is wrapped by guidance, thresholds or a bound condition."""
-    inside: object = denoiser
-    while inside is not None and not isinstance(inside, nn.Module):
-        inside = getattr(inside, "denoiser", getattr(inside, "denoise", None))
-    return inside
+def _require_whole(**numbers: object) -> None:
+    for name, value in numbers.items():
+        if isinstance(value, bool) or not isinstance(value, Integral):
+            raise KakusanError(f"{name} must be a whole number, not {value!r}")
 
 
-def _bare_condition(
-    denoiser: Denoiser | Denoise, labels: Sequence[int | str] | Tensor | int | str | None, n: int
-) -> Condition | None:
+def _whole_shape(shape: Sequence[int]) -> tuple[int, ...]:
+    sizes = tuple(shape) if isinstance(shape, Sequence) else ()
+    if not sizes or not all(isinstance(size, Integral) and size >= 1 for size in sizes):
+        raise KakusanError(f"shape must be that of one image, (C, H, W), in whole numbers of at least 1, not {shape!r}")
+    return sizes
+
+
+def _bare_condition(denoiser: Denoiser | Denoise, labels: Labels | None, n: int) -> Condition | None:
     if labels is None:
         return None
     if not isinstance(denoiser, Denoiser):
         raise KakusanError("labels go to a model or a Denoiser; anything else has its condition bound already")
-    if isinstance(labels, str) or (isinstance(labels, Sequence) and any(isinstance(label, str) for label in labels)):
+    numbers = one_an_image(labels, n)
+    if any(isinstance(number, str) for number in numbers):
         raise KakusanError("a bare Denoiser does not know the names of its classes: give labels as numbers")
-    numbers = torch.as_tensor(labels)
-    if numbers.is_floating_point():
-        raise KakusanError(f"labels are whole numbers, not {numbers.dtype}")
-    numbers = numbers.expand(n) if numbers.ndim == 0 else numbers
-    if numbers.shape != (n,):
-        raise KakusanError(f"{n} images need {n} labels, not {numbers.numel()} (give one label an image)")
-    return Condition(labels=numbers.to(torch.int64))
+    return Condition(labels=torch.tensor(numbers, dtype=torch.int64))
 
 
 def _guided(denoiser: Denoiser | Denoise, condition: Condition | None, settings: Sampling) -> Denoise:
@@ -253,14 +236,19 @@ def _guided(denoiser: Denoiser | Denoise, condition: Condition | None, settings:
     return denoise
 
 
-def _resolved(schedule: Schedule, settings: Sampling) -> Sampling:
-    """Returns the settings with the sampler's own steps and grid where none are given."""
-    sampler = SAMPLERS[settings.sampler]
-    steps = settings.steps
+def _resolved(denoiser: Denoiser | Denoise, settings: Sampling) -> Sampling:
+    """Returns the settings with the sampler's own steps and grid where none are given.
+
+    A network whose ``whole_steps_only`` is true is walked by the steps of its chain, whatever the sampler's own grid.
+    """
+    sampler, schedule, module = SAMPLERS[settings.sampler], denoiser.schedule, module_in(denoiser)
+    steps, grid = settings.steps, sampler.default_grid
+    if module is not None and any(getattr(part, "whole_steps_only", False) is True for part in module.modules()):
+        grid = "trailing"
     if steps is None:
         whole = schedule.steps if isinstance(schedule, Chain) else 1000
         steps = whole if sampler.default_steps is None else min(sampler.default_steps, whole)
-    return settings.model_copy(update={"steps": steps, "grid": settings.grid or sampler.default_grid})
+    return settings.model_copy(update={"steps": steps, "grid": settings.grid or grid})
 
 
 def _options(settings: Sampling) -> dict[str, object]:

@@ -4,11 +4,13 @@ Time is a float in [0, 1]: 0 is data, 1 is the noisiest. Log-SNR is λ = ln(α²
 says what number a network is told instead of t: its clock.
 """
 
+import reprlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from numbers import Integral
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
@@ -35,6 +37,14 @@ class Schedule(ABC):
         alpha, sigma = self(t)
         return 2 * (alpha.log() - sigma.log())
 
+    def snr_drop(self, s: Tensor, t: Tensor) -> Tensor:
+        """Returns 1 − SNR_t/SNR_s: the share of the signal-to-noise ratio that noise takes from time ``s`` to ``t``.
+
+        It is 0 where t is not later, the ends of time included. As an exponential of log-SNR it stays in [0, 1], out of
+        which the quotient would round.
+        """
+        return -torch.expm1(torch.where(t > s, self.log_snr(t) - self.log_snr(s), 0.0))
+
     @property
     def earliest(self) -> float:
         """The earliest time that training visits: what lies between clean data and it, no network has seen."""
@@ -58,7 +68,7 @@ class Chain(Schedule):
     Source: Ho, Jain & Abbeel, "Denoising Diffusion Probabilistic Models", 2020, equations (2) and (4).
 
     Args:
-        betas: β_0 … β_{T−1}, each strictly between 0 and 1, shape (T,).
+        betas: β_0 … β_{T−1}, each strictly between 0 and 1, shape (T,): a tensor, an array or a list.
 
     Attributes:
         betas: β of every index, float64 on the CPU, shape (T,).
@@ -66,11 +76,17 @@ class Chain(Schedule):
         steps: T.
 
     Raises:
-        KakusanError: ``betas`` is no vector, is empty, or leaves (0, 1); on calls, times are integers.
+        KakusanError: ``betas`` are no numbers, no vector, empty, or leave (0, 1); on calls, times are integers.
     """
 
-    def __init__(self, betas: Tensor) -> None:
-        betas = betas.detach().to("cpu", torch.float64, copy=True)
+    def __init__(self, betas: Tensor | ArrayLike) -> None:
+        try:
+            given = betas if isinstance(betas, Tensor) else torch.as_tensor(betas, dtype=torch.float64)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise KakusanError(
+                f"betas must be a tensor, an array or a list of numbers, not {reprlib.repr(betas)}"
+            ) from error
+        betas = given.detach().to("cpu", torch.float64, copy=True)
         if betas.ndim != 1 or len(betas) == 0:
             raise KakusanError(f"betas must have shape (T,) with T at least 1, not {tuple(betas.shape)}")
         refused = betas[~((betas > 0) & (betas < 1))]
@@ -157,9 +173,17 @@ def cosine(steps: int = 1000, s: float = 0.008) -> Chain:
 
     Source: Nichol & Dhariwal, "Improved Denoising Diffusion Probabilistic Models", 2021, equation (17).
 
+    Args:
+        steps: T.
+        s: The offset, from 0 to 1, that keeps the first β from being too small.
+
     Raises:
-        KakusanError: ``steps`` is no whole number of at least 1, or a β leaves (0, 1).
+        KakusanError: ``steps`` is no whole number of at least 1, or ``s`` leaves [0, 1].
     """
+    if not 0 <= s <= 1:
+        raise KakusanError(
+            f"the offset s of a cosine chain must lie between 0 and 1, not {s:g} (0.008 is the usual one)"
+        )
     t = torch.linspace(0, 1, _length(steps) + 1, dtype=torch.float64)
     f = torch.cos(torch.pi / 2 * (t + s) / (1 + s)).square()
     return Chain((1 - f[1:] / f[:-1]).clamp(max=0.999))

@@ -49,6 +49,25 @@ def generator(seed: int, stream: str, index: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(derive(seed, stream, index))
 
 
+class ImageNoise:
+    """Standard normal noise for a batch in which every image draws from a generator of its own.
+
+    Args:
+        seed: The seed of the run.
+        indices: Which of the run's images these are.
+    """
+
+    def __init__(self, seed: int, indices: Sequence[int]) -> None:
+        self._generators = [generator(seed, "image", index) for index in indices]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Returns noise shaped, typed and placed like ``x``, shape (B, *): drawn in float32 on the CPU."""
+        noise = torch.empty(x.shape, dtype=torch.float32)
+        for image, own in zip(noise, self._generators, strict=True):
+            image.normal_(generator=own)
+        return noise.to(x)
+
+
 @dataclass(frozen=True)
 class Draws:
     """The randomness of one training step: drawn for the whole batch, of which each process then takes its share.

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from kakusan.errors import KakusanError
 
+_MEND = "give the configuration, or the network, that it was trained with"
+
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Returns the tensors of a safetensors file, on the CPU.
@@ -43,10 +45,10 @@ def load_weights(network: nn.Module, path: Path) -> None:
     for name in sorted(own.keys() | tensors.keys()):
         if name not in tensors or name not in own:
             has, lacks = ("network", path) if name not in tensors else (path, "network")
-            raise KakusanError(f"{path} is of another architecture: {has} has {name}, {lacks} does not")
+            raise KakusanError(f"{path} is of another architecture: {has} has {name}, {lacks} does not ({_MEND})")
         if own[name].shape != tensors[name].shape:
             raise KakusanError(
                 f"{path} is of another architecture: {name} has shape {tuple(tensors[name].shape)} there, "
-                f"{tuple(own[name].shape)} in the network"
+                f"{tuple(own[name].shape)} in the network ({_MEND})"
             )
     network.load_state_dict(tensors)

@@ -1,6 +1,9 @@
 """Every field of the configuration is an option, and the help says all there is to know of it."""
 
+import json
+
 import pytest
+import yaml
 
 from kakusan import config
 from kakusan.commands.fields import near_fields, take_fields
@@ -76,3 +79,5 @@ def test_the_printed_configuration_is_the_one_that_would_run(kakusan, tmp_path):
     overrides = {"training.steps": 7, "training.seed": 3, "ema.ramp_up": 0, "training.compile": True}
     assert config.load(tmp_path / "mine.yaml") == config.load("digits", overrides)
     assert kakusan("train", "mine.yaml", "--print-config").out == answer.out
+    document = json.loads(kakusan("train", "mine.yaml", "--print-config", "--json").out)
+    assert list(document.items()) == list(yaml.safe_load(answer.out).items())

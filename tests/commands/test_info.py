@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from kakusan import api, build, config
+from kakusan.results import Judgement
 from kakusan.runs import Run
 
 
@@ -42,16 +43,10 @@ def test_a_run(kakusan, run):
 def test_a_run_without_a_checkpoint_or_an_evaluation(kakusan, run, tmp_path):
     shutil.rmtree(shutil.copytree(run, tmp_path / "mine") / "checkpoints")
     assert check_facts(kakusan("info", "mine", "--json"))["checkpoints"] == []
-    Run.open(tmp_path / "mine").record(
-        {
-            "evaluation": {
-                "frechet_distance": 2.0,
-                "noise_floor": 1.5,
-                "class_accuracy": None,
-                "protocol": {"weights": "old"},
-            }
-        }
-    )
+    numbers = {name: 0.0 for name in Judgement.model_fields if name not in ("protocol", "remarks")}
+    whole = {**numbers, "frechet_distance": 2.0, "noise_floor": 1.5, "class_accuracy": None}
+    for evaluation in ({**whole, "protocol": {"weights": "old"}}, {**whole, "frechet_distance": None}, {}, 3):
+        Run.open(tmp_path / "mine").record({"evaluation": evaluation})
     lines = [line.split() for line in kakusan("info", "mine").out.splitlines()]
     assert ["checkpoints", "none"] in lines
     assert ["evaluation", "frechet_distance", "2,", "noise_floor", "1.5,", "weights", "old"] in lines

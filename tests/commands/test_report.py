@@ -53,7 +53,7 @@ def test_json_says_where_and_in_which_language(kakusan, mine, monkeypatch):
         ("nowhere", "there is no run directory nowhere (train one: "),
         ("mine --lang fr", "unknown language 'fr': known are en, ja"),
         ("mine --device tpu", "unknown device 'tpu'"),
-        ("mine -o mine --overwrite", "cannot write mine: Is a directory"),
+        ("mine -o mine --overwrite", "mine is a directory, not a file (choose another name)"),
     ],
 )
 def test_what_cannot_be_had_is_refused(kakusan, mine, arguments, sentence):

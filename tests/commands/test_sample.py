@@ -17,6 +17,7 @@ from kakusan.commands.options import FILM_IMAGES
 from kakusan.commands.stamp import Stamp
 from kakusan.config.names import GRIDS, SAMPLERS
 from kakusan.config.wording import either
+from kakusan.sampling import Plan
 from tests.commands.conftest import files
 from tests.test_files import a_disk_that_holds
 
@@ -96,6 +97,18 @@ def test_a_picture_of_other_weights_is_not_drawn_again(kakusan, run, drawn, tmp_
     assert files(tmp_path) == ["other", "out"]
 
 
+def test_a_picture_whose_checkpoint_was_removed_says_so_and_how_to_keep_the_next(kakusan, run, drawn, tmp_path):
+    shutil.copytree(run, tmp_path / "mine")
+    assert kakusan("train", "--resume=mine", "--steps=3", "--training.keep=1").status == 0
+    sentence = kakusan("sample", "mine", "--like=out/0001.png", "-o", "again").check_refused()
+    assert sentence == (
+        "out/0001.png was drawn by tiny after 16 images, and mine holds no checkpoint at 16 images (there are 24); "
+        "training on removes all checkpoints but the latest, and with them such pictures' weights "
+        "(go on with a larger --training.keep)"
+    )
+    assert not (tmp_path / "again").exists()
+
+
 def test_a_picture_of_another_writer_is_refused(kakusan, run, tmp_path):
     pictures.save(tmp_path / "a.png", torch.zeros(1, 8, 8), {"kakusan": "0.0.1", "seed": 0})
     assert "it was written by kakusan 0.0.1" in kakusan("sample", run, "--like", "a.png").check_refused()
@@ -166,7 +179,10 @@ def test_overwrite_replaces_pictures_of_ours_and_nothing_else(kakusan, run, draw
         ("--device tpu", "unknown device 'tpu'"),
         ("--device cuda:63", "there is no device cuda:63 here"),
         ("--like full/a.txt", "full/a.txt is not a PNG"),
-        ("--like missing.png", "cannot read missing.png: No such file or directory"),
+        (
+            "--like missing.png",
+            "cannot read missing.png: No such file or directory (give a picture that kakusan wrote)",
+        ),
         ("--like a.png --labels 3", "--like draws a picture as it says itself: leave out --labels"),
         ("-o full", "full already holds files (choose a new directory, or --overwrite"),
         ("-o full/a.txt", "full/a.txt is a file, not a directory"),
@@ -230,7 +246,59 @@ def test_a_full_disk_is_told_in_one_line(kakusan, run, tmp_path):
         answer = kakusan("sample", run, "-n1", *DRAW)
     assert answer.status == 2
     assert answer.err.splitlines()[-1].startswith("kakusan: cannot write out/0000.png: ")
-    assert files(tmp_path / "out") == []
+    assert files(tmp_path) == []
+
+
+@pytest.fixture
+def sizes(drawn):
+    return {name: (drawn / name).stat().st_size for name in files(drawn)}
+
+
+SIX = ("-n6", "--labels=3,5", "--eta=1", "--guidance=2")
+
+
+def test_a_disk_that_fills_up_later_leaves_the_directory_as_it_was(kakusan, run, drawn, sizes, tmp_path):
+    """There is room for the pictures, but not for their grid: a new directory is not there, and can be tried again."""
+    assert max(size for name, size in sizes.items() if name != "grid.png") < sizes["grid.png"]
+    with a_disk_that_holds(sizes["grid.png"] - 1):
+        answer = kakusan("sample", run, *SIX, "--steps=3", "--device=cpu", "-o", "new/pictures")
+    assert (answer.status, answer.out) == (2, "")
+    assert answer.err.splitlines()[-1].startswith("kakusan: cannot write new/pictures/grid.png: ")
+    assert files(tmp_path) == ["out"]
+
+    before = {name: (drawn / name).read_bytes() for name in files(drawn)}
+    with a_disk_that_holds(sizes["grid.png"] - 1):
+        assert kakusan("sample", run, *SIX, "--seed=8", "--trajectory", "--overwrite", *DRAW).status == 2
+    assert {name: (drawn / name).read_bytes() for name in files(drawn)} == before
+
+
+@pytest.mark.parametrize(("chunks", "kept"), [(0, []), (1, numbered(4))])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_ctrl_c_keeps_whole_chunks_and_no_empty_directory(
+    kakusan, run, drawn, tmp_path, monkeypatch, chunks, kept, overwrite
+):
+    """What an interrupted call was to replace gives way to new pictures, but not to none."""
+    before, walk = files(drawn), Plan.walk
+
+    def interrupted(plan, images):
+        if images.start == 4 * chunks:
+            raise KeyboardInterrupt
+        return walk(plan, images)
+
+    monkeypatch.setattr(Plan, "walk", interrupted)
+    where = ("-o", "out", "--overwrite") if overwrite else ("-o", "new")
+    answer = kakusan("sample", run, *SIX, "--steps=3", "--device=cpu", *where)
+    assert answer.status == 130
+    if kept:
+        assert answer.err.splitlines()[-1] == f"kakusan: interrupted: 4 of 6 images are in {where[1]}"
+    else:
+        assert (
+            answer.err.splitlines()[-1] == "kakusan: interrupted before the first image was done: nothing was written"
+        )
+    assert files(tmp_path) == (["out"] if overwrite or not kept else ["new", "out"])
+    assert files(drawn) == (kept if overwrite and kept else before)
+    if kept:
+        assert files(tmp_path / where[1]) == kept
 
 
 @pytest.mark.parametrize(

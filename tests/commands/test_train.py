@@ -43,6 +43,7 @@ def test_the_beginning_says_what_is_learned_and_the_end_what_to_do_next(kakusan)
     assert answer.status == 0
     assert "unet with " in answer.err
     assert "1,797 images of 1×8×8 from digits, by 10 classes" in answer.err
+    assert "by 10 classes, for 1 step, all within the warm-up" in answer.err
     assert "from 0 to 8 images in mine" in answer.err
     assert "  kakusan sample mine -n 64" in answer.out
     assert "EMA" in answer.out
@@ -54,6 +55,14 @@ def test_what_cannot_be_judged_is_not_sent_to_the_judge(kakusan, folder):
         answer = kakusan("train", "digits", "--steps", 1, "--run", f"mine-{classes}", *arguments)
         assert answer.status == 0
         assert ("kakusan evaluate" in answer.out) == classes
+
+
+def test_a_single_class_is_no_reason_for_a_judge(kakusan, folder, tmp_path):
+    shutil.move(folder, tmp_path / "pets" / "cats")
+    given = ("--data.size=8", "--data.source=pets", "--data.max_broken=1", *TINY)
+    answer = kakusan("train", "digits", "--steps", 1, "--run", "mine", *given)
+    assert ", by 1 class, for 1 step" in answer.err
+    assert "kakusan evaluate" not in answer.out
 
 
 def test_any_chain_is_trained_without_a_word_on_sampling(kakusan):
@@ -186,7 +195,9 @@ def test_ctrl_c_saves_a_checkpoint_and_says_how_to_go_on(tmp_path):
     assert process.returncode == 130
     assert out == ""
     last = err.splitlines()[-1]
-    assert last == (f"kakusan: interrupted after {images} images, which are saved (go on: kakusan train --resume mine)")
+    assert last == (
+        f"kakusan: interrupted after {images:,} images, which are saved (go on: kakusan train --resume mine)"
+    )
 
 
 def test_the_command_trains_as_its_configuration_says(kakusan, run, tmp_path):

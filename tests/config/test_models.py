@@ -140,6 +140,7 @@ def test_two_lengths_of_training_are_refused():
             {"training": {"learning_rate": 1}},
             "unknown field training.learning_rate: did you mean optimizer.learning_rate?",
         ),
+        ({"training": {"batch": 3}}, "unknown field of training 'batch': did you mean 'batch_size'?"),
         ({"data": {"sourc": "x"}}, "unknown field of data 'sourc': did you mean 'source'?"),
         ({"data": {}}, "data.source is missing: digits, or a folder of images"),
     ],

@@ -131,6 +131,7 @@ def test_the_protocol_says_all_there_is_to_repeat_it(cache):
         "device": "cpu",
         "kakusan": version("kakusan"),
         "weights": "by heart",
+        "images_seen": 0,
         "weights_hash": "abc",
     }
     assert result.protocol["features"] == against.judge.name

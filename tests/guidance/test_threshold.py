@@ -24,7 +24,7 @@ class Fixed:
         self.x0, self.schedule = x0, schedule
 
     def __call__(self, x_t, t):
-        return Prediction(x_t, self.x0, *self.schedule(t))
+        return Prediction.from_x0(x_t, self.x0, *self.schedule(t))
 
 
 THRESHOLDS = [Clip, DynamicThreshold, partial(DynamicThreshold, quantile=0.8)]

@@ -158,6 +158,15 @@ def test_scale_and_shift_without_a_norm_in_the_middle_is_refused():
         unet_from_diffusers(model)
 
 
+@pytest.mark.parametrize("given", [{"norm_num_groups": 8}, {"attention_head_dim": 3, "add_attention": False}])
+def test_what_our_network_refuses_is_run_as_it_is(given):
+    """One channel a group is fine for them; a U-Net like that still runs, and the refusal says how."""
+    model = diffusers.UNet2DModel(**TINY | given)
+    with pytest.raises(KakusanError, match=r"does not convert: run it .* through .*DiffusersNetwork \(our own refuses"):
+        unet_from_diffusers(model)
+    assert DiffusersNetwork(model)(torch.zeros(1, 3, 8, 8), torch.zeros(1)).shape == (1, 3, 8, 8)
+
+
 def test_a_foreign_network_is_called_like_ours():
     """Whatever its conventions: here those of diffusers' own defaults."""
     model = randomised(diffusers.UNet2DModel(**PLAIN, num_class_embeds=4))

@@ -3,8 +3,12 @@
 import pytest
 import torch
 
+import kakusan
 from kakusan import grids, schedules
+from kakusan.config.names import SAMPLERS
+from kakusan.denoiser import Bind
 from kakusan.errors import KakusanError
+from kakusan.guidance import Clip
 from kakusan.interop.textbook import denoiser_from_textbook
 from kakusan.networks import SimpleUNet
 from kakusan.objective import TimeSampling, denoising_loss
@@ -47,6 +51,16 @@ def test_a_long_chain_of_single_precision_is_walked_alike():
 def test_every_sampler_visits_steps_that_the_model_knows(model, sampler, grid, steps):
     denoiser = denoiser_from_textbook(model, CHAIN.betas)
     assert last(sampler(denoiser, X, grid(denoiser.schedule, steps), noise=seeded_noise(1))).isfinite().all()
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("wrapped", [lambda denoiser: denoiser, Clip, lambda denoiser: Clip(Bind(denoiser))])
+def test_every_sampler_walks_unless_told_otherwise_by_whole_steps(model, sampler, wrapped):
+    denoiser = denoiser_from_textbook(model, CHAIN.betas)
+    times = [float(step.t) * STEPS for step in kakusan.walk(wrapped(denoiser), sampler=sampler, shape=(2, 8, 8))]
+    assert times == pytest.approx([round(time) for time in times])
+    with pytest.raises(KakusanError, match="use the grid trailing or leading"):
+        kakusan.sample(wrapped(denoiser), sampler=sampler, grid="karras", steps=5, shape=(2, 8, 8))
 
 
 def test_times_between_two_steps_are_refused(model):

@@ -8,10 +8,9 @@ import torch
 from kakusan import config, schedules
 from kakusan.closed_form import GaussianMixture
 from kakusan.networks import UNet
-from kakusan.reporting.sections.mixture import Mixture
-from kakusan.reporting.sections.neighbours import Neighbours
 from kakusan.reporting.sections.network import read
 from kakusan.reporting.story import Story
+from kakusan.results import Measured, Mixture, Moment, Neighbours
 
 _VOID = {"meta", "img", "input", "br", "link", "hr"}
 METRICS: dict[str, Any] = {
@@ -44,12 +43,21 @@ METRICS: dict[str, Any] = {
         "weights_hash": "9f" * 32,
         "of tomorrow": "an entry that nobody has named",
     },
-    "real_saturated": 0.4321,
-    "guidance": [
-        {"guidance": scale, "images": 103, "class_accuracy": accuracy, "saturated": share}
-        | {"sampler": "ddim", "steps": 21, "threshold": "clip", "seed": 0}
-        for scale, accuracy, share in ((0.0, 0.115, 0.123), (1.0, 0.951, 0.345), (7.5, 0.962, 0.567))
-    ],
+    "guidance": {
+        **{"sampler": "ddim", "steps": 21, "threshold": "clip", "seed": 1234, "images": 103},
+        **{"real_accuracy": 0.9812, "real_saturated": 0.4321},
+        "scales": [
+            {"guidance": scale, "class_accuracy": accuracy, "saturated": share}
+            for scale, accuracy, share in ((0.0, 0.115, 0.123), (1.0, 0.951, 0.345), (7.5, 0.962, 0.567))
+        ],
+    },
+    "mixture": {
+        process: [
+            {"share": share, "mean": -mean, "deviation": 0.317},
+            {"share": 1 - share, "mean": mean, "deviation": 0.713},
+        ]
+        for process, share, mean in (("forward", 0.511, 2.17), ("exact", 0.522, 2.27), ("learned", 0.533, 2.37))
+    },
     "samplers": [
         {"name": "ddpm", "steps": 1000, "nfe": 1000, "seconds": 38.2, "images": 100}
         | {"class_accuracy": 0.97, "frechet_distance": None, "frechet_distance_spread": None},
@@ -57,6 +65,7 @@ METRICS: dict[str, Any] = {
         | {"class_accuracy": 0.9655, "frechet_distance": 23.47, "frechet_distance_spread": 0.37},
     ],
 }
+MEASURED = Measured.read(METRICS)
 
 
 class Page(HTMLParser):
@@ -120,7 +129,8 @@ def story(**changes: Any) -> Story:
         "total_images": 4000,
         "parameters": METRICS["parameters"],
         "class_names": ('a"onload="x', "<i>two</i>"),
-        "metrics": METRICS,
+        "judgement": MEASURED.judgement,
+        "measured": MEASURED,
         "lines": [
             {"step": 1, "images": 1000, "loss": 0.8},
             {"step": 2, "images": 2000, "loss": float("nan")},
@@ -128,7 +138,6 @@ def story(**changes: Any) -> Story:
             {"step": 3, "images": 3000, "epoch": 2, "epoch_loss": 0.2},
             {"step": 4, "images": 4000, "evaluation": {"frechet_distance": 1.0}},
         ],
-        "machine": METRICS["machine"],
         "original": final,
         "drawn_after": 4000,
         "samples": samples,
@@ -136,6 +145,6 @@ def story(**changes: Any) -> Story:
         "guided": torch.rand(3, 2, 1, 8, 8, generator=generator) * 2 - 1,
         "neighbours": Neighbours(six, six.flip(0), torch.linspace(2, 3, 6), torch.linspace(2, 3, 9)),
         "mixture": two_modes(),
-        "walk": [(t, (1 - t) * final + t * noise, (1 - t) * final) for t in times],
+        "walk": [Moment(t, (1 - t) * final + t * noise, (1 - t) * final) for t in times],
     }
     return Story("runs & <b>digits</b>", config.load("digits"), **{**told, **changes})

@@ -59,7 +59,7 @@ def test_the_title_names_the_most_and_the_least_similar_times():
     alike[1, 4] = alike[4, 1] = 0.777
     alike[2, 3] = alike[3, 2] = -0.123
     assert embedding.finding(ENGLISH, alike) == (
-        "Of the six times, 100 and 700 have the most similar embeddings, with a cosine of 0.78, "
+        "Of the six steps, 100 and 700 have the most similar embeddings, with a cosine of 0.78, "
         "and 300 and 500 the least similar, -0.12"
     )
 

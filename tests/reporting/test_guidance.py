@@ -1,29 +1,26 @@
 """Guidance is told by what was measured at every scale, and no further."""
 
 import re
-from dataclasses import asdict
 
 import pytest
 import torch
 
 from kakusan.reporting.language import language, languages
 from kakusan.reporting.sections import guidance
-from kakusan.reporting.sections.guidance import Row
+from kakusan.results import GuidanceResult, GuidanceSweep
 
 ENGLISH = language("en")
 SCALES = (0.0, 1.0, 2.0, 7.5, 15.0)
 
 
-def measured(accuracies=(0.1, 0.9, 0.99, 0.99, 0.98), saturated=(0.2, 0.2, 0.3, 0.4, 0.5), images=400):
-    return [
-        Row(scale, images, accuracy, share, "ddim", 23, "clip")
-        for scale, accuracy, share in zip(SCALES, accuracies, saturated, strict=True)
-    ]
-
-
-def metrics(**changes):
-    rows = [asdict(row) for row in measured(**changes)]
-    return {"guidance": rows, "real_saturated": 0.4321, "classifier_accuracy": 0.8762}
+def measured(accuracies=(0.1, 0.9, 0.99, 0.99, 0.98), saturated=(0.2, 0.2, 0.3, 0.4, 0.5), **changes):
+    scales = zip(SCALES, accuracies, saturated, strict=True)
+    told = {
+        **{"sampler": "ddim", "steps": 23, "threshold": "clip", "seed": 0, "images": 400},
+        **{"real_accuracy": 0.8762, "real_saturated": 0.6},
+        "scales": [GuidanceResult(guidance=w, class_accuracy=right, saturated=share) for w, right, share in scales],
+    }
+    return GuidanceSweep(**{**told, **changes})
 
 
 def pictures(columns=3):
@@ -31,7 +28,7 @@ def pictures(columns=3):
 
 
 def test_the_title_names_the_scale_from_which_accuracy_grows_no_more():
-    assert guidance.finding(ENGLISH, measured(), 0.6) == (
+    assert guidance.finding(ENGLISH, measured()) == (
         "From guidance 2 on, class accuracy grows by no more than chance explains; "
         "no scale saturates more pixels than real images have"
     )
@@ -39,27 +36,28 @@ def test_the_title_names_the_scale_from_which_accuracy_grows_no_more():
 
 def test_a_difference_that_chance_explains_is_no_growth():
     few = measured(accuracies=(0.1, 0.95, 1.0, 1.0, 1.0), images=50)
-    assert guidance.finding(ENGLISH, few, 0.6).startswith("From guidance 1 on")
+    assert guidance.finding(ENGLISH, few).startswith("From guidance 1 on")
 
 
 def test_accuracy_that_still_grows_is_not_said_to_have_stopped():
     growing = measured(accuracies=(0.1, 0.3, 0.5, 0.7, 0.9))
-    assert guidance.finding(ENGLISH, growing, 0.6).startswith("Class accuracy grows up to guidance 15;")
+    assert guidance.finding(ENGLISH, growing).startswith("Class accuracy grows up to guidance 15;")
 
 
 @pytest.mark.parametrize(("real", "first"), [(0.1, "0"), (0.3, "7.5"), (0.45, "15")])
 def test_the_first_scale_that_saturates_more_than_real_images_is_named(real, first):
-    assert f"; {first} is the first scale that saturates more" in guidance.finding(ENGLISH, measured(), real)
-
-
-def test_scales_are_read_in_order_whatever_their_order_in_the_file():
-    rows = metrics()["guidance"][::-1]
-    assert guidance.rows({"guidance": [{**row, "of tomorrow": 1} for row in rows]}) == measured()
+    assert f"; {first} is the first scale that saturates more" in guidance.finding(
+        ENGLISH, measured(real_saturated=real)
+    )
 
 
 @pytest.mark.parametrize("code", languages())
 def test_every_scale_has_its_pictures_and_its_numbers(code):
-    planted = metrics(accuracies=(0.123, 0.456, 0.777, 0.888, 0.999), saturated=(0.011, 0.022, 0.033, 0.044, 0.055))
+    planted = measured(
+        accuracies=(0.123, 0.456, 0.777, 0.888, 0.999),
+        saturated=(0.011, 0.022, 0.033, 0.044, 0.055),
+        real_saturated=0.4321,
+    )
     figure = guidance.section(language(code), planted, pictures()).figure
     content = figure.content.replace("\N{NO-BREAK SPACE}", " ")
     assert re.findall(r'<th scope="row">([\d.]+)</th>', content) == ["0", "1", "2", "7.5", "15"]
@@ -73,8 +71,7 @@ def test_every_scale_has_its_pictures_and_its_numbers(code):
 
 @pytest.mark.parametrize("threshold", ["none", "clip", "dynamic"])
 def test_how_pixels_were_kept_in_range_is_said(threshold):
-    rows = [{**row, "threshold": threshold} for row in metrics()["guidance"]]
-    caption = guidance.section(ENGLISH, {**metrics(), "guidance": rows}, pictures()).figure.caption
+    caption = guidance.section(ENGLISH, measured(threshold=threshold), pictures()).figure.caption
     assert ENGLISH(f"guidance.threshold_{threshold}") in caption
 
 
@@ -86,5 +83,5 @@ def test_a_class_has_a_column_as_far_as_the_page_has_room(classes, shape, column
 
 
 def test_where_nothing_was_measured_or_drawn_there_is_no_section():
-    assert guidance.section(ENGLISH, {}, None) is None
-    assert guidance.section(ENGLISH, metrics(), None) is None
+    assert guidance.section(ENGLISH, None, None) is None
+    assert guidance.section(ENGLISH, measured(), None) is None

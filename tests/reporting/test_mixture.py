@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from kakusan.reporting.language import language, languages
-from kakusan.reporting.sections.mixture import Mode, ends, finding, modes, section
+from kakusan.reporting.sections import mixture
+from kakusan.studies.mixture import ends
 from tests.reporting.pages import two_modes
 
 ENGLISH = language("en")
@@ -15,16 +16,16 @@ MIXTURE = two_modes()
 POINTS = MIXTURE.exact
 
 
-def test_modes_are_the_two_sides_of_zero():
-    assert modes(torch.tensor([-3.0, -1.0, 2.0, 2.0])) == (Mode(0.5, -2.0, 1.0), Mode(0.5, 2.0, 0.0))
+def finding(points):
+    return mixture.finding(ENGLISH, points, ends(points))
 
 
 def test_the_title_says_where_the_points_of_both_walks_ended():
-    share = ends(MIXTURE)["exact"][0].share
+    share = ends(MIXTURE).exact[0].share
     said = (
         f"{100 * share:.1f} % end in the left one with the exact denoiser, {100 * share:.1f} % with a trained network"
     )
-    title = finding(ENGLISH, MIXTURE).replace("\N{NO-BREAK SPACE}", " ")
+    title = finding(MIXTURE).replace("\N{NO-BREAK SPACE}", " ")
     assert title == f"Both modes return: of the points walked back from noise, {said}"
 
 
@@ -35,17 +36,17 @@ def test_the_title_says_where_the_points_of_both_walks_ended():
     ids=["lost", "moved", "uneven"],
 )
 def test_modes_that_are_lost_moved_or_uneven_are_not_said_to_return(walk, spoiled):
-    assert finding(ENGLISH, replace(MIXTURE, **{walk: spoiled})).startswith("The modes do not return as they were")
+    assert finding(replace(MIXTURE, **{walk: spoiled})).startswith("The modes do not return as they were")
 
 
 def test_noise_of_a_single_mode_is_no_return_though_its_halves_are_even():
     single = torch.randn(51, 1000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    assert finding(ENGLISH, replace(MIXTURE, learned=single)).startswith("The modes do not return as they were")
+    assert finding(replace(MIXTURE, learned=single)).startswith("The modes do not return as they were")
 
 
 @pytest.mark.parametrize("code", languages())
 def test_the_figure_has_ten_rows_of_three_histograms_and_a_table_of_their_ends(code):
-    shown = section(language(code), MIXTURE)
+    shown = mixture.section(language(code), MIXTURE, ends(MIXTURE))
     assert re.findall(r">t = (\d+)<", shown.figure.content) == [str(index) for index in (*range(0, 45, 5), 49)]
     assert shown.figure.content.count("var(--accent)") == 30
     assert shown.more.count('<th scope="row">') == 4
@@ -54,4 +55,4 @@ def test_the_figure_has_ten_rows_of_three_histograms_and_a_table_of_their_ends(c
 
 
 def test_without_points_there_is_no_section():
-    assert section(ENGLISH, None) is None
+    assert mixture.section(ENGLISH, None, None) is None

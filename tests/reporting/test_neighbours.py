@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from kakusan.reporting.language import language, languages
-from kakusan.reporting.sections.neighbours import Neighbours, finding, section
+from kakusan.reporting.sections.neighbours import finding, section
+from kakusan.results import Neighbours
 
 ENGLISH = language("en")
 

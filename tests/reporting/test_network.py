@@ -58,20 +58,15 @@ def test_the_textbooks_network_halves_three_times():
 
 
 @every_unet
-def test_no_parameter_is_counted_twice_and_only_the_ends_stand_in_no_box(network):
+def test_every_parameter_stands_in_one_box(network):
     told = read(network, (network.in_channels, 16, 16))
     boxes = sum(stack.parameters for stack in (*told.shape.down, told.shape.bottom, *told.shape.up))
-    if isinstance(network, SimpleUNet):
-        ends = count(network.time_mlp, network.out)
-    else:
-        ends = count(network.time_embedding, network.input, network.output_norm, network.output)
-        ends += count(network.class_embedding) if network.classes else 0
-    assert told.parameters == count(network) == boxes + ends
+    assert told.parameters == count(network) == boxes + told.shape.told
 
 
 def test_the_title_says_where_most_parameters_work():
     small, large = Stack((8, 8), 4, 1, False, 100), Stack((4, 4), 4, 1, False, 300)
-    shape = UShape(1, down=[large, small], bottom=small, up=[small, small], waves=2, embedding=2, classes=0)
+    shape = UShape(1, down=[large, small], bottom=small, up=[small, small], waves=2, embedding=2, classes=0, told=0)
     assert plain(finding(ENGLISH, Network("UNet", 1_234_000, shape))).startswith(
         "The network has 1,234,000 parameters, 4.94 MB in float32; the largest part"
     )

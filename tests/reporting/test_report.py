@@ -14,7 +14,8 @@ from kakusan.reporting import html
 from kakusan.reporting.language import language, languages
 from kakusan.reporting.report import render
 from kakusan.reporting.story import Story
-from tests.reporting.pages import METRICS, Page, story
+from kakusan.results import Measured
+from tests.reporting.pages import MEASURED, METRICS, Page, story
 
 TEXTS = {code: render(language(code), story()) for code in languages()}
 PAGES = {code: Page(text) for code, text in TEXTS.items()}
@@ -93,8 +94,11 @@ def test_every_number_that_was_measured_is_on_the_page(code):
         *(say.duration(ddpm["seconds"]), say.duration(ddpm["seconds"] / 100), say.percent(ddpm["class_accuracy"])),
         *("Heun", say.count(heun["steps"]), say.count(heun["nfe"]), say.count(heun["images"])),
         *(say.duration(heun["seconds"]), say.duration(heun["seconds"] / 899), say.percent(heun["class_accuracy"])),
-        *(say.percent(row[name]) for row in METRICS["guidance"] for name in ("class_accuracy", "saturated")),
-        *(say.percent(METRICS["real_saturated"]), "103", "21"),
+        *(say.percent(row[name]) for row in METRICS["guidance"]["scales"] for name in ("class_accuracy", "saturated")),
+        *(say.percent(METRICS["guidance"][name]) for name in ("real_accuracy", "real_saturated")),
+        *("103", "21", "1234"),
+        *(say.percent(modes[0]["share"]) for modes in METRICS["mixture"].values()),
+        *(say.spread(mode["mean"], mode["deviation"]) for modes in METRICS["mixture"].values() for mode in modes),
         say.spread(heun["frechet_distance"], heun["frechet_distance_spread"]),
         *("DDPM", say("unit.unknown"), say.number(0.8), say.number(0.2), say.count(3000)),
     ):
@@ -103,8 +107,8 @@ def test_every_number_that_was_measured_is_on_the_page(code):
 
 def test_a_distance_is_told_in_units_of_the_noise_floor():
     def finding(distance):
-        measured = {**METRICS, "frechet_distance": distance, "noise_floor": 20.0}
-        return re.findall(r"<h1>(.*)</h1>", render(language("en"), story(metrics=measured)))[0]
+        judgement = MEASURED.judgement.model_copy(update={"frechet_distance": distance, "noise_floor": 20.0})
+        return re.findall(r"<h1>(.*)</h1>", render(language("en"), story(judgement=judgement)))[0]
 
     assert "1.25 times as far" in finding(25.0)
     assert "no farther" in finding(20.0)
@@ -146,7 +150,7 @@ def test_a_run_that_has_just_begun_has_a_page(code):
     ],
 )
 def test_how_far_a_run_has_come_is_said(images, total, said):
-    assert said in told(metrics={}, images=images, total_images=total).words
+    assert said in told(judgement=None, images=images, total_images=total).words
 
 
 def test_beside_a_finding_only_a_run_under_way_says_so():
@@ -175,7 +179,7 @@ def test_pictures_that_are_shrunk_are_told_of():
 
 def test_what_there_is_nothing_to_show_of_is_left_out():
     shown = told(
-        metrics={**METRICS, "samplers": []},
+        measured=Measured(),
         **dict.fromkeys(("original", "mixture", "network", "guided", "neighbours")),
         lines=[],
         walk=(),
@@ -185,14 +189,15 @@ def test_what_there_is_nothing_to_show_of_is_left_out():
 
 def test_a_model_without_measured_accuracy_has_a_report():
     rows = [{**row, "class_accuracy": None} for row in METRICS["samplers"]]
-    unmeasured = told(metrics={**METRICS, "class_accuracy": None, "samplers": rows})
+    measured = Measured.read({**METRICS, "class_accuracy": None, "samplers": rows})
+    unmeasured = told(judgement=measured.judgement, measured=measured)
     assert "3 samples of every class." in unmeasured.words
     assert "how accurate the two are was not measured" in unmeasured.words
 
 
 def test_times_are_told_only_where_they_were_measured():
     assert "wall-clock time on 2 cores & torch" in PAGES["en"].words
-    assert "Times are" not in told(metrics={}, machine="").words
+    assert "Times are" not in told(measured=MEASURED.model_copy(update={"machine": ""})).words
 
 
 def test_a_page_that_nobody_could_mail_is_refused(monkeypatch):

@@ -7,13 +7,15 @@ import pytest
 from kakusan.config.names import SAMPLERS
 from kakusan.reporting.language import language, languages
 from kakusan.reporting.sections import samplers
-from kakusan.reporting.sections.samplers import Row
+from kakusan.results import Measured, SamplerResult
+from tests.reporting.pages import MEASURED
 
 SAY = language("en")
 
 
 def row(name="ddim", steps=10, seconds=1.0, images=898, accuracy=0.98, nfe=None, distance=None):
-    return Row(name, steps, nfe or steps, seconds, images, accuracy, distance)
+    counts = {"steps": steps, "nfe": nfe or steps, "images": images}
+    return SamplerResult(name=name, seconds=seconds, class_accuracy=accuracy, frechet_distance=distance, **counts)
 
 
 LONG = row("ddpm", 1000, seconds=50.0, images=100, accuracy=0.98)
@@ -66,12 +68,11 @@ def test_a_distance_that_was_not_taken_says_why():
 
 
 def test_the_table_says_how_many_times_faster_each_is_and_how_far_a_distance_spreads():
-    rows = [
-        LONG.__dict__,
-        {**row(seconds=8.98).__dict__, "frechet_distance": 0.6918, "frechet_distance_spread": 0.0151},
-    ]
-    measured = {"noise_floor": 0.66, "noise_floor_spread": 0.07, "classifier_accuracy": 1.0, "protocol": {"n": 898}}
-    table = samplers.section(SAY, {"samplers": rows, **measured}, "a machine").more.replace("\N{NO-BREAK SPACE}", " ")
+    rows = [LONG, row(seconds=8.98, distance=0.6918).model_copy(update={"frechet_distance_spread": 0.0151})]
+    floor = {"noise_floor": 0.66, "noise_floor_spread": 0.07, "classifier_accuracy": 1.0, "protocol": {"n": 898}}
+    judgement = MEASURED.judgement.model_copy(update=floor)
+    measured = Measured(samplers=tuple(rows), judgement=judgement, machine="a machine")
+    table = samplers.section(SAY, measured).more.replace("\N{NO-BREAK SPACE}", " ")
     rows = re.findall(r"(?s)<tr>.*?</tr>", table)
     cells = [
         [" ".join(re.sub("<[^>]*>", " ", cell).split()) for cell in re.findall(r"(?s)<t[hd].*?</t[hd]>", row)]
@@ -104,14 +105,9 @@ def test_a_panel_is_drawn_for_each_quantity_that_was_measured():
 
 
 def test_names_are_those_of_the_authors_and_unknown_ones_stay():
-    names = [row(name, steps=1).label(SAY) for name in (*SAMPLERS, "my sampler")]
+    names = [samplers.label(SAY, row(name, steps=1)) for name in (*SAMPLERS, "my sampler")]
     assert {"DDPM with 1 step", "DDIM with 1 step", "Heun with 1 step", "my sampler with 1 step"} <= set(names)
 
 
-def test_a_row_reads_what_it_knows_and_passes_over_the_rest():
-    there = {"name": "ddim", "steps": 2, "nfe": 2, "seconds": 1.0, "images": 4, "class_accuracy": None}
-    assert Row.read({**there, "frechet_distance": 3.0, "of tomorrow": 1}) == Row("ddim", 2, 2, 1.0, 4, None, 3.0)
-
-
 def test_nothing_measured_has_no_section():
-    assert samplers.section(SAY, {}, "a machine") is None
+    assert samplers.section(SAY, Measured()) is None

@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from kakusan.reporting.language import language
-from kakusan.reporting.sections.mixture import ends, finding
+from kakusan.reporting.sections.mixture import finding
+from kakusan.results import Mode
 from kakusan.studies import mixture as study
+from kakusan.studies.mixture import ends, modes
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +39,7 @@ def test_noising_is_one_walk_and_not_fresh_draws(mixture):
 
 def test_both_walks_begin_in_the_same_noise_and_bring_both_modes_back(mixture):
     assert torch.equal(mixture.exact[-1], mixture.learned[-1])
-    assert finding(language("en"), mixture).startswith("Both modes return")
+    assert finding(language("en"), mixture, ends(mixture)).startswith("Both modes return")
 
 
 def test_a_trained_network_comes_close_to_the_exact_denoiser(mixture):
@@ -52,3 +54,9 @@ def test_the_same_points_are_made_again(mixture):
         torch.equal(getattr(again, process), getattr(mixture, process)) for process in ("forward", "exact", "learned")
     )
     assert ends(again) == ends(mixture)
+
+
+def test_modes_are_the_two_sides_of_zero():
+    left, right = modes(torch.tensor([-3.0, -1.0, 2.0, 2.0]))
+    assert left == Mode(share=0.5, mean=-2.0, deviation=1.0)
+    assert right == Mode(share=0.5, mean=2.0, deviation=0.0)

@@ -59,7 +59,7 @@ def test_a_finished_run_is_told_whole(digits):
     assert len(story.neighbours.distances) == 100
     assert story.guided is None, "no scale was measured"
     assert [stack.channels for stack in story.network.shape.down] == [8, 16]
-    assert story.machine == "", "no time was measured"
+    assert story.measured.machine == "", "no time was measured"
     assert "Trained on 16 images" in read(digits)
 
 
@@ -91,8 +91,7 @@ def test_a_run_under_way_says_how_far_it_has_come_and_which_weights_drew(run):
 def test_a_judged_run_under_way_says_so_beside_the_finding(run):
     state = run.checkpoint().state()
     (run.checkpoint().path / "state.json").write_text(json.dumps(state | {"total_images": 4000}))
-    judged = {"frechet_distance": 3.0, "frechet_distance_spread": 0.1, "noise_floor": 1.5, "noise_floor_spread": 0.2}
-    run.record({"evaluation": {**judged, "class_accuracy": None, "classifier_accuracy": 0.9, "protocol": {}}})
+    run.record({"evaluation": judged(3.0)})
     page = read(run)
     assert "2.00 times as far" in page
     assert '<p class="note">16 of 4,000 images seen.</p>' in page
@@ -154,21 +153,43 @@ def test_large_pictures_are_shrunk_and_that_is_said(tmp_path):
     assert len(page.encode()) < 4_000_000
 
 
+def judged(distance, **protocol):
+    """Returns a judgement as it stands in a file."""
+    spreads = {"frechet_distance_spread": 0.1, "noise_floor": 1.5, "noise_floor_spread": 0.2, "seconds": 1.0}
+    found = {"frechet_distance": distance, "class_accuracy": None, "classifier_accuracy": 0.9}
+    return {**found, **spreads, "protocol": {"n": 100, "nfe": 50, "images_seen": 16, **protocol}}
+
+
 def test_numbers_that_a_study_measured_are_told(run):
-    run.record({"evaluation": {"frechet_distance": 1.0}})
+    run.record({"evaluation": judged(1.0)})
     (run.path / "metrics.json").write_text(json.dumps({"parameters": 12_345, "machine": "an abacus"}))
     story = tell(run, device="cpu", show=False)
-    assert story.metrics["frechet_distance"] == 1.0
-    assert (story.parameters, story.machine) == (12_345, "an abacus")
+    assert story.judgement.frechet_distance == 1.0
+    assert (story.parameters, story.measured.machine) == (12_345, "an abacus")
 
 
-@pytest.mark.parametrize(("weights", "told"), [("as measured", 1.0), ("trained on", 2.0)])
-def test_a_run_that_was_trained_on_is_told_by_its_newer_numbers(run, weights, told):
-    measured = {"frechet_distance": 1.0, "machine": "an abacus", "protocol": {"weights_hash": "as measured"}}
-    (run.path / "metrics.json").write_text(json.dumps(measured))
-    run.record({"evaluation": {"frechet_distance": 2.0, "protocol": {"weights_hash": weights}}})
+@pytest.mark.parametrize(
+    ("protocol", "told"),
+    [
+        ({}, 2.0),
+        ({"images_seen": 24, "n": 10}, 2.0),
+        ({"images_seen": 8, "n": 1000}, 1.0),
+        ({"n": 20}, 1.0),
+        ({"nfe": 2}, 1.0),
+        ({"images_seen": None}, 1.0),
+    ],
+    ids=["equal", "trained on", "earlier weights", "few images", "few steps", "unknown weights"],
+)
+def test_of_several_judgements_the_one_that_says_most_is_told(run, protocol, told):
+    (run.path / "metrics.json").write_text(json.dumps({**judged(1.0), "machine": "an abacus"}))
+    run.record({"evaluation": judged(2.0, **protocol)})
     story = tell(run, device="cpu", show=False)
-    assert (story.metrics["frechet_distance"], story.machine) == (told, "an abacus")
+    assert (story.judgement.frechet_distance, story.measured.machine) == (told, "an abacus")
+
+
+def test_a_judgement_that_is_not_whole_is_left_out(run):
+    run.record({"evaluation": {"frechet_distance": 1.0}})
+    assert tell(run, device="cpu", show=False).judgement is None
 
 
 def test_what_cannot_be_had_is_refused_and_nothing_written(run):
@@ -176,7 +197,11 @@ def test_what_cannot_be_had_is_refused_and_nothing_written(run):
     for lang, device, sentence in (("fr", "cpu", "unknown language 'fr'"), ("en", "tpu", "tpu")):
         with pytest.raises(KakusanError, match=sentence):
             write_report(run, lang, device=device, show=False)
-    (run.path / "metrics.json").write_text("{")
-    with pytest.raises(KakusanError, match=r"metrics\.json cannot be read"):
-        write_report(run, "en", show=False)
+    for damaged, sentence in (
+        ("{", "line 1 column 2"),
+        ('{"frechet_distance": null}', "frechet_distance: .*, not None"),
+    ):
+        (run.path / "metrics.json").write_text(damaged)
+        with pytest.raises(KakusanError, match=rf"metrics\.json cannot be read: .*{sentence}"):
+            write_report(run, "en", show=False)
     assert not (run.path / "report.html").exists()

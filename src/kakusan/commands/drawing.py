@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from kakusan.commands.options import FILM_IMAGES
 from kakusan.commands.output import Interrupted
 from kakusan.commands.stamp import Stamp
 from kakusan.errors import KakusanError
+from kakusan.files import replacing
 from kakusan.progress import Bar
 from kakusan.sampling import Plan
 
@@ -23,37 +25,49 @@ _FILM_STEPS = 12
 def draw(plan: Plan, stamp: Stamp, directory: Path, film: bool) -> list[str]:
     """Draws images of a plan, in the chunks that they belong to, and returns the names of their files.
 
+    Pictures of a whole set replace those of the same run that are in the directory, with which they would mix.
+
     Args:
         plan: What is drawn.
         stamp: Which of its images, and what the files shall say of them.
-        directory: Where to, beside ``grid.png`` where there are several.
+        directory: Where to, beside ``grid.png`` where there are several; it need not exist.
         film: Whether to write ``trajectory.png`` as well: how the first of them emerge.
 
     Raises:
-        KakusanError: The disk refuses a file.
-        Interrupted: Ctrl-C; finished chunks are kept.
+        KakusanError: The disk refuses a file; the directory is as it was.
+        Interrupted: Ctrl-C; images that are done are kept, and without any the directory is as it was.
     """
-    names: list[str] = []
-    try:
-        _draw(plan, stamp, directory, film, names)
-    except KeyboardInterrupt:
-        raise Interrupted(f"interrupted: {len(names)} of {len(stamp.images)} images are in {directory}") from None
-    return names
+    digits = max(4, len(str(plan.n - 1)))
+    names = {index: f"{index:0{digits}}.png" for index in stamp.images}
+    sheets = ["grid.png"] * (len(names) > 1) + ["trajectory.png"] * film
+    earlier = _pictures_of(stamp.run, directory) if stamp.index is None else []
+    done = 0
+    with replacing(directory, [*names.values(), *sheets], earlier):
+        try:
+            _draw(plan, stamp, directory, names, sheets)
+        except KeyboardInterrupt:
+            done = sum((directory / name).exists() for name in names.values())
+            if not done:
+                raise Interrupted("interrupted before the first image was done: nothing was written") from None
+    if done:
+        raise Interrupted(f"interrupted: {done} of {len(names)} images are in {directory}")
+    return list(names.values())
 
 
-def clear(directory: Path, run: str) -> None:
-    """Removes the pictures of a run that an earlier call wrote, so that they do not mix with new ones; nothing else."""
+def _pictures_of(run: str, directory: Path) -> list[str]:
+    """Returns the names of the pictures in a directory that say that they were drawn from a run."""
+    found = []
     for path in directory.glob("*.png"):
         with suppress(KakusanError):
             if pictures.read_metadata(path).get("run") == run:
-                path.unlink()
+                found.append(path.name)
+    return found
 
 
-def _draw(plan: Plan, stamp: Stamp, directory: Path, film: bool, names: list[str]) -> None:
-    """Does what :func:`draw` says, and adds to the ``names`` as files appear."""
+def _draw(plan: Plan, stamp: Stamp, directory: Path, names: Mapping[int, str], sheets: Sequence[str]) -> None:
+    """Does what :func:`draw` says; every file appears as soon as it can."""
     wanted = stamp.images
     chunks = [chunk for chunk in plan.chunks() if chunk.start < wanted.stop and wanted.start < chunk.stop]
-    digits = max(4, len(str(plan.n - 1)))
     shown: list[Tensor] = []
     with Bar("sampling", plan.steps * len(chunks)) as bar:
         for number, chunk in enumerate(chunks):
@@ -61,14 +75,12 @@ def _draw(plan: Plan, stamp: Stamp, directory: Path, film: bool, names: list[str
             rows = slice(images.start - chunk.start, images.stop - chunk.start)
             frames = _walk(plan, chunk, rows, number, bar)
             for index, image in zip(images, frames[-1], strict=True):
-                name = f"{index:0{digits}}.png"
-                pictures.save(directory / name, image, stamp.metadata(index))
-                names.append(name)
+                pictures.save(directory / names[index], image, stamp.metadata(index))
             shown.append(frames[-1][: _GRID_IMAGES - sum(map(len, shown))])
-            if film and number == 0:
+            if "trajectory.png" in sheets and number == 0:
                 strip = pictures.film_strip([frame[:FILM_IMAGES] for frame in frames])
                 pictures.save(directory / "trajectory.png", pictures.legible(strip, plan.shape[-1]), stamp.metadata())
-    if len(wanted) > 1:
+    if "grid.png" in sheets:
         grid = pictures.grid(torch.cat(shown), _columns(stamp))
         pictures.save(directory / "grid.png", pictures.legible(grid, plan.shape[-1]), stamp.metadata())
 

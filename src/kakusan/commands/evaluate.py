@@ -12,7 +12,7 @@ from kakusan.commands.output import in_words, show_json, show_table
 from kakusan.errors import KakusanError
 
 if TYPE_CHECKING:
-    from kakusan.evaluation.evaluate import Judgement
+    from kakusan.results import Judgement
 
 
 def evaluate(

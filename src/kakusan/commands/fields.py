@@ -1,7 +1,6 @@
 """``--section.field value``: fields of the configuration as options, and the help that lists them."""
 
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from itertools import groupby
 from typing import Any
 
@@ -10,7 +9,7 @@ from typer.core import TyperCommand
 from kakusan.config import Config, describe_section, field_rows
 from kakusan.config.models import SECTIONS, known_fields
 from kakusan.config.names import presets
-from kakusan.errors import KakusanError, plain
+from kakusan.errors import KakusanError, nearest, plain
 
 _KEY = "kakusan.fields"
 
@@ -68,7 +67,8 @@ def near_fields(option: str, options: Iterable[str]) -> list[str]:
     fields |= {plain(known): [] for known in options}
     wanted = plain(option)
     shortened = [name for name in fields if "_" in name and wanted == "".join(word[0] for word in name.split("_"))]
-    names = shortened or get_close_matches(wanted, fields, n=1, cutoff=0.62)
+    near = nearest(wanted, fields, cutoff=0.62)
+    names = shortened or ([] if near is None else [near])
     return [field for name in names for field in fields[name]]
 
 

@@ -15,6 +15,7 @@ from kakusan.errors import KakusanError
 
 if TYPE_CHECKING:
     from kakusan.config import Config
+    from kakusan.results import Judgement
     from kakusan.runs import Checkpoint
 
 _PACKAGES = ("torch", "torchvision", "accelerate", "diffusers", "safetensors", "numpy")
@@ -80,13 +81,12 @@ def run_facts(path: Path) -> dict[str, Any]:
     from kakusan.runs import Run
 
     run = Run.open(path)
-    lines, there = run.metrics(), run.checkpoints()
+    judged, there = run.judgements(), run.checkpoints()
     try:
         last = checkpoint_facts(there[-1]) if there else {}
     except KakusanError as error:
         last = {"damaged": str(error)}
-    losses = [line["loss"] for line in lines if "loss" in line]
-    judged = [line["evaluation"] for line in lines if "evaluation" in line]
+    losses = [line["loss"] for line in run.metrics() if "loss" in line]
     return {
         "run": str(path),
         **_choices(config.load(run.config_path)),
@@ -121,10 +121,10 @@ def _choices(settings: Config) -> dict[str, Any]:
     }
 
 
-def _essence(judgement: dict[str, Any]) -> dict[str, Any]:
+def _essence(judgement: Judgement) -> dict[str, Any]:
     """Returns the numbers of a judgement, and whose they are."""
-    numbers = ("frechet_distance", "noise_floor", "class_accuracy")
-    return {**{name: judgement[name] for name in numbers}, "weights": judgement["protocol"]["weights"]}
+    numbers = judgement.model_dump(include={"frechet_distance", "noise_floor", "class_accuracy"})
+    return {**numbers, "weights": judgement.protocol.get("weights")}
 
 
 def picture_facts(path: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import typer
 
 from kakusan.commands.options import Debug, Device, Json, Lang, RunDirectory
 from kakusan.commands.output import show_json
-from kakusan.errors import KakusanError
+from kakusan.files import require_free_file
 
 
 def report(
@@ -28,8 +28,8 @@ def report(
     from kakusan.reporting.language import language, usual
 
     code = language(lang or usual()).code
-    if out is not None and out.exists() and not overwrite:
-        raise KakusanError(f"{out} is there already (choose another name, or --overwrite to replace it)")
+    if out is not None:
+        require_free_file(out, overwrite)
 
     from kakusan.runs import Run
 

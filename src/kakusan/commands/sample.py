@@ -12,7 +12,7 @@ from kakusan.commands import options
 from kakusan.commands.options import Debug, Json, Overwrite, RunDirectory
 from kakusan.commands.output import show_json
 from kakusan.config.names import TABLES, lookup
-from kakusan.errors import KakusanError
+from kakusan.errors import KakusanError, counted
 
 if TYPE_CHECKING:
     from kakusan.commands.stamp import Stamp
@@ -72,21 +72,20 @@ def sample(
     what = {"n": n, "labels": labels, "seed": seed, "checkpoint": checkpoint, "weights_from": weights_from}
     _check_names(how)  # before anything heavy is imported
 
-    from kakusan.commands.drawing import clear, draw
-    from kakusan.files import require_new_directory
+    from kakusan.commands.drawing import draw
+    from kakusan.files import require_free
     from kakusan.runs import Run
 
     opened = Run.open(run)
     plan, stamp = _plan_again(opened, like, device, how | what) if like else _plan(opened, how, device, **what)
-    directory = require_new_directory(out or run / "generated" / f"{datetime.now():%Y-%m-%d-%H%M%S}", overwrite)
-    if like is None:
-        clear(directory, stamp.run)
+    directory = out or run / "generated" / f"{datetime.now():%Y-%m-%d-%H%M%S}"
+    require_free(directory, overwrite)
     _announce(plan, stamp)
     names = draw(plan, stamp, directory, trajectory)
     if json:
         show_json({"directory": str(directory), "images": names, **stamp.metadata(stamp.index)})
     else:
-        typer.echo(f"{len(names):,} image{'' if len(names) == 1 else 's'} in {directory}")
+        typer.echo(f"{counted(len(names), 'image')} in {directory}")
 
 
 def _check_names(how: dict[str, Any]) -> None:
@@ -133,6 +132,14 @@ def _plan_again(run: Run, like: Path, device: str | None, given: dict[str, Any])
             option = "-n" if name == "n" else f"--{name.replace('_', '-')}"
             raise KakusanError(f"--like draws a picture as it says itself: leave out {option}")
     stamp = stamps.read(like)
+    try:
+        run.checkpoint(stamp.checkpoint)
+    except KakusanError as error:
+        raise KakusanError(
+            f"{like} was drawn by {stamp.run} after {counted(stamp.checkpoint, 'image')}, and {error}; training on "
+            "removes all checkpoints but the latest, and with them such pictures' weights "
+            "(go on with a larger --training.keep)"
+        ) from error
     model = api.load(run, checkpoint=stamp.checkpoint, weights_from=stamp.weights_from, device=device or stamp.device)
     if model.weights_hash != stamp.weights:
         raise KakusanError(
@@ -158,6 +165,7 @@ def _announce(plan: Plan, stamp: Stamp) -> None:
 
     say(
         f"drawing with the {'averaged (EMA)' if stamp.weights_from == 'ema' else 'raw'} weights of {stamp.run} after "
-        f"{stamp.checkpoint} images: {plan.settings.sampler}, {plan.steps} steps, {plan.network_calls} network calls, "
+        f"{counted(stamp.checkpoint, 'image')}: {plan.settings.sampler}, {counted(plan.steps, 'step')}, "
+        f"{counted(plan.network_calls, 'network call')}, "
         f"guidance {plan.settings.guidance:g}, seed {plan.seed}"
     )

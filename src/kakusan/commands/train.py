@@ -13,7 +13,7 @@ from kakusan import config
 from kakusan.commands.fields import fields_help, fields_of, presets_help
 from kakusan.commands.options import Debug, Json, Overwrite
 from kakusan.commands.output import Interrupted, show_json
-from kakusan.errors import KakusanError
+from kakusan.errors import KakusanError, counted
 
 if TYPE_CHECKING:
     from kakusan.runs import Run
@@ -42,7 +42,8 @@ def train(
     resume: Annotated[Path | None, typer.Option(metavar="RUN", help="go on with this run; longer, if so asked")] = None,
     overwrite: Overwrite = False,
     print_config: Annotated[
-        bool, typer.Option("--print-config", help="print the YAML that the run would use, and train nothing")
+        bool,
+        typer.Option("--print-config", help="print the YAML that the run would use, or its JSON, and train nothing"),
     ] = False,
     json: Json = False,
     debug: Debug = False,
@@ -65,8 +66,11 @@ def train(
     source = _source(preset, resume, run, overwrite)
     if resume is None or help or print_config:
         settings = config.load(source, fields)  # refused before anything heavy is imported
-    if help or print_config:
-        typer.echo(fields_help(context, source, settings) if help else config.to_yaml(settings), nl=help)
+    if help:
+        typer.echo(fields_help(context, source, settings))
+        return
+    if print_config:
+        show_json(config.to_mapping(settings)) if json else typer.echo(config.to_yaml(settings), nl=False)
         return
 
     from kakusan import api
@@ -98,12 +102,12 @@ def _report(run: Run, json: bool) -> None:
         show_json({**facts, "checkpoint": str(checkpoint.path), "interrupted": interrupted})
     if interrupted:
         raise Interrupted(
-            f"interrupted after {state['images']} images, which are saved "
+            f"interrupted after {counted(state['images'], 'image')}, which are saved "
             f"(go on: kakusan train --resume {quote(str(run.path))})"
         )
     if first and not json:
-        typer.echo(f"{run.path}: {state['images']:,} images seen, loss {loss:.4f}")
+        typer.echo(f"{run.path}: {counted(state['images'], 'image')} seen, loss {loss:.4f}")
         typer.echo("next, with the running average (EMA) of the weights:")
         typer.echo(f"  kakusan sample {quote(str(run.path))} -n 64 -o {quote(run.name)}-samples")
-        if state["class_names"]:  # the judge is a classifier
+        if len(state["class_names"]) > 1:  # the judge is a classifier
             typer.echo(f"  kakusan evaluate {quote(str(run.path))}")

@@ -1,7 +1,17 @@
 """What a run is made from, as frozen and validated values, and the torch-free tables of what can be named."""
 
-from kakusan.config.describing import FieldRow, describe_section, field_rows, to_yaml
+from kakusan.config.describing import FieldRow, describe_section, field_rows, to_mapping, to_yaml
 from kakusan.config.loading import from_mapping, load, section
 from kakusan.config.models import Config
 
-__all__ = ["Config", "FieldRow", "describe_section", "field_rows", "from_mapping", "load", "section", "to_yaml"]
+__all__ = [
+    "Config",
+    "FieldRow",
+    "describe_section",
+    "field_rows",
+    "from_mapping",
+    "load",
+    "section",
+    "to_mapping",
+    "to_yaml",
+]

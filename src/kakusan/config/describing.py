@@ -50,6 +50,13 @@ def to_yaml(config: Config) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
+def to_mapping(config: Config) -> dict[str, Any]:
+    """Returns every field by section as plain values, for JSON: what :func:`to_yaml` writes."""
+    from importlib.metadata import version
+
+    return {**config.model_dump(mode="json"), "version": version("kakusan")}
+
+
 def _section_rows(config: Config, section: str) -> list[FieldRow]:
     values = getattr(config, section)
     return [

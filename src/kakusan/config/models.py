@@ -158,7 +158,7 @@ class CosineChain(Section):
 
     kind: Literal["cosine"] = Field(default="cosine", description="how noise grows: the signal falls as a cosine")
     steps: Count = Field(default=1000, description="T, the noising steps of the chain")
-    s: NotNegative = Field(default=0.008, description="offset that keeps the first steps from being too small")
+    s: Share = Field(default=0.008, description="offset that keeps the first steps from being too small")
 
 
 class OwnChain(Section):

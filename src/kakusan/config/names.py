@@ -101,6 +101,11 @@ def lookup(kind: str, name: str) -> Target:
     return table[name]
 
 
+def sampler_title(name: str) -> str:
+    """Returns a sampler's name as its authors write it; one that is not in the table stays as it is."""
+    return SAMPLERS[name].title if name in SAMPLERS else name
+
+
 def load(target: Target) -> Any:
     """Imports and returns what a target points to."""
     module, _, attribute = target.path.partition(":")

@@ -75,7 +75,8 @@ def _unknown_field(details: ErrorDetails) -> KakusanError:
         return unknown("section", section, SECTIONS)
     name = rest[-1]
     homes = [home for home in SECTIONS if name in known_fields(home)]
-    if homes and section not in homes:
+    cut_short = any(field.startswith(f"{name}_") for field in known_fields(section))
+    if homes and section not in homes and not cut_short:
         return KakusanError(f"unknown field {section}.{name}: did you mean {homes[0]}.{name}?")
     kind = rest[0] if len(rest) > 1 else ""
     return unknown(f"field of {kind} {section}".replace("  ", " "), name, variants(section)[kind].model_fields)

@@ -126,7 +126,7 @@ class LoaderBatches:
     Attributes:
         batch_size: Images in its first batch.
         labelled: Whether that has labels.
-        lowest: The lowest value in it.
+        lowest, highest: The ends of the values in it.
 
     Raises:
         KakusanError: It yields nothing, or something else, or can be gone through only once.
@@ -144,7 +144,7 @@ class LoaderBatches:
         self.shape = (channels, height, width)
         self.batch_size = len(first.images)
         self.labelled = first.labels is not None
-        self.lowest = first.images.min().item()
+        self.lowest, self.highest = (end.item() for end in first.images.aminmax())
         self.epoch = _images_in(loader, self.batch_size)
 
     def expect(self, classes: int) -> None:

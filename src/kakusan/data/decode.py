@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from kakusan.errors import KakusanError
+from kakusan.errors import KakusanError, counted
 
 Conversion = tuple[str, str]
 """What kind of image it was, and what it became."""
@@ -40,7 +40,7 @@ def check_shape(size: int | None, channels: int | None) -> None:
 
 def describe(kind: str, result: str, count: int) -> str:
     """Says what ``count`` images of one kind became."""
-    return f"{count:,} {kind} image{'' if count == 1 else 's'} became {result}"
+    return f"{counted(count, f'{kind} image')} became {result}"
 
 
 def decode(path: Path, size: int | None, grey: bool) -> Picture | Unreadable:

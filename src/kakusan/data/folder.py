@@ -87,7 +87,7 @@ class _Stack:
             (height, width), (rows, columns) = size, self.pixels.shape[2:]
             raise KakusanError(
                 f"images differ in size: {name} is {width}×{height}, those before it {columns}×{rows} "
-                f"(set --data.size to resize and crop them all)"
+                f"(set --data.size to resize and crop them all, or make them one size)"
             )
         if channels > self.pixels.shape[1]:
             # The first colour among grey images, at most once a stack.

@@ -1,6 +1,7 @@
 """What a person should know of the images they gave: what was done to them, and what looks wrong with them."""
 
 from kakusan.data.images import ImageSet
+from kakusan.errors import counted
 
 _SHOWN = 20
 
@@ -11,15 +12,17 @@ def remarks_on(images: ImageSet) -> list[str]:
         return list(images.notes)
     listed = ", ".join(f"{name} ({reason})" for name, reason in images.skipped[:_SHOWN])
     more = f" and {len(images.skipped) - _SHOWN:,} more" if len(images.skipped) > _SHOWN else ""
-    count = len(images.skipped)
-    return [*images.notes, f"skipped {count:,} file{'' if count == 1 else 's'} that cannot be read: {listed}{more}"]
+    return [*images.notes, f"skipped {counted(len(images.skipped), 'file')} that cannot be read: {listed}{more}"]
 
 
-def remarks_on_range(lowest: float) -> list[str]:
-    """Returns a warning where the ``lowest`` value of a whole batch is not even negative."""
+def remarks_on_range(lowest: float, highest: float) -> list[str]:
+    """Returns a warning, with its mend, where the values of a whole batch are not even negative."""
     if lowest < 0:
         return []
+    mend = "after torchvision's ToTensor, which gives [0, 1], put Normalize(0.5, 0.5)"
+    if highest > 1:
+        mend = "give values of 0 to 255 as bytes, torch.uint8, or scale them to images / 127.5 - 1"
     return [
-        f"no value in the loader's first batch lies below {lowest:g}, where images should range over [−1, 1] "
-        "(after torchvision's ToTensor, which gives [0, 1], put Normalize(0.5, 0.5))"
+        f"the loader's first batch holds values from {lowest:g} to {highest:g}, where images should range over [−1, 1] "
+        f"({mend})"
     ]

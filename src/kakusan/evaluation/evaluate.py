@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from statistics import mean, stdev
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,38 +19,8 @@ from kakusan.evaluation.distances import frechet_distance
 from kakusan.evaluation.judge import Judge, judge
 from kakusan.model import Model
 from kakusan.pictures import to_uint8
+from kakusan.results import Judgement
 from kakusan.sampling import Progress
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """What was found, and how.
-
-    Attributes:
-        frechet_distance: Mean Fréchet distance of the samples from random parts of the real images.
-        frechet_distance_spread: Standard deviation over these parts.
-        noise_floor: Mean distance of real images from others, at the same number: what perfect samples would score.
-        noise_floor_spread: Standard deviation over the splits.
-        class_accuracy: Share of samples that the judge takes for what they were asked to be; None without classes.
-        classifier_accuracy: Share of held-out real images that the judge recognises.
-        seconds: Time that drawing the samples took.
-        protocol: Everything another person needs to repeat the number.
-        remarks: What makes the numbers less than they seem, a sentence each.
-    """
-
-    frechet_distance: float
-    frechet_distance_spread: float
-    noise_floor: float
-    noise_floor_spread: float
-    class_accuracy: float | None
-    classifier_accuracy: float
-    seconds: float
-    protocol: dict[str, Any] = field(default_factory=dict)
-    remarks: list[str] = field(default_factory=list)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Returns everything as plain values, for JSON."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -181,6 +150,7 @@ def evaluate(
         "device": model.device.type,
         "kakusan": version("kakusan"),
         "weights": model.source,
+        "images_seen": model.images,
         "weights_hash": model.weights_hash,
     }
     return Judgement(

@@ -36,12 +36,10 @@ class ClassifierFree:
     denoiser: Denoiser
     condition: Condition
     scale: float
-    unconditional: Condition = None  # type: ignore[assignment]  # never None once made
+    unconditional: Condition | None = None
 
     def __post_init__(self) -> None:
-        if self.unconditional is None:
-            object.__setattr__(self, "unconditional", self.condition.null())
-        if len(self.unconditional) != len(self.condition):
+        if self.unconditional is not None and len(self.unconditional) != len(self.condition):
             raise KakusanError(
                 f"{len(self.condition)} conditions need {len(self.condition)} unconditional ones beside them, "
                 f"not {len(self.unconditional)} (give one an image, or leave them out)"
@@ -54,15 +52,16 @@ class ClassifierFree:
     def __call__(self, x_t: Tensor, t: Tensor) -> Prediction:
         if self.scale == 1:
             return self.denoiser(x_t, t, self.condition)
+        unconditional = self.condition.null() if self.unconditional is None else self.unconditional
         if self.scale == 0:
-            return self.denoiser(x_t, t, self.unconditional)
+            return self.denoiser(x_t, t, unconditional)
 
         double = self.denoiser(
             torch.cat([x_t, x_t]),
             t if t.ndim == 0 else torch.cat([t, t]),
-            Condition.cat([self.unconditional, self.condition]),
+            Condition.cat([unconditional, self.condition]),
         )
         alpha, sigma = self.schedule(t)
         (x0, x0_c), (epsilon, epsilon_c) = double.x0.chunk(2), double.epsilon.chunk(2)
-        unconditional = Prediction(x_t, x0, alpha, sigma, epsilon)
-        return unconditional.towards(Prediction(x_t, x0_c, alpha, sigma, epsilon_c), self.scale)
+        without = Prediction(x_t, x0, alpha, sigma, epsilon)
+        return without.towards(Prediction(x_t, x0_c, alpha, sigma, epsilon_c), self.scale)

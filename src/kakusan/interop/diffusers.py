@@ -32,6 +32,8 @@ _DECIDED: dict[str, tuple[Any, ...]] = {
     "resnet_time_scale_shift": ("default", "scale_shift"),
 }
 
+_AS_IT_IS = "run it as it is, through kakusan.interop.diffusers.DiffusersNetwork"
+
 # Our names to theirs, applied one after the other: first where a weight lies, then what it is called there.
 _RENAMES = [
     (r"^time_embedding\.linear", "time_embedding.linear_"),
@@ -57,9 +59,13 @@ def unet_from_diffusers(model: UNet2DModel) -> UNet:
     The last of its ``num_class_embeds``, if it has any, becomes the null class.
 
     Raises:
-        KakusanError: Its configuration has something that our U-Net has not; the field is named.
+        KakusanError: Its configuration has something that our U-Net has not, or refuses; the field is named.
     """
-    network = UNet(**_arguments(model.config))
+    arguments = _arguments(model.config)
+    try:
+        network = UNet(**arguments)
+    except KakusanError as error:
+        raise KakusanError(f"this UNet2DModel does not convert: {_AS_IT_IS} (our own refuses it: {error})") from error
     weights = model.state_dict()
     # Assigned as copies, so that device and dtype come along.
     network.load_state_dict({name: weights[_their_name(name)].clone() for name in network.state_dict()}, assign=True)
@@ -187,10 +193,7 @@ def _block_types(levels: int, attention_levels: Iterable[int]) -> dict[str, tupl
 
 def _not_ours(field: str, value: object, known: Iterable[object]) -> KakusanError:
     choices = " or ".join(repr(choice) for choice in known)
-    return KakusanError(
-        f"a UNet2DModel with {field}={value!r} does not convert, only one with {choices}: "
-        "run it as it is, through DiffusersNetwork"
-    )
+    return KakusanError(f"a UNet2DModel with {field}={value!r} does not convert, only one with {choices}: {_AS_IT_IS}")
 
 
 def _new_unet2d(**configuration: Any) -> UNet2DModel:

@@ -11,7 +11,7 @@ _ROUNDING = 1e-3  # T·t − 1 at a step is whole to within far less
 
 
 def denoiser_from_textbook(model: nn.Module, betas: Tensor) -> Denoiser:
-    """Returns the denoiser of ``model``, with which every sampler walks on the grids ``trailing`` and ``leading``.
+    """Returns the denoiser of ``model``, with which every sampler walks: on the grid ``trailing``, or ``leading``.
 
     A model that takes fractions as well, as those with sinusoids do, is as well off in a plain :class:`Denoiser`, which
     walks on every grid.
@@ -35,6 +35,8 @@ class WholeSteps(nn.Module):
     Raises:
         KakusanError: On calls: a time lies between two steps.
     """
+
+    whole_steps_only = True  # for kakusan.sampling, which then walks by them
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()

@@ -93,11 +93,6 @@ class Language:
         unit, factor = ("kilobytes", 1e3) if count < 1e6 else ("megabytes", 1e6)
         return self(f"unit.{unit}", value=self.number(count / factor))
 
-    def listed(self, items: list[str]) -> str:
-        """Returns items as a list within a sentence: a, b and c."""
-        *others, last = items
-        return self("list.last", others=self("list.comma").join(others), last=last) if others else last
-
 
 @cache
 def language(code: str) -> Language:

@@ -45,22 +45,25 @@ def render(say: Language, story: Story) -> str:
 
 
 def _sections(say: Language, story: Story) -> Iterator[Section | None]:
-    yield samples.section(say, story.samples, story.class_names, story.metrics.get("class_accuracy"))
-    yield forward.section(say, story.original, build.schedule(story.settings.schedule))
-    yield mixture.section(say, story.mixture)
+    schedule = build.schedule(story.settings.schedule)
+    yield samples.section(
+        say, story.samples, story.class_names, None if story.judgement is None else story.judgement.class_accuracy
+    )
+    yield forward.section(say, story.original, schedule)
+    yield mixture.section(say, story.mixture, story.measured.mixture)
     yield schedules.section(say, story.settings.schedule.kind)
-    yield embedding.section(say, story.settings.network, build.schedule(story.settings.schedule))
+    yield embedding.section(say, story.settings.network, schedule)
     yield network.section(say, story.network)
     yield loss.section(say, story.lines)
     yield emergence.section(say, story.walk)
-    yield guidance.section(say, story.metrics, story.guided)
-    yield samplers.section(say, story.metrics, story.machine)
+    yield guidance.section(say, story.measured.guidance, story.guided)
+    yield samplers.section(say, story.measured)
     yield neighbours.section(say, story.neighbours)
 
 
 def _title(say: Language, story: Story) -> str:
-    if "frechet_distance" in story.metrics:
-        ratio = story.metrics["frechet_distance"] / story.metrics["noise_floor"]
+    if story.judgement is not None:
+        ratio = story.judgement.frechet_distance / story.judgement.noise_floor
         return say("answer.no_farther") if ratio <= 1 else say("answer.farther", ratio=ratio)
     return _progress(say, story)
 
@@ -78,20 +81,20 @@ def _progress(say: Language, story: Story) -> str:
 
 def _answer(say: Language, story: Story) -> Markup:
     """Returns the numbers that answer the reader first: how good where it was judged, how far it has come else."""
-    metrics = story.metrics
+    judged, measured = story.judgement, story.measured
     shown: list[tuple[str, str, str]] = []
-    if "frechet_distance" in metrics:
-        real = say("answer.real", value=say.number(metrics["noise_floor"]))
-        shown.append((say("answer.distance"), say.number(metrics["frechet_distance"]), real))
-    if metrics.get("class_accuracy") is not None:
-        real = say("answer.real", value=say.percent(metrics["classifier_accuracy"]))
-        shown.append((say("answer.accuracy"), say.percent(metrics["class_accuracy"]), real))
+    if judged is not None:
+        real = say("answer.real", value=say.number(judged.noise_floor))
+        shown.append((say("answer.distance"), say.number(judged.frechet_distance), real))
+    if judged is not None and judged.class_accuracy is not None:
+        real = say("answer.real", value=say.percent(judged.classifier_accuracy))
+        shown.append((say("answer.accuracy"), say.percent(judged.class_accuracy), real))
     seen, losses = loss.mean_losses(story.lines)
     if not shown and losses:
         shown.append((say("answer.loss"), say.number(losses[-1]), say("answer.of_images", images=seen[-1])))
-    if "train_seconds" in metrics:
-        of_all = say("answer.of_all", total=metrics["total_seconds"])
-        shown.append((say("answer.time"), say.duration(metrics["train_seconds"]), of_all))
+    if measured.train_seconds is not None:
+        of_all = "" if measured.total_seconds is None else say("answer.of_all", total=measured.total_seconds)
+        shown.append((say("answer.time"), say.duration(measured.train_seconds), of_all))
     if story.parameters and len(shown) < _SHOWN:
         size = say("answer.parameters", parameters=story.parameters)
         shown.append((say("answer.size"), network.size_of(say, story.parameters), size))
@@ -101,33 +104,33 @@ def _answer(say: Language, story: Story) -> Markup:
         numbers=shown,
         notes=_notes(say, story),
         paragraphs=_paragraphs(say, story),
-        protocol=in_words(say, metrics.get("protocol", {})),
+        protocol=in_words(say, {} if judged is None else judged.protocol),
     )
 
 
 def _paragraphs(say: Language, story: Story) -> list[str]:
     """Returns what the numbers mean, and what they were measured on."""
-    metrics = story.metrics
-    paragraphs = []
-    if "frechet_distance" in metrics:
-        distance = say.spread(metrics["frechet_distance"], metrics["frechet_distance_spread"])
-        floor = say.spread(metrics["noise_floor"], metrics["noise_floor_spread"])
-        paragraphs.append(say("answer.about_distance", distance=distance, floor=floor))
-    if "classifier_accuracy" in metrics:
-        paragraphs.append(say("answer.about_accuracy", accuracy=metrics["classifier_accuracy"]))
-    if "seconds" in metrics:
-        paragraphs.append(say("answer.about_drawing", n=metrics["protocol"]["n"], seconds=metrics["seconds"]))
+    judged, paragraphs = story.judgement, []
+    if judged is not None:
+        distance = say.spread(judged.frechet_distance, judged.frechet_distance_spread)
+        floor = say.spread(judged.noise_floor, judged.noise_floor_spread)
+        paragraphs = [
+            say("answer.about_distance", distance=distance, floor=floor),
+            say("answer.about_accuracy", accuracy=judged.classifier_accuracy),
+            say("answer.about_drawing", n=judged.protocol.get("n", 0), seconds=judged.seconds),
+            *judged.remarks,
+        ]
     if story.parameters:
         paragraphs.append(say("answer.about_size", parameters=story.parameters))
-    if story.machine:
-        paragraphs.append(say("answer.about_machine", machine=story.machine))
+    if story.measured.machine:
+        paragraphs.append(say("answer.about_machine", machine=story.measured.machine))
     return paragraphs
 
 
 def _notes(say: Language, story: Story) -> list[str]:
     """Returns what a reader must know to read the page rightly, in whole sentences."""
     notes = []
-    if "frechet_distance" in story.metrics and story.images < story.total_images:
+    if story.judgement is not None and story.images < story.total_images:
         notes.append(_progress(say, story) + say("page.stop"))
     if story.undrawn:
         notes.append(say(f"answer.{story.undrawn}"))

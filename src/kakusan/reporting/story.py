@@ -9,10 +9,8 @@ from typing import Any
 from torch import Tensor
 
 from kakusan.config import Config
-from kakusan.reporting.sections.emergence import Moment
-from kakusan.reporting.sections.mixture import Mixture
-from kakusan.reporting.sections.neighbours import Neighbours
 from kakusan.reporting.sections.network import Network
+from kakusan.results import Judgement, Measured, Mixture, Moment, Neighbours
 
 
 @dataclass(frozen=True)
@@ -27,9 +25,9 @@ class Story:
         parameters: Of the network; 0 where no checkpoint says it.
         network: Its anatomy; None where no checkpoint says it.
         class_names: The K classes; empty without.
-        metrics: What was measured: the last evaluation, and all that ``metrics.json`` holds; empty where nothing was.
+        judgement: What its samples are like; None where nobody judged them.
+        measured: What a study measured of it.
         lines: The lines of ``metrics.jsonl``.
-        machine: What times were measured on, in a line; empty where none were.
         original: The first picture it learns from, values in [-1, 1], (C, H, W).
         undrawn: Why there are no samples: ``"no_checkpoint"``, ``"damaged"`` or ``"own_network"``; empty with them.
         drawn_after: Images that the weights had seen that drew the samples.
@@ -47,9 +45,9 @@ class Story:
     parameters: int = 0
     network: Network | None = None
     class_names: tuple[str, ...] = ()
-    metrics: Mapping[str, Any] = field(default_factory=dict)
+    judgement: Judgement | None = None
+    measured: Measured = field(default_factory=Measured)
     lines: Sequence[Mapping[str, Any]] = ()
-    machine: str = ""
     original: Tensor | None = None
     undrawn: str = ""
     drawn_after: int = 0

@@ -53,10 +53,7 @@ def ddim(
     for index, (t, s) in enumerate(pairwise(times)):
         prediction = denoise(x, t)
         alpha_s, sigma_s = denoise.schedule(s)
-        # η²r as an exponential of log-SNR, so that it stays in [0, 1]; 1 − SNR_t/SNR_s rounds below 0. On the way to
-        # noise the gap is positive, where α = 0 even infinite, and η = 0 must win.
-        gap = denoise.schedule.log_snr(t) - denoise.schedule.log_snr(s)
-        fresh = -(eta**2) * torch.expm1(gap.clamp(max=0))
+        fresh = eta**2 * denoise.schedule.snr_drop(s, t)
         x = expand(alpha_s, x) * prediction.x0 + expand(sigma_s * (1 - fresh).sqrt(), x) * prediction.epsilon
         if eta > 0:
             x = x + expand(sigma_s * fresh.sqrt(), x) * noise(x)

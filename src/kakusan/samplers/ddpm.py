@@ -57,8 +57,7 @@ def ddpm(
     for index, (t, s) in enumerate(pairwise(times)):
         prediction = denoise(x, t)
         alpha_s, sigma_s = denoise.schedule(s)
-        # As an exponential of log-SNR, so that r stays in [0, 1]; 1 − SNR_t/SNR_s rounds below 0.
-        r = -torch.expm1(denoise.schedule.log_snr(t) - denoise.schedule.log_snr(s))
+        r = denoise.schedule.snr_drop(s, t)
         x = expand(alpha_s, x) * prediction.x0 + expand(sigma_s * (1 - r).sqrt(), x) * prediction.epsilon
         if s > 0:
             spread = (sigma_s if variance == "posterior" else denoise.schedule(t)[1]) * r.sqrt()

@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from kakusan import api, build, config, sampling
-from kakusan.evaluation.evaluate import Judgement, Reference, evaluate, reference
+from kakusan.errors import KakusanError
+from kakusan.evaluation.evaluate import Reference, evaluate, reference
 from kakusan.files import atomic_write
 from kakusan.model import Model
 from kakusan.pictures import to_uint8
 from kakusan.progress import Bar
-from kakusan.reporting.sections.mixture import ends
+from kakusan.results import Judgement, Measured, SamplerResult
 from kakusan.studies import guidance
-from kakusan.studies.mixture import mixture
+from kakusan.studies.mixture import ends, mixture
 from kakusan.studies.telling import machine, write_report
 
 PLACE = Path("runs/demo")
@@ -25,23 +25,10 @@ _PRESET = "digits"
 _SEED = 0
 
 
-@dataclass(frozen=True)
-class Contender:
-    """A sampler in the comparison.
-
-    Attributes:
-        sampler: Its name.
-        steps: Its steps.
-        images: How many to draw; None draws as many as a distance takes.
-    """
-
-    sampler: str
-    steps: int
-    images: int | None = None
-
-
-# The whole chain costs a thousand calls: a hundred images time it and tell its accuracy, not its distance.
-_CONTENDERS = (Contender("ddpm", 1000, images=100), Contender("ddim", 50), Contender("ddim", 10), Contender("heun", 10))
+_JUDGED = (("ddim", 50), ("ddim", 10), ("heun", 10))
+"""The samplers that are judged, with their steps; the first is the run's own."""
+_TIMED = ("ddpm", 1000, 100)
+"""The whole chain costs a thousand calls: so many images time it and tell its accuracy, not its distance."""
 
 
 def demo(
@@ -68,6 +55,9 @@ def demo(
         KakusanError: The directory holds files, or cannot be written.
         KeyboardInterrupt: Ctrl-C ended the training; its checkpoint is saved.
     """
+    settings = config.load(_PRESET, overrides or {})
+    if not getattr(settings.network, "class_conditional", False):
+        raise KakusanError("the demo compares samples class by class: leave network.class_conditional true")
     started = time.perf_counter()
     run = api.train(_PRESET, run=path, overwrite=overwrite or path == PLACE, overrides=overrides, show=show)
     state = run.checkpoint().state()
@@ -75,7 +65,6 @@ def demo(
         raise KeyboardInterrupt
     train_seconds = time.perf_counter() - started
 
-    settings = config.load(run.config_path)
     model = api.load(run, device=settings.training.device)
     images = build.images(settings.data)
     real = reference(
@@ -85,57 +74,59 @@ def demo(
         device=settings.training.device,
         show=show,
     )
-    rows, judged = _compare(model, real, settings, show)
+    judgements = {walk: _judge(model, real, settings.data.source, *walk, show) for walk in _JUDGED}
+    judged = judgements[_JUDGED[0]]
     run.record({"evaluation": judged.as_dict()})
-    metrics: dict[str, Any] = {
-        **judged.as_dict(),
-        "train_seconds": round(train_seconds, 1),
-        "total_seconds": 0.0,
-        "parameters": sum(parameter.numel() for parameter in model.denoiser.parameters()),
-        "samplers": rows,
-        "guidance": guidance.measure(model, real.judge, show),
-        "real_saturated": guidance.saturated(images.images),
-        "mixture": {name: [asdict(mode) for mode in found] for name, found in ends(mixture()).items()},
-        "machine": machine(),
-    }
-    metrics["total_seconds"] = round(time.perf_counter() - started, 1)
-    atomic_write(run.path / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+    measured = Measured(
+        judgement=judged,
+        train_seconds=round(train_seconds, 1),
+        parameters=sum(parameter.numel() for parameter in model.denoiser.parameters()),
+        samplers=(_timed(model, real, *_TIMED, show), *(_result(judgement) for judgement in judgements.values())),
+        guidance=guidance.measure(model, real.judge, images.images, show),
+        mixture=ends(mixture()),
+        machine=machine(),
+    )
+    measured = measured.model_copy(update={"total_seconds": round(time.perf_counter() - started, 1)})
+    atomic_write(run.path / "metrics.json", json.dumps(measured.as_dict(), indent=2) + "\n")
     write_report(run, lang, device=settings.training.device, show=show)
-    return metrics
+    return measured.as_dict()
 
 
-def _compare(
-    model: Model, real: Reference, settings: config.Config, show: bool
-) -> tuple[list[dict[str, Any]], Judgement]:
-    """Returns a row for every contender, and the judgement of the one that the run samples with by default."""
-    rows, judgements = [], {}
-    for contender in _CONTENDERS:
-        how = sampling.settings(model.sampling, sampler=contender.sampler, steps=contender.steps)
-        with Bar(f"{contender.sampler} with {contender.steps} steps", 1, show=show) as bar:
-            if contender.images is None:
-                judged = evaluate(model, real, settings=how, seed=_SEED, name=settings.data.source, progress=bar.report)
-                judgements[contender.sampler, contender.steps] = judged
-                accuracy, distance, seconds = judged.class_accuracy, judged.frechet_distance, judged.seconds
-                spread = judged.frechet_distance_spread
-                images, calls = real.n, judged.protocol["nfe"]
-            else:
-                plan = sampling.plan(model, n=contender.images, settings=how, seed=_SEED)
-                before = time.perf_counter()
-                drawn = to_uint8(sampling.sample(plan, bar.report))
-                seconds, images, calls = time.perf_counter() - before, plan.n, plan.network_calls
-                distance, spread = None, None
-                assert plan.condition is not None, "the digits have classes"
-                accuracy = real.judge.recognised(drawn, plan.condition.labels)
-        rows.append(
-            {
-                "name": contender.sampler,
-                "steps": contender.steps,
-                "nfe": calls,
-                "seconds": round(seconds, 3),
-                "images": images,
-                "class_accuracy": accuracy,
-                "frechet_distance": distance,
-                "frechet_distance_spread": spread,
-            }
-        )
-    return rows, judgements["ddim", 50]
+def _judge(model: Model, real: Reference, data: str, sampler: str, steps: int, show: bool) -> Judgement:
+    how = sampling.settings(model.sampling, sampler=sampler, steps=steps)
+    with Bar(f"{sampler} with {steps} steps", 1, show=show) as bar:
+        return evaluate(model, real, settings=how, seed=_SEED, name=data, progress=bar.report)
+
+
+def _result(judgement: Judgement) -> SamplerResult:
+    """Returns what a judgement says of the sampler that drew."""
+    protocol = judgement.protocol
+    return SamplerResult(
+        name=protocol["sampler"],
+        steps=protocol["steps"],
+        nfe=protocol["nfe"],
+        seconds=round(judgement.seconds, 3),
+        images=protocol["n"],
+        class_accuracy=judgement.class_accuracy,
+        frechet_distance=judgement.frechet_distance,
+        frechet_distance_spread=judgement.frechet_distance_spread,
+    )
+
+
+def _timed(model: Model, real: Reference, sampler: str, steps: int, images: int, show: bool) -> SamplerResult:
+    """Draws too few images for a distance, which tell time and accuracy all the same."""
+    how = sampling.settings(model.sampling, sampler=sampler, steps=steps)
+    plan = sampling.plan(model, n=images, settings=how, seed=_SEED)
+    with Bar(f"{sampler} with {steps} steps", 1, show=show) as bar:
+        before = time.perf_counter()
+        drawn = to_uint8(sampling.sample(plan, bar.report))
+        seconds = time.perf_counter() - before
+    assert plan.condition is not None, "the digits have classes"
+    return SamplerResult(
+        name=sampler,
+        steps=steps,
+        nfe=plan.network_calls,
+        seconds=round(seconds, 3),
+        images=images,
+        class_accuracy=real.judge.recognised(drawn, plan.condition.labels),
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from itertools import pairwise
 
@@ -15,7 +16,7 @@ from kakusan.denoiser import Bind, Denoise, Denoiser
 from kakusan.networks.embeddings import TimeEmbedding
 from kakusan.objective import TimeSampling, denoising_loss, q_step
 from kakusan.parametrization import Epsilon
-from kakusan.reporting.sections.mixture import Mixture
+from kakusan.results import Mixture, MixtureEnds, Mode
 from kakusan.samplers import ddpm
 
 _SEED = 0
@@ -41,6 +42,25 @@ def mixture() -> Mixture:
     """Noises a thousand points and walks others back, in seconds and from fixed seeds."""
     exact = truth()
     return Mixture(exact, _forward(exact), _back(exact), _back(Bind(_trained(exact))))
+
+
+def ends(mixture: Mixture) -> MixtureEnds:
+    """Returns where the points of each process end, at clean data."""
+    return MixtureEnds(
+        forward=modes(mixture.forward[0]), exact=modes(mixture.exact[0]), learned=modes(mixture.learned[0])
+    )
+
+
+def modes(points: Tensor) -> tuple[Mode, Mode]:
+    """Returns what lies left of 0 and what lies right of it, of points of shape (n,)."""
+    left = points < 0
+    return _mode(points[left], len(points)), _mode(points[~left], len(points))
+
+
+def _mode(points: Tensor, of: int) -> Mode:
+    if len(points) == 0:
+        return Mode(share=0.0, mean=math.nan, deviation=math.nan)
+    return Mode(share=len(points) / of, mean=points.mean().item(), deviation=points.std(correction=0).item())
 
 
 class _Perceptron(nn.Module):

@@ -8,8 +8,8 @@ from torch import Tensor
 from kakusan import seeds
 from kakusan.data.images import ImageSet
 from kakusan.pictures import from_uint8
-from kakusan.reporting.sections.neighbours import Neighbours
 from kakusan.reporting.thumbnails import shrunk
+from kakusan.results import Neighbours
 
 _REAL = 500  # whose neighbours are looked for; their median is known well enough
 _CHUNK, _VALUES = 4096, 2**22  # images, and values of theirs, that are compared at a time

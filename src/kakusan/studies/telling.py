@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -26,6 +24,7 @@ from kakusan.reporting.report import render
 from kakusan.reporting.sections.network import Network, read
 from kakusan.reporting.sections.samples import layout
 from kakusan.reporting.story import Story
+from kakusan.results import Judgement, Moment
 from kakusan.runs import Checkpoint, Run
 from kakusan.studies import guidance
 from kakusan.studies.mixture import mixture
@@ -59,63 +58,56 @@ def tell(run: Run, *, device: str = "auto", show: bool = True) -> Story:
     """Gathers what there is to tell of a run: its books, its measurements, and pictures from its last checkpoint."""
     device = str(resolve(device))  # refused here, for what goes wrong with a checkpoint is passed over
     settings = config.load(run.config_path)
-    lines, there = run.metrics(), run.checkpoints()
-    metrics = _measured(run, lines)
     data = _data(settings)
-    story = Story(
-        run.name,
-        settings,
-        images=max([line.get("images", 0) for line in lines] + [checkpoint.images for checkpoint in there], default=0),
-        total_images=_total_images(settings, there, data),
-        metrics=metrics,
-        lines=lines,
-        machine=metrics.get("machine", ""),
-        original=None if data is None else from_uint8(data.images[0]),
-        # No lesson for every run: where it was measured, its points are made again, the same ones.
-        mixture=mixture() if "mixture" in metrics else None,
-    )
+    story = _from_its_books(run, settings, data)
     if isinstance(settings.network, OwnNetwork):
-        own = _own_network(there, settings.network.name)
+        own = _own_network(run, settings.network.name)
         return replace(story, network=own, parameters=0 if own is None else own.parameters, undrawn="own_network")
     last = _last(run, device)
     if last is None:
-        return replace(story, undrawn="damaged" if there else "no_checkpoint")
+        return replace(story, undrawn="damaged" if run.checkpoints() else "no_checkpoint")
     checkpoint, model = last
-    samples = _samples(model, show)
+    samples, sweep = _samples(model, show), story.measured.guidance
     return replace(
         story,
-        parameters=metrics.get("parameters", sum(weight.numel() for weight in model.denoiser.parameters())),
+        parameters=story.measured.parameters or sum(weight.numel() for weight in model.denoiser.parameters()),
         network=read(model.denoiser.network, model.shape),
         class_names=model.class_names,
         drawn_after=checkpoint.images,
         samples=samples,
         walk=_walk(model),
         neighbours=None if data is None else neighbours(samples, data, mirrored=settings.data.flip),
-        guided=guidance.draw(model, metrics),
+        guided=None if sweep is None else guidance.draw(model, sweep),
     )
+
+
+def _from_its_books(run: Run, settings: config.Config, data: ImageSet | None) -> Story:
+    """Returns what a run's files and its data tell, without any picture that its network draws."""
+    lines, measured = run.metrics(), run.measured()
+    seen = [line.get("images", 0) for line in lines] + [checkpoint.images for checkpoint in run.checkpoints()]
+    return Story(
+        run.name,
+        settings,
+        images=max(seen, default=0),
+        total_images=_total_images(settings, run, data),
+        judgement=_telling([*([] if measured.judgement is None else [measured.judgement]), *run.judgements()]),
+        measured=measured,
+        lines=lines,
+        original=None if data is None else from_uint8(data.images[0]),
+        # No lesson for every run: where it was measured, its points are made again, the same ones.
+        mixture=mixture() if measured.mixture else None,
+    )
+
+
+def _telling(judgements: list[Judgement]) -> Judgement | None:
+    """Returns the judgement that says most of a run, of equals the last: a glance at few images stays one."""
+    return max(reversed(judgements), key=lambda judgement: judgement.weight, default=None)
 
 
 def machine() -> str:
     """Returns what this machine is, in a line."""
     where = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU threads"
     return f"{where}, {platform.machine()}, Python {platform.python_version()}, torch {version('torch')}"
-
-
-def _measured(run: Run, lines: list[dict[str, Any]]) -> dict[str, Any]:
-    """Returns what ``metrics.json`` holds and the last evaluation, which goes before it where it is of other weights.
-
-    A run that was trained on since a study measured it is told by its newer numbers.
-    """
-    judged = [line["evaluation"] for line in lines if "evaluation" in line]
-    last, measured = judged[-1] if judged else {}, run.measured()
-    newer = _weights(last) != _weights(measured)
-    return {**measured, **last} if newer else {**last, **measured}
-
-
-def _weights(judgement: Mapping[str, Any]) -> str | None:
-    """Returns the hash of the weights that were judged."""
-    found: str | None = judgement.get("protocol", {}).get("weights_hash")
-    return found
 
 
 def _data(settings: config.Config) -> ImageSet | None:
@@ -125,9 +117,9 @@ def _data(settings: config.Config) -> ImageSet | None:
     return None
 
 
-def _total_images(settings: config.Config, there: list[Checkpoint], data: ImageSet | None) -> int:
+def _total_images(settings: config.Config, run: Run, data: ImageSet | None) -> int:
     """Returns how many images a run sees in all; 0 where its length is in epochs of data that are not to be had."""
-    for checkpoint in reversed(there):
+    for checkpoint in reversed(run.checkpoints()):
         with suppress(KakusanError):
             return int(checkpoint.state().get("total_images", 0))
     if settings.training.epochs is not None and data is None:
@@ -145,9 +137,9 @@ def _last(run: Run, device: str) -> tuple[Checkpoint, Model] | None:
     return None
 
 
-def _own_network(there: list[Checkpoint], name: str) -> Network | None:
+def _own_network(run: Run, name: str) -> Network | None:
     """Returns what the last checkpoint that can be read tells of a network of the user's own: how large it is."""
-    for checkpoint in reversed(there):
+    for checkpoint in reversed(run.checkpoints()):
         with suppress(KakusanError):
             weights = read_tensors(checkpoint.weights_path("ema")).values()
             return Network(name, sum(weight.numel() for weight in weights if weight.is_floating_point()))
@@ -162,7 +154,7 @@ def _samples(model: Model, show: bool) -> torch.Tensor:
     return images.cpu().reshape(rows, columns, *model.shape)
 
 
-def _walk(model: Model) -> list[tuple[float, torch.Tensor, torch.Tensor]]:
+def _walk(model: Model) -> list[Moment]:
     labels = [_SHOWN_LABEL % len(model.class_names)] if model.class_names else None
     steps = api.walk(model, n=1, labels=labels, seed=_SEED)
-    return [(float(step.t), step.x[0].cpu(), step.x0[0].cpu()) for step in steps]
+    return [Moment(float(step.t), step.x[0].cpu(), step.x0[0].cpu()) for step in steps]

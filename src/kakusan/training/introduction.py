@@ -1,6 +1,7 @@
 """What a person is told before training starts: what is learned from what."""
 
 from kakusan.config.models import Config
+from kakusan.errors import counted
 from kakusan.model import Model
 from kakusan.training.engine import length
 
@@ -13,8 +14,8 @@ def introduction(model: Model, images: int, settings: Config) -> str:
     seen = steps * settings.training.batch_size
     warming = settings.optimizer.warmup_images
     cut = f", all within the warm-up of {warming:,} images (see optimizer.warmup_images)" if seen <= warming else ""
-    classes = f", by {len(model.class_names)} classes" if model.class_names else ""
+    classes = f", by {len(model.class_names)} class{'es' * (len(model.class_names) > 1)}" if model.class_names else ""
     return (
-        f"{settings.network.kind} with {parameters:,} parameters learns {images:,} images of {size} "
-        f"from {settings.data.source}{classes}, for {steps:,} steps{cut}"
+        f"{settings.network.kind} with {parameters:,} parameters learns {counted(images, 'image')} of {size} "
+        f"from {settings.data.source}{classes}, for {counted(steps, 'step')}{cut}"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ from torch import nn
 from kakusan import build, config
 from kakusan.data.batches import Batches, LoaderBatches
 from kakusan.data.sources import SOURCES
-from kakusan.errors import KakusanError
-from kakusan.files import require_free
+from kakusan.errors import KakusanError, counted
+from kakusan.files import claimed, require_free
 from kakusan.model import Model
 from kakusan.progress import say
 from kakusan.runs import Run
@@ -64,8 +65,9 @@ def begin(
         show: Whether to show progress.
 
     Raises:
-        KakusanError: Something asked for cannot be had; or the loss became NaN or infinite again and again. Whatever
-            ends the run before its first checkpoint, the directory is then as it was.
+        KakusanError: Something asked for cannot be had, or another training writes there; or the loss became NaN or
+            infinite again and again. Whatever ends the run before its first checkpoint, the directory is then as it
+            was.
     """
     require_free(path, overwrite)
     batches, classes, remarks = build.batches(settings, data, network, class_names)
@@ -78,14 +80,15 @@ def begin(
     lines = [introduction(model, batches.epoch, settings), *started, *remarks]
     if not engine.keeps_books:
         return _train(engine, Run(Path(path)), lines, show)
-    run = Run.create(path, overwrite)
-    try:
-        run.write_config(config.to_yaml(_portable(settings)))
-        return _train(engine, run, lines, show)
-    except BaseException:
-        if not run.checkpoints():
-            run.undo()
-        raise
+    with claimed(path):
+        run = Run.create(path, overwrite)
+        try:
+            run.write_config(config.to_yaml(_portable(settings)))
+            return _train(engine, run, lines, show)
+        except BaseException:
+            if not run.checkpoints():
+                run.undo()
+            raise
 
 
 def resume(
@@ -106,8 +109,8 @@ def resume(
         show: Whether to show progress.
 
     Raises:
-        KakusanError: A change would make another run, the run is longer than asked for, or its checkpoint cannot be
-            read; or the loss became NaN or infinite again and again.
+        KakusanError: A change would make another run, the run is longer than asked for, another training writes there,
+            or its checkpoint cannot be read; or the loss became NaN or infinite again and again.
     """
     given_again = {"network.kind", "network.name"} | ({"data.source"} if data is not None else set())
     for key in changes.keys() - given_again:
@@ -129,18 +132,19 @@ def resume(
     batches, validation = _hold_out(batches, settings)
     started = [] if state is not None else _start_from(model, settings)
     engine = _engine(model, batches, validation, settings, show)
-    engine.resume(run)
-    if state is not None and engine.step >= engine.total_steps:
-        seen = f"it has seen {engine.images:,} images in {engine.step:,} steps"
-        more = "give a greater length to go on, such as --steps"
-        if engine.total_images < state["total_images"]:
-            raise KakusanError(f"{run.path} is longer already: {seen}, not {engine.total_images:,} ({more})")
-        if show and engine.keeps_books:
-            say(f"{run.path} is finished: {seen} ({more})")
-        return run
-    if engine.keeps_books:
-        run.write_config(config.to_yaml(_portable(settings)))
-    return _train(engine, run, [introduction(model, batches.epoch, settings), *started, *remarks], show)
+    with claimed(run.path) if engine.keeps_books else nullcontext():
+        engine.resume(run)
+        if state is not None and engine.step >= engine.total_steps:
+            seen = f"it has seen {counted(engine.images, 'image')} in {counted(engine.step, 'step')}"
+            more = "give a greater length to go on, such as --steps"
+            if engine.total_images < state["total_images"]:
+                raise KakusanError(f"{run.path} is longer already: {seen}, not {engine.total_images:,} ({more})")
+            if show and engine.keeps_books:
+                say(f"{run.path} is finished: {seen} ({more})")
+            return run
+        if engine.keeps_books:
+            run.write_config(config.to_yaml(_portable(settings)))
+        return _train(engine, run, [introduction(model, batches.epoch, settings), *started, *remarks], show)
 
 
 def _start_from(model: Model, settings: config.Config) -> list[str]:
@@ -175,13 +179,13 @@ def _train(engine: Engine, run: Run, lines: Sequence[str], show: bool) -> Run:
     if not engine.keeps_books:
         engine.train(run)
         return run
-    for line in (*lines, f"training from {engine.images:,} to {engine.total_images:,} images in {run.path}"):
+    for line in (*lines, f"training from {engine.images:,} to {counted(engine.total_images, 'image')} in {run.path}"):
         run.log(line)
         if show:
             say(line)
     outcome = engine.train(run)
     how = "interrupted" if outcome.interrupted else "finished"
-    run.log(f"{how} after {outcome.images} images, {outcome.seconds:.1f} s")
+    run.log(f"{how} after {counted(outcome.images, 'image')}, {outcome.seconds:.1f} s")
     return run
 
 

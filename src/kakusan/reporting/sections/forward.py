@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kakusan import seeds
 from kakusan.objective import q_sample
-from kakusan.reporting.correlation import correlation
+from kakusan.reporting.correlation import correlation, holds_from
 from kakusan.reporting.film import Frame, film
 from kakusan.reporting.html import Figure, Section, fragment
 from kakusan.reporting.language import Language
@@ -59,12 +59,8 @@ def finding(say: Language, original: Tensor, schedule: Schedule, times: Sequence
 
     Where it never does, or the picture is of one grey and correlates with nothing, says how much signal is left.
     """
-    lost = None
-    for time, x in zip(reversed(times), noised.flip(0), strict=True):
-        if not correlation(x, original) < _KNOWN:
-            break
-        lost = time
+    lost = holds_from([correlation(x, original) < _KNOWN for x in noised])
     if lost is not None:
-        return say("forward.lost", time=f"{lost:.2f}", known=_KNOWN)
+        return say("forward.lost", time=f"{times[lost]:.2f}", known=_KNOWN)
     alpha, sigma = schedule(torch.ones((), dtype=torch.float64))
     return say("forward.left", signal=(alpha**2 / (alpha**2 + sigma**2)).item())

@@ -46,10 +46,9 @@ def curve(say: Language, lines: Sequence[Mapping[str, Any]]) -> Markup:
     epoch_images, epoch_losses = _finite(lines, "epoch_loss")
 
     def draw(axes: Axes) -> None:
-        axes.plot(images, losses, color=QUIET, linewidth=0.9, alpha=0.7, label=say("loss.steps"))
-        # A single epoch is a point; a line of one point would not be seen.
-        marker = "" if len(epoch_losses) > 1 else "o"
-        axes.plot(epoch_images, epoch_losses, color=ACCENT, marker=marker, label=say("loss.epochs"))
+        steps, epochs = say("loss.steps"), say("loss.epochs")
+        axes.plot(images, losses, _marker(losses), color=QUIET, linewidth=0.9, alpha=0.7, label=steps)
+        axes.plot(epoch_images, epoch_losses, _marker(epoch_losses), color=ACCENT, label=epochs)
         values = losses + epoch_losses
         if min(values) > 0 and max(values) > 3 * min(values):
             logarithmic(axes, subs=(1, 2, 5))
@@ -60,6 +59,11 @@ def curve(say: Language, lines: Sequence[Mapping[str, Any]]) -> Markup:
         axes.legend()
 
     return panel("loss", draw)
+
+
+def _marker(values: Sequence[float]) -> str:
+    """Returns how values are drawn: a line of a single one would not be seen."""
+    return "-" if len(values) > 1 else "o"
 
 
 def _title(say: Language, images: Sequence[int], losses: Sequence[float]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from markupsafe import Markup
@@ -13,11 +12,12 @@ from torch import Tensor
 
 from kakusan import schedules
 from kakusan.closed_form import GaussianMixture
-from kakusan.config.names import SAMPLERS
+from kakusan.config.names import sampler_title
 from kakusan.reporting.canvas import ACCENT, QUIET, panel
 from kakusan.reporting.html import Figure, Section, fragment
 from kakusan.reporting.language import Language
 from kakusan.reporting.proportions import CONFIDENCE
+from kakusan.results import Mixture, MixtureEnds, Mode
 from kakusan.schedules import Chain
 
 INDICES = (*range(0, 45, 5), 49)
@@ -26,43 +26,11 @@ _REACH, _GAP, _HEIGHT = 4.5, 1.5, 0.48  # of a histogram, in the units of its po
 _BINS, _LINE = 36, 61
 
 
-@dataclass(frozen=True, eq=False)
-class Mixture:
-    """What became of points of a mixture of two modes on a line, at the chain's T + 1 times t = 0, 1/T, …, 1.
-
-    Attributes:
-        truth: The mixture, with a chain of T ≥ 50 steps for its schedule.
-        forward: Points under more and more noise, shape (T + 1, n).
-        exact: Points walked back by the exact denoiser, shape (T + 1, n).
-        learned: Points walked back by a trained network, shape (T + 1, n).
-    """
-
-    truth: GaussianMixture
-    forward: Tensor
-    exact: Tensor
-    learned: Tensor
-
-
-@dataclass(frozen=True)
-class Mode:
-    """The points on one side of 0.
-
-    Attributes:
-        share: Of all points.
-        mean: Where they are; NaN without any.
-        deviation: How wide they lie; NaN without any.
-    """
-
-    share: float
-    mean: float
-    deviation: float
-
-
-def section(say: Language, mixture: Mixture | None) -> Section | None:
-    """Shows the points at ten indices of the chain, each beside the density they should have."""
-    if mixture is None:
+def section(say: Language, mixture: Mixture | None, ends: MixtureEnds | None) -> Section | None:
+    """Shows the points at ten indices of the chain beside the density they should have, and the modes they end in."""
+    if mixture is None or ends is None:
         return None
-    title = finding(say, mixture)
+    title = finding(say, mixture, ends)
     steps = len(mixture.forward) - 1
     figure = Figure(
         title=title,
@@ -77,29 +45,17 @@ def section(say: Language, mixture: Mixture | None) -> Section | None:
         alt=say("mixture.alt", title=title),
     )
     rows = [(say("mixture.truth"), _true_modes(mixture.truth))]
-    rows += [(say(f"mixture.{process}"), found) for process, found in ends(mixture).items()]
-    table = fragment("mixture.html.jinja", say, rows=rows, sampler=SAMPLERS["ddpm"].title, steps=steps)
+    rows += [(say(f"mixture.{process}"), getattr(ends, process)) for process in _PROCESSES]
+    table = fragment("mixture.html.jinja", say, rows=rows, sampler=sampler_title("ddpm"), steps=steps)
     return Section("mixture", say("mixture.heading"), figure, table)
 
 
-def ends(mixture: Mixture) -> dict[str, tuple[Mode, Mode]]:
-    """Returns the modes of the clean points of each process: ``forward``, ``exact`` and ``learned``."""
-    return {process: modes(getattr(mixture, process)[0]) for process in _PROCESSES}
-
-
-def modes(points: Tensor) -> tuple[Mode, Mode]:
-    """Returns what lies left of 0 and what lies right of it, of points of shape (n,)."""
-    left = points < 0
-    return _mode(points[left], len(points)), _mode(points[~left], len(points))
-
-
-def finding(say: Language, mixture: Mixture) -> str:
+def finding(say: Language, mixture: Mixture, ends: MixtureEnds) -> str:
     """Says whether both modes are back at the end of both walks, and with what share of the points."""
-    _, exact, learned = ends(mixture).values()
     n = mixture.exact.shape[1]
-    whole = all(_returned(mixture.truth, found, n) for found in (exact, learned))
+    whole = all(_returned(mixture.truth, found, n) for found in (ends.exact, ends.learned))
     key = "mixture.returned" if whole else "mixture.changed"
-    return say(key, exact=exact[0].share, learned=learned[0].share)
+    return say(key, exact=ends.exact[0].share, learned=ends.learned[0].share)
 
 
 def histograms(say: Language, mixture: Mixture) -> Markup:
@@ -134,16 +90,10 @@ def _times(truth: GaussianMixture) -> Tensor:
     return truth.schedule.index_to_time(torch.tensor(INDICES))
 
 
-def _mode(points: Tensor, of: int) -> Mode:
-    if len(points) == 0:
-        return Mode(0.0, math.nan, math.nan)
-    return Mode(len(points) / of, points.mean().item(), points.std(correction=0).item())
-
-
 def _true_modes(truth: GaussianMixture) -> tuple[Mode, ...]:
     shares = truth.weights / truth.weights.sum()
     return tuple(
-        Mode(share, mean, truth.deviation)
+        Mode(share=share, mean=mean, deviation=truth.deviation)
         for share, mean in zip(shares.tolist(), truth.means[:, 0].tolist(), strict=True)
     )
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from torch import Tensor
@@ -13,25 +11,9 @@ from kakusan.reporting.film import evenly
 from kakusan.reporting.html import Figure, Section, fragment
 from kakusan.reporting.language import Language
 from kakusan.reporting.proportions import as_large
+from kakusan.results import Neighbours
 
 _PAIRS, _BINS = 10, 30
-
-
-@dataclass(frozen=True, eq=False)
-class Neighbours:
-    """Samples and what lies nearest to them; distances are Euclidean over all values of a picture.
-
-    Attributes:
-        samples: Values in [-1, 1], shape (n, C, H, W).
-        nearest: The training image nearest to each, shape (n, C, H, W).
-        distances: How far it is, shape (n,).
-        real: How far some real images are from the nearest other one, shape (m,).
-    """
-
-    samples: Tensor
-    nearest: Tensor
-    distances: Tensor
-    real: Tensor
 
 
 def section(say: Language, neighbours: Neighbours | None) -> Section | None:

@@ -26,7 +26,7 @@ class Stack:
         channels: That they give.
         blocks: How many.
         attention: Whether there is attention among them.
-        parameters: Theirs, and of what changes the resolution before or after them.
+        parameters: Theirs, and of what changes the resolution, or meets the picture, before or after them.
     """
 
     size: tuple[int, int]
@@ -48,6 +48,7 @@ class UShape:
         waves: Length of the sinusoidal embedding of time.
         embedding: Length of what every block is told.
         classes: That condition it; 0 for none.
+        told: Parameters of what makes that of time and class.
     """
 
     channels: int
@@ -57,6 +58,7 @@ class UShape:
     waves: int
     embedding: int
     classes: int
+    told: int
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,7 @@ def diagram(say: Language, shape: UShape, parameters: int) -> Markup:
         rows=[(words(down), words(up)) for down, up in zip(shape.down, shape.up, strict=True)],
         bottom=words(shape.bottom),
         shape=shape,
+        told=say.percent(shape.told / parameters),
     )
 
 
@@ -147,14 +150,20 @@ def _facts(say: Language, network: Network) -> Markup:
 
 
 def _unet(network: UNet, picture: tuple[int, int, int]) -> UShape:
+    def at(level: int, module: nn.Module, *ends: nn.Module) -> int:
+        return sum(map(_parameters, (module, *(ends if level == 0 else ()))))
+
     sizes = [_halved(picture, level) for level in range(len(network.channels))]
     levels = list(zip(sizes, network.channels, range(len(sizes)), strict=True))
     stacks = [
         tuple(
-            Stack(size, channels, blocks, level in network.attention_levels, _parameters(modules[level]))
+            Stack(size, channels, blocks, level in network.attention_levels, at(level, modules[level], *ends))
             for size, channels, level in levels
         )
-        for blocks, modules in ((network.blocks, network.down), (network.blocks + 1, network.up[::-1]))
+        for blocks, modules, ends in (
+            (network.blocks, network.down, (network.input,)),
+            (network.blocks + 1, network.up[::-1], (network.output_norm, network.output)),
+        )
     ]
     return UShape(
         network.in_channels,
@@ -164,6 +173,7 @@ def _unet(network: UNet, picture: tuple[int, int, int]) -> UShape:
         waves=network.time_embedding.frequencies,
         embedding=network.time_embedding.linear2.out_features,
         classes=network.classes or 0,
+        told=sum(_parameters(part) for part in (network.time_embedding, network.class_embedding) if part is not None),
     )
 
 
@@ -180,13 +190,14 @@ def _simple(network: SimpleUNet, picture: tuple[int, int, int]) -> UShape:
         down=[stack(level, block) for level, block in enumerate((network.down1, network.down2, network.down3))],
         bottom=stack(3, network.bottleneck),
         up=[
-            stack(0, network.up_block3, network.up3),
+            stack(0, network.up_block3, network.up3, network.out),
             stack(1, network.up_block2, network.up2),
             stack(2, network.up_block1, network.up1),
         ],
         waves=waves.dim,
         embedding=to_width.out_features,
         classes=0,
+        told=_parameters(network.time_mlp),
     )
 
 

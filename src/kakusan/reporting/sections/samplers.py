@@ -2,107 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
-from kakusan.config.names import SAMPLERS
+from kakusan.config.names import sampler_title
 from kakusan.reporting import proportions
 from kakusan.reporting.canvas import ACCENT, QUIET, panel
 from kakusan.reporting.html import Figure, Section, fragment
 from kakusan.reporting.language import Language
 from kakusan.reporting.protocol import in_words
+from kakusan.results import Measured, SamplerResult
 
 
-@dataclass(frozen=True)
-class Row:
-    """One sampler, as measured.
-
-    Attributes:
-        name: The sampler.
-        steps: Its steps.
-        nfe: Network calls an image.
-        seconds: For all images together.
-        images: How many were drawn.
-        class_accuracy: Share recognised as the class that was asked for; None where not measured.
-        frechet_distance: Distance from real images; None where not measured.
-        frechet_distance_spread: Its standard deviation over parts of the real images; None where not measured.
-    """
-
-    name: str
-    steps: int
-    nfe: int
-    seconds: float
-    images: int
-    class_accuracy: float | None
-    frechet_distance: float | None
-    frechet_distance_spread: float | None = None
-
-    @classmethod
-    def read(cls, row: Mapping[str, Any]) -> Row:
-        """Returns the row of ``metrics.json``; what else stands in it is passed over."""
-        return cls(**{name: row[name] for name in cls.__dataclass_fields__ if name in row})
-
-    def label(self, say: Language) -> str:
-        """Sampler and steps."""
-        return say("samplers.label", name=self.title, steps=self.steps)
-
-    @property
-    def title(self) -> str:
-        """The sampler's name as its authors write it."""
-        return SAMPLERS[self.name].title if self.name in SAMPLERS else self.name
-
-    @property
-    def seconds_per_image(self) -> float:
-        """Time for one image."""
-        return self.seconds / self.images
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Between what shares the true class accuracy lies with a confidence of 95 %."""
-        assert self.class_accuracy is not None
-        return proportions.interval(self.class_accuracy, self.images)
-
-
-def section(say: Language, metrics: Mapping[str, Any], machine: str) -> Section | None:
-    """Compares the samplers of a ``metrics.json``, which were timed on a ``machine``."""
-    rows = [Row.read(row) for row in metrics.get("samplers", [])]
-    if not rows:
+def section(say: Language, measured: Measured) -> Section | None:
+    """Compares samplers beside real images."""
+    rows, judged = measured.samplers, measured.judgement
+    if not rows or judged is None:
         return None
     title = finding(say, rows)
     figure = Figure(
         title=title,
-        content=curves(say, rows, metrics["noise_floor"], metrics["noise_floor_spread"]),
+        content=curves(say, rows, judged.noise_floor, judged.noise_floor_spread),
         caption=say("samplers.caption"),
         alt=say("samplers.alt", title=title),
     )
-    n = metrics["protocol"]["n"]
     table = fragment(
         "samplers.html.jinja",
         say,
-        rows=rows,
+        rows=[(sampler_title(row.name), label(say, row), row) for row in rows],
         longest=_longest(rows),
         speed_up=speed_up(say, rows),
-        reasons=[why_no_distance(say, row, n) for row in rows if row.frechet_distance is None],
-        metrics=metrics,
-        machine=machine,
-        protocol=in_words(say, metrics["protocol"]),
+        reasons=[
+            why_no_distance(say, row, judged.protocol.get("n", 0)) for row in rows if row.frechet_distance is None
+        ],
+        judged=judged,
+        machine=measured.machine,
+        protocol=in_words(say, judged.protocol),
     )
     return Section("samplers", say("samplers.heading"), figure, table)
 
 
-def as_accurate(row: Row, other: Row) -> bool:
+def label(say: Language, row: SamplerResult) -> str:
+    """Returns sampler and steps, in words."""
+    return say("samplers.label", name=sampler_title(row.name), steps=row.steps)
+
+
+def as_accurate(row: SamplerResult, other: SamplerResult) -> bool:
     """Whether ``row`` gets the class right as often as ``other``, or is behind by no more than chance explains."""
     if row.class_accuracy is None or other.class_accuracy is None:
         return False
     return proportions.as_large(row.class_accuracy, row.images, other.class_accuracy, other.images)
 
 
-def finding(say: Language, rows: Sequence[Row]) -> str:
+def finding(say: Language, rows: Sequence[SamplerResult]) -> str:
     """Returns what the comparison found: the quickest sampler that is as accurate as the one with most network calls.
 
     Args:
@@ -112,12 +67,12 @@ def finding(say: Language, rows: Sequence[Row]) -> str:
     longest = _longest(rows)
     quicker = [row for row in rows if row.seconds_per_image < longest.seconds_per_image]
     if not quicker:
-        return say("samplers.alone", sampler=longest.label(say), seconds=longest.seconds_per_image)
+        return say("samplers.alone", sampler=label(say, longest), seconds=longest.seconds_per_image)
     fit = [row for row in quicker if as_accurate(row, longest)]
     best = min(fit or quicker, key=lambda row: row.seconds_per_image)
     values = {
-        "sampler": best.label(say),
-        "longest": longest.label(say),
+        "sampler": label(say, best),
+        "longest": label(say, longest),
         "times": longest.seconds_per_image / best.seconds_per_image,
     }
     if best.class_accuracy is None or longest.class_accuracy is None:
@@ -128,7 +83,7 @@ def finding(say: Language, rows: Sequence[Row]) -> str:
     return say("samplers.none", **values, **shares)
 
 
-def speed_up(say: Language, rows: Sequence[Row]) -> str:
+def speed_up(say: Language, rows: Sequence[SamplerResult]) -> str:
     """Returns how many times faster the longest walk of DDIM is than that of DDPM; empty where one was not timed."""
     ddpm, ddim = ([row for row in rows if row.name == name] for name in ("ddpm", "ddim"))
     if not ddpm or not ddim:
@@ -136,15 +91,15 @@ def speed_up(say: Language, rows: Sequence[Row]) -> str:
     slow, fast = _longest(ddpm), _longest(ddim)
     return say(
         "samplers.speed_up",
-        slow=slow.label(say),
-        fast=fast.label(say),
+        slow=label(say, slow),
+        fast=label(say, fast),
         slow_seconds=slow.seconds_per_image,
         fast_seconds=fast.seconds_per_image,
         times=slow.seconds_per_image / fast.seconds_per_image,
     )
 
 
-def why_no_distance(say: Language, row: Row, n: int) -> str:
+def why_no_distance(say: Language, row: SamplerResult, n: int) -> str:
     """Returns why a row has no distance, as far as its numbers tell.
 
     Args:
@@ -153,11 +108,11 @@ def why_no_distance(say: Language, row: Row, n: int) -> str:
         n: Images that a distance is taken of.
     """
     if row.images < n:
-        return say("samplers.few_drawn", sampler=row.label(say), n=n, images=row.images)
-    return say("samplers.later", sampler=row.label(say))
+        return say("samplers.few_drawn", sampler=label(say, row), n=n, images=row.images)
+    return say("samplers.later", sampler=label(say, row))
 
 
-def curves(say: Language, rows: Sequence[Row], floor: float, floor_spread: float) -> Markup:
+def curves(say: Language, rows: Sequence[SamplerResult], floor: float, floor_spread: float) -> Markup:
     """Draws class accuracy and distance against network calls, in a panel each; a panel without a number is left out.
 
     Args:
@@ -170,7 +125,7 @@ def curves(say: Language, rows: Sequence[Row], floor: float, floor_spread: float
     def draw_accuracy(axes: Axes) -> None:
         for above, row in _alternately(accurate):
             assert row.class_accuracy is not None
-            low, high = (100 * end for end in row.interval)
+            low, high = (100 * end for end in proportions.interval(row.class_accuracy, row.images))
             axes.plot([row.nfe, row.nfe], [low, high], color=QUIET, linewidth=1.2)
             axes.plot(row.nfe, 100 * row.class_accuracy, "o", color=ACCENT)
             _label(axes, row, high if above else low, above)
@@ -198,18 +153,18 @@ def curves(say: Language, rows: Sequence[Row], floor: float, floor_spread: float
     return Markup("").join(panels)
 
 
-def _longest(rows: Sequence[Row]) -> Row:
+def _longest(rows: Sequence[SamplerResult]) -> SamplerResult:
     return max(rows, key=lambda row: row.nfe)
 
 
-def _alternately(rows: Sequence[Row]) -> list[tuple[bool, Row]]:
+def _alternately(rows: Sequence[SamplerResult]) -> list[tuple[bool, SamplerResult]]:
     """Sorts rows by cost and sends every second label below its point, where the neighbours' do not reach."""
     return [(place % 2 == 0, row) for place, row in enumerate(sorted(rows, key=lambda row: row.nfe))]
 
 
-def _label(axes: Axes, row: Row, height: float, above: bool) -> None:
+def _label(axes: Axes, row: SamplerResult, height: float, above: bool) -> None:
     axes.annotate(
-        f"{row.title} {row.steps:,}",
+        f"{sampler_title(row.name)} {row.steps:,}",
         (row.nfe, height),
         xytext=(0, 7 if above else -7),
         textcoords="offset points",
@@ -219,7 +174,7 @@ def _label(axes: Axes, row: Row, height: float, above: bool) -> None:
     )
 
 
-def _calls(say: Language, axes: Axes, rows: Sequence[Row], quantity: str) -> None:
+def _calls(say: Language, axes: Axes, rows: Sequence[SamplerResult], quantity: str) -> None:
     calls = sorted({row.nfe for row in rows})
     axes.set_xscale("log")
     axes.set(xlabel=say("samplers.calls"), ylabel=quantity, xlim=(calls[0] / 2, calls[-1] * 2))

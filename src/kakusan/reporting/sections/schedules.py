@@ -78,5 +78,5 @@ def half_signal(name: str) -> int:
 def _title(say: Language, halves: Mapping[str, int]) -> str:
     """Says when each schedule has lost half of the signal's power, the hastiest first."""
     (first, steps), *others = sorted(halves.items(), key=lambda half: half[1])
-    rest = [say("schedules.other", name=say(f"schedules.{name}"), steps=later) for name, later in others]
-    return say("schedules.title", first=say(f"schedules.{first}"), steps=steps, others=say.listed(rest))
+    second, third = (say("schedules.other", name=say(f"schedules.{name}"), steps=later) for name, later in others)
+    return say("schedules.title", first=say(f"schedules.{first}"), steps=steps, second=second, third=third)

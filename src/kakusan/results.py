@@ -1,0 +1,247 @@
+"""What was found: records that experiments write and reports tell, without how either is done.
+
+Those of plain numbers are read back from JSON, where what is unknown is passed over and what is wrong is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import Tensor
+
+from kakusan.closed_form import GaussianMixture
+from kakusan.errors import KakusanError
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns everything as plain values, for JSON."""
+        return self.model_dump()
+
+
+class Judgement(_Record):
+    """What samples are like beside real images, and how that was found.
+
+    Attributes:
+        frechet_distance: Mean Fréchet distance of the samples from random parts of the real images.
+        frechet_distance_spread: Standard deviation over these parts.
+        noise_floor: Mean distance of real images from others, at the same number: what perfect samples would score.
+        noise_floor_spread: Standard deviation over the splits.
+        class_accuracy: Share of samples that the judge takes for what they were asked to be; None without classes.
+        classifier_accuracy: Share of held-out real images that the judge recognises.
+        seconds: Time that drawing the samples took.
+        protocol: Everything another person needs to repeat the number.
+        remarks: What makes the numbers less than they seem, a sentence each.
+    """
+
+    frechet_distance: float
+    frechet_distance_spread: float
+    noise_floor: float
+    noise_floor_spread: float
+    class_accuracy: float | None
+    classifier_accuracy: float
+    seconds: float
+    protocol: dict[str, Any] = {}
+    remarks: list[str] = []
+
+    @property
+    def weight(self) -> tuple[int, int, int]:
+        """How much it says of a run beside other judgements: of later weights, then more images, then a longer walk."""
+        seen, n, calls = (self.protocol.get(name) or 0 for name in ("images_seen", "n", "nfe"))
+        return seen, n, calls
+
+
+class SamplerResult(_Record):
+    """What one sampler costs, and how well it does.
+
+    Attributes:
+        name: The sampler.
+        steps: Its steps.
+        nfe: Network calls an image.
+        seconds: For all images together.
+        images: How many were drawn.
+        class_accuracy: Share recognised as the class that was asked for; None where not measured.
+        frechet_distance: Distance from real images; None where not measured.
+        frechet_distance_spread: Its standard deviation over parts of the real images; None where not measured.
+    """
+
+    name: str
+    steps: int
+    nfe: int
+    seconds: float
+    images: int
+    class_accuracy: float | None = None
+    frechet_distance: float | None = None
+    frechet_distance_spread: float | None = None
+
+    @property
+    def seconds_per_image(self) -> float:
+        """Time for one image."""
+        return self.seconds / self.images
+
+
+class GuidanceResult(_Record):
+    """What one scale of guidance does.
+
+    Attributes:
+        guidance: The scale w.
+        class_accuracy: Share recognised as the class that was asked for.
+        saturated: Share of values that are the darkest or the brightest a picture can hold.
+    """
+
+    guidance: float
+    class_accuracy: float
+    saturated: float
+
+
+class GuidanceSweep(_Record):
+    """One scale of guidance after another, on samples of the same seeds.
+
+    Attributes:
+        sampler: How they were drawn.
+        steps: In how many steps.
+        threshold: How predicted pixels were kept in range.
+        seed: Of the samples.
+        images: How many were drawn at each scale, each class in turn.
+        real_accuracy: Share of held-out real images that the judge recognises.
+        real_saturated: Share of saturated values in real images.
+        scales: The smallest first.
+    """
+
+    sampler: str
+    steps: int
+    threshold: str
+    seed: int
+    images: int
+    real_accuracy: float
+    real_saturated: float
+    scales: tuple[GuidanceResult, ...]
+
+
+class Mode(_Record):
+    """The points on one side of 0.
+
+    Attributes:
+        share: Of all points.
+        mean: Where they are; NaN without any.
+        deviation: How wide they lie; NaN without any.
+    """
+
+    share: float
+    mean: float
+    deviation: float
+
+
+class MixtureEnds(_Record):
+    """Where the points of a :class:`Mixture` end: for each process those left of 0 and those right of it.
+
+    Attributes:
+        forward: Points drawn from the mixture, before any noise.
+        exact: Points walked back by the exact denoiser.
+        learned: Points walked back by a trained network.
+    """
+
+    forward: tuple[Mode, Mode]
+    exact: tuple[Mode, Mode]
+    learned: tuple[Mode, Mode]
+
+
+class Measured(_Record):
+    """All that a study measured of a run: what ``metrics.json`` holds. What was not measured is empty or None.
+
+    Attributes:
+        judgement: Of samples drawn as the run is configured; its fields stand in the file beside the others.
+        train_seconds: Time that training took.
+        total_seconds: Time that all of it took.
+        parameters: Of the network.
+        samplers: Samplers compared.
+        guidance: Scales of guidance compared.
+        mixture: Where points of a mixture of two modes ended.
+        machine: What times were measured on, in a line.
+    """
+
+    judgement: Judgement | None = None
+    train_seconds: float | None = None
+    total_seconds: float | None = None
+    parameters: int | None = None
+    samplers: tuple[SamplerResult, ...] = ()
+    guidance: GuidanceSweep | None = None
+    mixture: MixtureEnds | None = None
+    machine: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        judged = {} if self.judgement is None else self.judgement.as_dict()
+        return {**judged, **self.model_dump(exclude={"judgement"})}
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> Measured:
+        """Returns what :meth:`as_dict` gave.
+
+        Raises:
+            KakusanError: A value is missing or of another kind; it is named.
+        """
+        judged = {name: values[name] for name in Judgement.model_fields if name in values}
+        try:
+            return cls.model_validate({**values, "judgement": judged or None})
+        except ValidationError as error:
+            wrong = error.errors()[0]
+            place = ".".join(str(part) for part in wrong["loc"] if part != "judgement")
+            if wrong["type"] == "missing":
+                raise KakusanError(f"{place} is missing") from error
+            if isinstance(wrong["input"], (dict, list)):
+                raise KakusanError(f"{place} is not as this version of kakusan writes it") from error
+            raise KakusanError(f"{place}: {wrong['msg'].lower()}, not {wrong['input']!r}") from error
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """What became of points of a mixture of two modes on a line, at the chain's T + 1 times t = 0, 1/T, …, 1.
+
+    Attributes:
+        truth: The mixture, with a chain of T ≥ 50 steps for its schedule.
+        forward: Points under more and more noise, shape (T + 1, n).
+        exact: Points walked back by the exact denoiser, shape (T + 1, n).
+        learned: Points walked back by a trained network, shape (T + 1, n).
+    """
+
+    truth: GaussianMixture
+    forward: Tensor
+    exact: Tensor
+    learned: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbours:
+    """Samples and what lies nearest to them; distances are Euclidean over all values of a picture.
+
+    Attributes:
+        samples: Values in [-1, 1], shape (n, C, H, W).
+        nearest: The training image nearest to each, shape (n, C, H, W).
+        distances: How far it is, shape (n,).
+        real: How far some real images are from the nearest other one, shape (m,).
+    """
+
+    samples: Tensor
+    nearest: Tensor
+    distances: Tensor
+    real: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """One moment of a walk.
+
+    Attributes:
+        t: Its time.
+        x: The picture there, (C, H, W).
+        x0: The clean picture that was predicted on the way there, (C, H, W).
+    """
+
+    t: float
+    x: Tensor
+    x0: Tensor
