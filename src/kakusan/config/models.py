@@ -91,7 +91,7 @@ class Data(Section):
     )
     max_broken: Share = Field(default=0.05, description="share of unreadable images that is skipped; more are refused")
     held_out: Annotated[NotNegative, AfterValidator(_check_held_out)] = Field(
-        default=0, description="images kept out of training for a held-out loss: a number, or a share below 1"
+        default=0.0, description="images kept out of training for a held-out loss: a number, or a share below 1"
     )
 
 
@@ -282,7 +282,9 @@ class Training(Section):
     tracker: Literal["tensorboard", "wandb", "trackio"] | None = Field(
         default=None, description="a program that draws the metrics as they come; null: none"
     )
-    keep: Count = Field(default=3, description="checkpoints kept, the latest ones; and that of the best held-out loss")
+    keep: Count = Field(
+        default=3, description="checkpoints kept, the latest ones; and the best, where images are held out"
+    )
 
     @model_validator(mode="before")
     @classmethod
