@@ -32,7 +32,7 @@ def nearest(name: str, known: Collection[str], cutoff: float) -> str | None:
     """
     near = get_close_matches(name, known, n=max(1, len(known)), cutoff=cutoff)
     # Two letters that changed places count as two mistakes, and are the commonest of one.
-    return max(near, key=lambda known: (sorted(known) == sorted(name), known.startswith(name)), default=None)
+    return max(near, key=lambda like: (sorted(like) == sorted(name), like.startswith(name)), default=None)
 
 
 def counted(count: int, noun: str) -> str:

@@ -285,7 +285,9 @@ class Training(Section):
     tracker: Literal["tensorboard", "wandb", "trackio"] | None = Field(
         default=None, description="a program that draws the metrics as they come; null: none"
     )
-    keep: Count = Field(default=3, description="checkpoints kept, the latest ones, beside the best one")
+    keep: Count = Field(
+        default=3, description="checkpoints kept, the latest ones; and the best, where images are held out"
+    )
 
     @model_validator(mode="before")
     @classmethod
