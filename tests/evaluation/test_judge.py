@@ -95,6 +95,14 @@ def test_a_fifth_is_held_out():
     assert {tuple(image.tolist()) for image in together} == {tuple(image.tolist()) for image in DATA.images.flatten(1)}
 
 
+def test_nothing_held_out_is_learnt(cache, trainings):
+    judged()
+    ((_, learnt, *_),) = trainings
+    parts = (learnt, judging._split(DATA)[1])
+    seen, asked = ({tuple(image.tolist()) for image in part.images.flatten(1)} for part in parts)
+    assert not seen & asked
+
+
 @pytest.mark.parametrize(
     ("images", "answer"),
     [

@@ -72,6 +72,20 @@ def test_a_share_of_the_conditions_is_hidden_and_the_others_are_the_labels(share
     assert torch.equal(condition.labels[~hidden], (torch.arange(2000) % 3)[~hidden])
 
 
+def test_what_is_hidden_does_not_depend_on_the_time(monkeypatch):
+    """Every draw has a stream of its own; where two share one, which numbers they share is torch's affair."""
+    streams = []
+
+    def generator(draws, stream, real=Draws.generator):
+        streams.append(stream)
+        return real(draws, stream)
+
+    monkeypatch.setattr(Draws, "generator", generator)
+    _, clock, condition = seen(0.5)
+    assert len(set(streams)) == len(streams) == 3
+    assert clock[condition.labels == -1].mean().item() == pytest.approx(clock.mean().item(), abs=0.5)
+
+
 def test_a_model_without_classes_is_shown_none():
     assert len(seen(0.1, classes=())) == 2
 
