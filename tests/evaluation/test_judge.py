@@ -11,6 +11,7 @@ from kakusan import files
 from kakusan.errors import KakusanError
 from kakusan.evaluation import judge as judging
 from kakusan.evaluation.judge import judge
+from kakusan.networks.classifier import Classifier
 from kakusan.training.tasks.classification import Classification
 from tests import tiny
 
@@ -65,6 +66,25 @@ def test_other_data_have_another_judge(cache, trainings):
     judged(replace(DATA, labels=(DATA.labels + 1) % 3))
     judged(replace(DATA, name="the same under another name"))
     assert len(trainings) == 3
+
+
+def test_another_recipe_has_another_judge_and_another_device_the_same():
+    """Also where what changed is a default that the recipe does not name."""
+
+    def fingerprint(section=None, width=32, device="cpu", **changes):
+        recipe = judging._recipe(48, device)
+        if section is not None:
+            recipe = replace(recipe, **{section: getattr(recipe, section).model_copy(update=changes)})
+        return judging._fingerprint(DATA, Classifier(1, 4, 3, width=width), recipe)
+
+    changed = [
+        fingerprint("optimizer", eps=1e-6),
+        fingerprint("ema", ramp_up=0.1),
+        fingerprint("training", dtype="bfloat16"),
+        fingerprint(width=16),
+    ]
+    assert len({fingerprint(), *changed}) == 5
+    assert fingerprint(device="auto") == fingerprint()
 
 
 def test_without_a_cache_to_write_to_it_judges_all_the_same(cache, monkeypatch):

@@ -35,7 +35,7 @@ def test_the_bound_is_newcombes():
 @pytest.mark.parametrize(("share", "other", "same"), [(0.84, 0.93, False), (0.66, 0.78, True)])
 def test_each_interval_lends_the_end_that_faces_the_other(share, other, same):
     """84 and 93 of 100 lie from 0.7558 to 0.8990 and from 0.8625 to 0.9657 by Wilson. Their difference of 0.09 is more
-    than √(0.0590² + 0.0675²) = 0.0897, and would be less than the 0.0915 of the ends that face away. With 66 and 78 it is
-    the other way round: 0.12 is less than 0.1246, and more than 0.1198.
+    than √(0.0590² + 0.0675²) = 0.0897, and would be less than the 0.0915 of the ends that face away. With 66 and 78 it
+    is the other way round: 0.12 is less than 0.1246, and more than 0.1198.
     """
     assert proportions.as_large(share, 100, other, 100) is same

@@ -25,8 +25,8 @@ from kakusan.tensors import load_weights, pack
 from kakusan.training.engine import Engine
 from kakusan.training.tasks.classification import Classification
 
-# Part of the cache's key: another recipe is another judge, and its numbers cannot be compared.
-_RECIPE = "classifier-2"
+# What people are told of the recipe: another one is another judge, and its numbers cannot be compared.
+_NAME = "classifier-2"
 _HELD_OUT = 0.2
 _SEED = 0
 _CHUNK = 1024
@@ -79,9 +79,10 @@ def judge(images: ImageSet, device: str = "auto", show: bool = True) -> Judge:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeds.derive(_SEED, "judge"))
         network = Classifier(channels, min(height, width), len(images.class_names))
-    path = user_cache_path("kakusan") / "judges" / f"{_fingerprint(images)}.safetensors"
+    recipe = _recipe(len(learnt), device)
+    path = user_cache_path("kakusan") / "judges" / f"{_fingerprint(images, network, recipe)}.safetensors"
     if not _load(network, path):
-        network = _train(network, learnt, device, show)
+        network = _train(network, learnt, recipe, show)
         with suppress(KakusanError):  # without a cache to write to, the next evaluation trains it again
             atomic_write(path, pack(network.state_dict()))
     network = network.to(resolve(device)).eval()
@@ -89,7 +90,7 @@ def judge(images: ImageSet, device: str = "auto", show: bool = True) -> Judge:
     return Judge(
         network,
         accuracy=_recognised(network, held_out.images, held_out.labels),
-        name=f"{_RECIPE} ({_digest(network)})",
+        name=f"{_NAME} ({_digest(network)})",
     )
 
 
@@ -116,15 +117,35 @@ def _split(images: ImageSet) -> tuple[ImageSet, ImageSet]:
     return parts[0], parts[1]
 
 
-def _train(network: Classifier, images: ImageSet, device: str, show: bool) -> Classifier:
-    training = Training(images=max(40_000, 10 * len(images)), batch_size=64, device=device, seed=_SEED, log_every=50)
-    optimizer = Optimizer(learning_rate=3e-3, weight_decay=0.05, warmup_images=3000)
+@dataclass(frozen=True)
+class _Recipe:
+    """How a judge is trained."""
+
+    training: Training
+    optimizer: Optimizer
+    ema: EMA
+
+    def __str__(self) -> str:
+        """Says every setting, those left at their defaults too, which may change; the device makes no other judge."""
+        sections = (self.training.model_copy(update={"device": "auto"}), self.optimizer, self.ema)
+        return " ".join(section.model_dump_json() for section in sections)
+
+
+def _recipe(count: int, device: str) -> _Recipe:
+    return _Recipe(
+        Training(images=max(40_000, 10 * count), batch_size=64, device=device, seed=_SEED, log_every=50),
+        Optimizer(learning_rate=3e-3, weight_decay=0.05, warmup_images=3000),
+        EMA(half_life=2000),
+    )
+
+
+def _train(network: Classifier, images: ImageSet, recipe: _Recipe, show: bool) -> Classifier:
     engine = Engine(
         Classification(network),
         ImageBatches(images),
-        optimizer=optimizer,
-        ema=EMA(half_life=2000),
-        training=training,
+        optimizer=recipe.optimizer,
+        ema=recipe.ema,
+        training=recipe.training,
         show=show,
         title="training a judge",
     )
@@ -144,13 +165,14 @@ def _load(network: Classifier, path: Path) -> bool:
     return True
 
 
-def _fingerprint(images: ImageSet) -> str:
-    """Returns a name that two sets share only where a judge would be the same."""
+def _fingerprint(images: ImageSet, network: Classifier, recipe: _Recipe) -> str:
+    """Returns a name that two share only where a judge would be the same."""
     assert images.labels is not None
-    digest = sha256(f"{_RECIPE} {tuple(images.images.shape)} {images.class_names}".encode())
+    described = f"{recipe} {_HELD_OUT} {network} {tuple(images.images.shape)} {images.class_names}"
+    digest = sha256(described.encode())
     digest.update(images.images.numpy().tobytes())
     digest.update(images.labels.numpy().tobytes())
-    return digest.hexdigest()[:24]
+    return f"{_NAME}-{digest.hexdigest()[:24]}"
 
 
 def _digest(network: Classifier) -> str:
