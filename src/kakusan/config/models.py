@@ -205,10 +205,12 @@ class Objective(Section):
     """What a training step draws."""
 
     times: Literal["uniform", "lognormal"] = Field(
-        default="uniform", description="how times are drawn; lognormal in σ, as EDM"
+        default="uniform", description="how times are drawn; lognormal in σ/α, as EDM"
     )
-    lognormal_mean: Number = Field(default=-1.2, description="mean of ln σ, for lognormal times")
-    lognormal_std: Positive = Field(default=1.2, description="standard deviation of ln σ, for lognormal times")
+    lognormal_mean: Number = Field(
+        default=-1.2, description="mean of ln(σ/α), which is ln σ for EDM, for lognormal times"
+    )
+    lognormal_std: Positive = Field(default=1.2, description="standard deviation of ln(σ/α), for lognormal times")
     stratified: bool = Field(
         default=True, description="spread the times of a batch evenly; the same mean, less variance"
     )
