@@ -6,7 +6,7 @@ from torch import nn
 
 from kakusan import schedules
 from kakusan.condition import Condition
-from kakusan.denoiser import Bind, Denoiser
+from kakusan.denoiser import Bind, Denoiser, modules_in
 from kakusan.errors import KakusanError
 from kakusan.objective import denoising_loss
 from kakusan.parametrization import X0, EDMPreconditioning, Epsilon, Flow, V
@@ -161,3 +161,34 @@ def test_an_answer_of_another_shape_is_refused(answer):
     denoiser = Denoiser(network, schedules.cosine(), V())
     with pytest.raises(KakusanError, match=r"images of shape \(3, 2, 4, 4\) with as many values, not with shape"):
         denoiser(torch.zeros(3, 2, 4, 4), torch.tensor(0.5, dtype=torch.float64))
+
+
+def test_modules_are_found_in_whatever_wraps_them_by_whatever_name():
+    inner, other = nn.Linear(1, 1), nn.Linear(1, 1)
+
+    class Steered:
+        schedule = SCHEDULES["linear"]
+
+        def __init__(self, inner, guide):
+            self.inner, self.guide = inner, guide
+
+    wrapped = Steered(Steered(inner, None), other)
+    assert modules_in(wrapped) == [inner, other]
+    assert modules_in(inner) == [inner]
+    assert modules_in(lambda x, t: x) == []
+
+
+def test_the_first_parameter_that_is_a_fraction_says_the_dtype():
+    class Quantised(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table = nn.Parameter(torch.zeros(3, dtype=torch.int8), requires_grad=False)
+            self.scale = nn.Parameter(torch.ones(()))
+
+        def forward(self, x, clock):
+            assert x.dtype == torch.float32
+            return self.scale * x
+
+    x = torch.full((2, 1, 4, 4), 0.5, dtype=torch.float64)
+    t = torch.full((2,), 0.5, dtype=torch.float64)
+    assert Denoiser(Quantised(), SCHEDULES["linear"], Epsilon())(x, t).epsilon.abs().min() > 0.1

@@ -1,5 +1,7 @@
 """Grids: K steps are K + 1 falling times, each where its spacing says."""
 
+from fractions import Fraction
+
 import pytest
 import torch
 
@@ -178,3 +180,11 @@ def test_a_chain_of_one_step_has_a_walk_of_one_step(make):
 def test_a_spacing_that_is_not_positive_is_refused():
     with pytest.raises(KakusanError, match="rho must be positive, not 0"):
         grids.karras(schedules.EDM(), 10, rho=0)
+
+
+@pytest.mark.parametrize("chain_steps", [1, 7, 50, 1000])
+def test_trailing_rounds_whole_numbers_and_ties_up(chain_steps):
+    """⌊T·k/K + ½⌋, by fractions of whole numbers."""
+    for steps in range(1, chain_steps + 1, max(1, chain_steps // 100)):
+        knots = (grids.trailing(schedules.linear(chain_steps), steps) * chain_steps).round().int().tolist()
+        assert knots == [int(Fraction(chain_steps * k, steps) + Fraction(1, 2)) for k in range(steps, -1, -1)]

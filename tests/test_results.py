@@ -45,5 +45,5 @@ def test_a_judgement_says_more_of_later_weights_then_of_more_images_then_of_a_lo
         {"images_seen": 2, "n": 2, "nfe": 1},
         {"images_seen": 2, "n": 2, "nfe": 2},
     ]
-    weights = [MEASURED.judgement.model_copy(update={"protocol": protocol}).weight for protocol in ordered]
-    assert weights == sorted(set(weights))
+    ranks = [MEASURED.judgement.model_copy(update={"protocol": protocol}).rank for protocol in ordered]
+    assert ranks == sorted(set(ranks))

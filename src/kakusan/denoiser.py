@@ -124,8 +124,8 @@ class Denoiser(nn.Module):
         return output.to(x_t.dtype)
 
     def _dtype(self, x_t: Tensor) -> torch.dtype:
-        parameter = next(self.network.parameters(), None)
-        return x_t.dtype if parameter is None else parameter.dtype
+        floats = (parameter.dtype for parameter in self.network.parameters() if parameter.is_floating_point())
+        return next(floats, x_t.dtype)
 
 
 @dataclass(frozen=True)
@@ -143,9 +143,12 @@ class Bind:
         return self.denoiser(x_t, t, self.condition)
 
 
-def module_in(denoise: Denoise | Denoiser) -> nn.Module | None:
-    """Returns the module inside, however often it is wrapped by guidance, thresholds or a bound condition."""
-    inside: object = denoise
-    while inside is not None and not isinstance(inside, nn.Module):
-        inside = getattr(inside, "denoiser", getattr(inside, "denoise", None))
-    return inside
+def modules_in(denoise: object) -> list[nn.Module]:
+    """Returns the modules inside a denoiser, itself one or not: those that it holds, and those in denoisers it holds.
+
+    Guidance, thresholds and bound conditions are seen through, however often they wrap and whoever wrote them.
+    """
+    if isinstance(denoise, nn.Module):
+        return [denoise]
+    held = getattr(denoise, "__dict__", {}).values()
+    return [module for it in held if isinstance(it, nn.Module) or hasattr(it, "schedule") for module in modules_in(it)]

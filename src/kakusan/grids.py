@@ -31,16 +31,17 @@ def trailing(schedule: Schedule, steps: int) -> Tensor:
         KakusanError: ``steps`` is below 1, or above T on a chain.
     """
     _check_steps(steps, schedule)
-    times = torch.linspace(1, 0, steps + 1, dtype=torch.float64)
-    if isinstance(schedule, Chain):
-        times = (times * schedule.steps).round() / schedule.steps
-    return times
+    if not isinstance(schedule, Chain):
+        return torch.linspace(1, 0, steps + 1, dtype=torch.float64)
+    # ⌊T·k/K + ½⌋ in whole numbers: rounding fractions would break ties as their last bits have it.
+    knots = (2 * schedule.steps * torch.arange(steps, -1, -1) + steps) // (2 * steps)
+    return knots.double() / schedule.steps
 
 
 def leading(schedule: Schedule, steps: int) -> Tensor:
     """Every ⌊T/K⌋-th index of a chain, counted from index 0, then clean data: the first time is below 1 unless K = T.
 
-    Source: "leading" in Lin et al., 2023, table 2; the spacing that Ho et al. and Song et al. used.
+    Source: "leading" in Lin et al., 2023, table 2; the spacing of the code of Song et al., 2020.
 
     Returns:
         Times, float64, shape (K + 1,).

@@ -1,8 +1,8 @@
 """What a network's output F means: ε, x_0, v, the velocity of a flow, or EDM's mixture.
 
-A parametrization depends on α and σ alone, so a schedule can be exchanged under a trained network. It says at which
-scale the network is shown x_t; which x_0 and ε its output F stands for; and what F should have been. With s² = α² + σ²,
-1 for a chain:
+A parametrization depends on α and σ alone, so it fits any schedule; only its clock ties a trained network to one. It
+says at which scale the network is shown x_t; which x_0 and ε its output F stands for; and what F should have been. With
+s² = α² + σ², 1 for a chain:
 
 =======  ===================  =========  ========================  ===================
 name     F                    c_in       x_0                       ε

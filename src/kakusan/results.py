@@ -50,7 +50,7 @@ class Judgement(_Record):
     remarks: list[str] = []
 
     @property
-    def weight(self) -> tuple[int, int, int]:
+    def rank(self) -> tuple[int, int, int]:
         """How much it says of a run beside other judgements: of later weights, then more images, then a longer walk."""
         seen, n, calls = (self.protocol.get(name) or 0 for name in ("images_seen", "n", "nfe"))
         return seen, n, calls

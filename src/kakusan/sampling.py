@@ -17,7 +17,7 @@ from kakusan import config, seeds
 from kakusan.condition import Condition, Labels, one_an_image
 from kakusan.config.models import Sampling
 from kakusan.config.names import GRIDS, SAMPLERS, TAKERS, load
-from kakusan.denoiser import Bind, Denoise, Denoiser, expand, module_in
+from kakusan.denoiser import Bind, Denoise, Denoiser, expand, modules_in
 from kakusan.devices import device_of
 from kakusan.errors import KakusanError
 from kakusan.guidance import ClassifierFree, Clip, DynamicThreshold
@@ -79,8 +79,8 @@ class Plan:
     @property
     def device(self) -> torch.device:
         """Where the images are drawn."""
-        module = module_in(self.denoiser)
-        return torch.device("cpu") if module is None else device_of(module)
+        modules = modules_in(self.denoiser)
+        return device_of(modules[0]) if modules else torch.device("cpu")
 
     def chunks(self) -> list[range]:
         """The images of every chunk that is drawn at a time."""
@@ -184,8 +184,7 @@ def walk(plan: Plan) -> Iterator[Step]:
 @contextmanager
 def evaluating(denoiser: Denoiser | Denoise) -> Iterator[None]:
     """Switches dropout and the like off inside, and back to what it was outside."""
-    module = module_in(denoiser)
-    training = [] if module is None else [part for part in module.modules() if part.training]
+    training = [part for module in modules_in(denoiser) for part in module.modules() if part.training]
     for part in training:
         part.training = False
     try:
@@ -241,9 +240,10 @@ def _resolved(denoiser: Denoiser | Denoise, settings: Sampling) -> Sampling:
 
     A network whose ``whole_steps_only`` is true is walked by the steps of its chain, whatever the sampler's own grid.
     """
-    sampler, schedule, module = SAMPLERS[settings.sampler], denoiser.schedule, module_in(denoiser)
+    sampler, schedule = SAMPLERS[settings.sampler], denoiser.schedule
     steps, grid = settings.steps, sampler.default_grid
-    if module is not None and any(getattr(part, "whole_steps_only", False) is True for part in module.modules()):
+    parts = [part for module in modules_in(denoiser) for part in module.modules()]
+    if any(getattr(part, "whole_steps_only", False) is True for part in parts):
         grid = "trailing"
     if steps is None:
         whole = schedule.steps if isinstance(schedule, Chain) else 1000

@@ -10,6 +10,7 @@ from PIL import Image
 
 from kakusan import schedules
 from kakusan.config import models as config
+from kakusan.networks.embeddings import sinusoidal_embedding
 from kakusan.reporting.language import language, languages
 from kakusan.reporting.sections import embedding
 from tests.oracles import SCHEDULES
@@ -32,19 +33,24 @@ def pixels(content, sign):
 @every_network
 def test_it_is_as_wide_as_the_networks(network, width):
     assert embedding.width(network) == width
-    assert embedding.embedding(width, schedules.cosine()).shape == (1000, width)
 
 
 @pytest.mark.parametrize("steps", [1000, 50, 1])
-def test_of_a_chain_the_indices_are_embedded_from_first_to_last(steps):
-    embedded = embedding.embedding(2, schedules.cosine(steps))
-    indices = torch.linspace(0, steps - 1, 1000)
-    torch.testing.assert_close(embedded, torch.stack([indices.sin(), indices.cos()], dim=1), atol=1e-4, rtol=0)
+def test_of_a_chain_the_clock_shows_the_indices_from_first_to_last(steps):
+    indices = torch.linspace(0, steps - 1, 1000, dtype=torch.float64)
+    torch.testing.assert_close(embedding.clock(schedules.cosine(steps)), indices, atol=1e-9, rtol=0)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES.keys())
-def test_every_clock_is_embedded(schedule):
-    assert embedding.embedding(128, schedule).isfinite().all()
+def test_what_the_clock_shows_is_said_beside_what_is_embedded(schedule):
+    """Not the number of a time, which only a chain of 1,000 steps has for its clock."""
+    content = embedding.section(ENGLISH, NETWORKS["unet"][0], schedule).figure.content
+    first, last = schedule.earliest or 1e-3, 1.0
+    times = [first + place / 999 * (last - first) for place in (0, 100, 300, 500, 700, 999)]
+    readings = [schedule.clock(torch.tensor(time, dtype=torch.float64)).item() for time in times]
+    said = [reading.replace("\N{MINUS SIGN}", "-") for reading in re.findall(r'<th scope="row">([^<]+)</th>', content)]
+    assert [float(reading) for reading in said] == pytest.approx(readings, rel=6e-3, abs=1e-9)
+    assert len(said) == 6
 
 
 def test_similarity_is_the_cosine_whatever_the_lengths():
@@ -58,15 +64,15 @@ def test_the_title_names_the_most_and_the_least_similar_times():
     alike = torch.eye(6, dtype=torch.float64)
     alike[1, 4] = alike[4, 1] = 0.777
     alike[2, 3] = alike[3, 2] = -0.123
-    assert embedding.finding(ENGLISH, alike) == (
-        "Of the six steps, 100 and 700 have the most similar embeddings, with a cosine of 0.78, "
+    assert embedding.finding(ENGLISH, ["0", "100", "300", "500", "700", "999"], alike) == (
+        "Of six readings of the clock, 100 and 700 have the most similar embeddings, with a cosine of 0.78, "
         "and 300 and 500 the least similar, -0.12"
     )
 
 
 def test_both_signs_are_seen_where_they_are():
     content = embedding.section(ENGLISH, NETWORKS["unet"][0], schedules.cosine()).figure.content
-    embedded = embedding.embedding(48, schedules.cosine()).T
+    embedded = sinusoidal_embedding(embedding.clock(schedules.cosine()), 48).T
     seen = (pixels(content, "positive") - pixels(content, "negative")) / 255
     torch.testing.assert_close(seen, embedded, atol=0.04, rtol=0)
 

@@ -248,7 +248,7 @@ class EMA(Section):
 
 
 class Guard(Section):
-    """What happens when a loss or a gradient is no number: that step is skipped, and here is what if it comes again."""
+    """What happens when losses or gradients are NaN or infinite: a step is skipped, and here is what if many are."""
 
     patience: Count = Field(default=20, description="skipped steps in a row after which training goes back")
     rollbacks: CountOrZero = Field(default=3, description="times it may go back to a checkpoint; then it stops")

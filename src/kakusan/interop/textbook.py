@@ -21,7 +21,7 @@ def denoiser_from_textbook(model: nn.Module, betas: Tensor) -> Denoiser:
         betas: β of every step that it was trained on, shape (T,).
 
     Raises:
-        KakusanError: ``betas`` are none of a chain.
+        KakusanError: ``betas`` make no chain: one leaves (0, 1), or there is none.
     """
     return Denoiser(WholeSteps(model), Chain(betas), Epsilon())
 

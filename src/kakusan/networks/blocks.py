@@ -76,7 +76,7 @@ class Attention(nn.Module):
         groups: Groups of the normalisation.
         eps: What the normalisation adds to the variance.
 
-    Source: Ho, Jain & Abbeel, 2020, appendix B; several heads: Dhariwal & Nichol, 2021.
+    Source: Ho, Jain & Abbeel, 2020, appendix B; several heads: Nichol & Dhariwal, 2021, section 3.
     """
 
     def __init__(self, channels: int, *, heads: int, groups: int, eps: float) -> None:

@@ -78,7 +78,7 @@ class SimpleUNet(nn.Module):
         base_channels: Channels at full resolution, a multiple of 8; doubled at the second and third level.
 
     Raises:
-        KakusanError: ``base_channels`` or ``time_emb_dim`` is none of these.
+        KakusanError: ``base_channels`` or ``time_emb_dim`` is not as said above.
     """
 
     def __init__(

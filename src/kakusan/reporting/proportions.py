@@ -2,7 +2,8 @@
 
 import math
 
-CONFIDENCE = 1.96
+Z_95 = 1.96
+"""Deviations of a normal distribution between which 95 % of it lie, either way."""
 
 
 def interval(share: float, n: int) -> tuple[float, float]:
@@ -10,9 +11,9 @@ def interval(share: float, n: int) -> tuple[float, float]:
 
     Source: Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", 1927.
     """
-    z2 = CONFIDENCE**2
+    z2 = Z_95**2
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = CONFIDENCE / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n**2))
+    half = Z_95 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n**2))
     return max(0.0, centre - half), min(1.0, centre + half)
 
 

@@ -101,7 +101,7 @@ def _from_its_books(run: Run, settings: config.Config, data: ImageSet | None) ->
 
 def _telling(judgements: list[Judgement]) -> Judgement | None:
     """Returns the judgement that says most of a run, of equals the last: a glance at few images stays one."""
-    return max(reversed(judgements), key=lambda judgement: judgement.weight, default=None)
+    return max(reversed(judgements), key=lambda judgement: judgement.rank, default=None)
 
 
 def machine() -> str:

@@ -1,4 +1,4 @@
-"""What becomes of a step whose loss or gradient is no number: it is skipped, counted, and repeated ones are told."""
+"""What becomes of a step whose loss or gradient is NaN or infinite: it is skipped and counted, and many are told."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
 
 import torch
@@ -14,7 +15,8 @@ from kakusan.reporting.html import Figure, Section, data_uri, fragment
 from kakusan.reporting.language import Language
 from kakusan.schedules import Schedule
 
-TIMES = (0, 100, 300, 500, 700, 999)
+PLACES = (0, 100, 300, 500, 700, 999)
+_READ = (0, 250, 500, 750, 999)
 _STEPS, _DIMENSIONS, _TICK = 1000, 64, 16
 _USUAL_WIDTH = 128
 _LEVELS = 16  # of each colour; the eye sees no more, and the picture is a third as large
@@ -28,9 +30,11 @@ def section(say: Language, network: config.Network, schedule: Schedule) -> Secti
         network: The run's; for one of the user's own the usual embedding of width 128 stands in.
         schedule: Whose clock is embedded.
     """
-    embedded = embedding(width(network), schedule)
-    alike = similarity(embedded[list(TIMES)])
-    title = finding(say, alike)
+    readings = clock(schedule)
+    embedded = sinusoidal_embedding(readings, width(network))
+    compared = [_shown(readings[place]) for place in PLACES]
+    alike = similarity(embedded[list(PLACES)])
+    title = finding(say, compared, alike)
     values = {"width": width(network), "shown": min(width(network), _DIMENSIONS)}
     own = isinstance(network, config.OwnNetwork)
     figure = Figure(
@@ -41,7 +45,8 @@ def section(say: Language, network: config.Network, schedule: Schedule) -> Secti
             dimensions=values["shown"],
             ticks=sorted({*range(0, values["shown"], _TICK), values["shown"] - 1}),
             masks={sign: data_uri(_mask(factor * embedded)) for sign, factor in (("positive", 1), ("negative", -1))},
-            times=TIMES,
+            readings=[(place, _shown(readings[place])) for place in _READ],
+            compared=compared,
             rows=alike.tolist(),
         ),
         caption=say("embedding.caption_own" if own else "embedding.caption", **values),
@@ -60,12 +65,10 @@ def width(network: config.Network) -> int:
     return _USUAL_WIDTH
 
 
-def embedding(width: int, schedule: Schedule) -> Tensor:
-    """Returns the embedding of what the clock shows at 1,000 times, shape (1000, width); of a chain of
-    1,000 steps, at its indices.
-    """
+def clock(schedule: Schedule) -> Tensor:
+    """Returns what the clock shows at 1,000 times, shape (1000,); of a chain of 1,000 steps, their indices."""
     first = max(schedule.earliest, 1 / _STEPS)
-    return sinusoidal_embedding(schedule.clock(torch.linspace(first, 1, _STEPS, dtype=torch.float64)), width)
+    return schedule.clock(torch.linspace(first, 1, _STEPS, dtype=torch.float64))
 
 
 def similarity(vectors: Tensor) -> Tensor:
@@ -74,19 +77,23 @@ def similarity(vectors: Tensor) -> Tensor:
     return directions @ directions.T
 
 
-def finding(say: Language, alike: Tensor) -> str:
-    """Says which two of the six times are the most alike, and which two the least."""
-    pairs = sorted(combinations(range(len(TIMES)), 2), key=lambda pair: alike[pair].item())
+def finding(say: Language, compared: Sequence[str], alike: Tensor) -> str:
+    """Says which two of the ``compared`` readings are the most alike, and which two the least."""
+    pairs = sorted(combinations(range(len(compared)), 2), key=lambda pair: alike[pair].item())
     (least, other_least), (most, other_most) = pairs[0], pairs[-1]
     return say(
         "embedding.title",
-        most=TIMES[most],
-        other_most=TIMES[other_most],
+        most=compared[most],
+        other_most=compared[other_most],
         highest=f"{alike[most, other_most].item():.2f}",
-        least=TIMES[least],
-        other_least=TIMES[other_least],
+        least=compared[least],
+        other_least=compared[other_least],
         lowest=f"{alike[least, other_least].item():.2f}",
     )
+
+
+def _shown(reading: Tensor) -> str:
+    return f"{reading.item():.3g}".replace("-", "\N{MINUS SIGN}")
 
 
 def _mask(embedded: Tensor) -> Tensor:

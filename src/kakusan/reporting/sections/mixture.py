@@ -16,7 +16,7 @@ from kakusan.config.names import sampler_title
 from kakusan.reporting.canvas import ACCENT, QUIET, panel
 from kakusan.reporting.html import Figure, Section, fragment
 from kakusan.reporting.language import Language
-from kakusan.reporting.proportions import CONFIDENCE
+from kakusan.reporting.proportions import Z_95
 from kakusan.results import Mixture, MixtureEnds, Mode
 from kakusan.schedules import Chain
 
@@ -101,7 +101,7 @@ def _true_modes(truth: GaussianMixture) -> tuple[Mode, ...]:
 def _returned(truth: GaussianMixture, found: Sequence[Mode], points: int) -> bool:
     """Whether shares differ from the true ones by no more than chance explains, and means by half a deviation."""
     return all(
-        abs(mode.share - true.share) <= CONFIDENCE * math.sqrt(true.share * (1 - true.share) / points)
+        abs(mode.share - true.share) <= Z_95 * math.sqrt(true.share * (1 - true.share) / points)
         and abs(mode.mean - true.mean) <= truth.deviation / 2
         for mode, true in zip(found, _true_modes(truth), strict=True)
     )
