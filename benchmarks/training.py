@@ -117,10 +117,10 @@ def images(case: str) -> ImageSet:
 
 def kakusan(gate: Gate, made: config.Config, data: ImageSet) -> None:
     """Trains with the engine."""
-    batches, classes, _ = build.batches(made, data, None, ())
-    model = build.model(made, data.shape, classes)
+    feed = build.feed(made, data, None, ())
+    model = build.model(made, data.shape, feed.class_names)
     task = Denoising(model, build.times(made.objective), made.objective.condition_dropout, made.sampling)
-    gated = Gated(batches, gate)
+    gated = Gated(feed.batches, gate)
     Engine(task, gated, optimizer=made.optimizer, ema=made.ema, training=made.training, show=False).train()
 
 

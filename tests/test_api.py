@@ -546,7 +546,7 @@ def test_a_training_that_was_overtaken_is_refused(tmp_path, monkeypatch):
 
 def test_a_directory_is_refused_before_any_image_is_read(tmp_path, monkeypatch):
     (tmp_path / "mine.txt").touch()
-    monkeypatch.setattr(build, "batches", lambda *given: pytest.fail("the images were read first"))
+    monkeypatch.setattr(build, "feed", lambda *given: pytest.fail("the images were read first"))
     with pytest.raises(KakusanError, match="already holds files"):
         own(run=tmp_path)
 

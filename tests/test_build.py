@@ -7,6 +7,7 @@ from torch import nn
 from kakusan import build, schedules
 from kakusan.config import from_mapping, to_yaml
 from kakusan.config.loading import load
+from kakusan.config.models import variants
 from kakusan.data.batches import ImageBatches, LoaderBatches
 from kakusan.errors import KakusanError
 from kakusan.networks import SimpleUNet, UNet
@@ -72,6 +73,13 @@ def test_a_parametrization_survives_its_configuration(parametrization):
     section = build.parametrization_settings(parametrization)
     written = from_mapping({"data": {"source": "digits"}, "parametrization": section})
     assert build.parametrization(written.parametrization) == parametrization
+
+
+@pytest.mark.parametrize(
+    ("section", "table"), [("schedule", build._SCHEDULES), ("parametrization", build._PARAMETRIZATIONS)]
+)
+def test_every_kind_makes_something(section, table):
+    assert table.keys() == variants(section).keys()
 
 
 def test_a_name_is_a_kind():
@@ -191,32 +199,32 @@ def test_a_network_of_ones_own_is_taken_and_cannot_be_guessed():
     with pytest.raises(KakusanError, match=sentence):
         build.model(own, (1, 8, 8))
     with pytest.raises(KakusanError, match=sentence):  # before its data are looked for, which Python may have given too
-        build.batches(own, None, None, ())
+        build.feed(own, None, None, ())
 
 
 def test_batches_of_a_set_and_of_a_loader():
     chosen = unet(network__class_conditional=True, data__flip=True)
-    batches, classes, _ = build.batches(chosen, tiny.pictures(), None, ())
-    assert isinstance(batches, ImageBatches)
-    assert classes == tiny.CLASSES
+    feed = build.feed(chosen, tiny.pictures(), None, ())
+    assert isinstance(feed.batches, ImageBatches)
+    assert feed.class_names == tiny.CLASSES
     loader = [(torch.zeros(2, 1, 4, 4), torch.zeros(2))]
-    batches, classes, _ = build.batches(chosen, loader, None, ["a", "b"])
-    assert isinstance(batches, LoaderBatches)
-    assert classes == ("a", "b")
+    feed = build.feed(chosen, loader, None, ["a", "b"])
+    assert isinstance(feed.batches, LoaderBatches)
+    assert feed.class_names == ("a", "b")
 
 
 @pytest.mark.parametrize(("values", "said"), [((0.0, 1.0), True), ((-1.0, 1.0), False), ((0, 255), False)])
 def test_images_in_the_range_of_totensor_are_remarked_on(values, said):
     dtype = torch.uint8 if values[1] == 255 else torch.float32
     images = torch.tensor(values, dtype=dtype).reshape(2, 1, 1, 1).expand(2, 1, 8, 8)
-    _, _, remarks = build.batches(unet(), [(images,)], None, ())
-    assert [remark for remark in remarks if "Normalize(0.5, 0.5)" in remark] == (remarks if said else [])
+    remarks = build.feed(unet(), [(images,)], None, ()).remarks
+    assert all("Normalize(0.5, 0.5)" in remark for remark in remarks)
     assert bool(remarks) == said
 
 
 def test_floats_in_the_range_of_bytes_are_remarked_on_with_their_own_mend():
     images = torch.tensor([0.0, 255.0]).reshape(2, 1, 1, 1).expand(2, 1, 8, 8)
-    _, _, (remark,) = build.batches(unet(), [images], None, ())
+    (remark,) = build.feed(unet(), [images], None, ()).remarks
     assert "from 0 to 255, where images should range over [−1, 1] (give values of 0 to 255 as bytes" in remark
     assert "images / 127.5 - 1" in remark
 
@@ -226,20 +234,20 @@ def test_labels_of_other_classes_are_refused(labels):
     """Label 2 of two classes is the row of the null class, which would be trained in its place."""
     images = torch.zeros(2, 1, 4, 4)
     loader = [(images, torch.tensor([0, -1])), (images,) if labels is None else (images, labels)]
-    batches, _, _ = build.batches(unet(network__class_conditional=True), loader, None, ["a", "b"])
+    batches = build.feed(unet(network__class_conditional=True), loader, None, ["a", "b"]).batches
     batches(Draws(0, 0, 2), torch.device("cpu"))
     with pytest.raises(KakusanError, match=r"one label an image, from 0 to 1 \(or -1, no class\), not "):
         batches(Draws(0, 1, 2), torch.device("cpu"))
     if labels is not None:  # where nothing is conditioned on them, labels may be what they like
-        unconditional, _, _ = build.batches(unet(), loader[1:], None, ["a", "b"])
+        unconditional = build.feed(unet(), loader[1:], None, ["a", "b"]).batches
         unconditional(Draws(0, 0, 4), torch.device("cpu"))
 
 
 def test_batches_of_the_configured_source():
-    batches, classes, _ = build.batches(unet(network__class_conditional=True), None, None, ())
-    assert batches.epoch == 1797
-    assert classes == tuple("0123456789")
-    assert build.batches(unet(), None, None, ())[1] == ()  # nobody asked for classes
+    feed = build.feed(unet(network__class_conditional=True), None, None, ())
+    assert feed.batches.epoch == 1797
+    assert feed.class_names == tuple("0123456789")
+    assert build.feed(unet(), None, None, ()).class_names == ()  # nobody asked for classes
 
 
 @pytest.mark.parametrize(
@@ -253,7 +261,7 @@ def test_batches_of_the_configured_source():
 )
 def test_ones_own_network_gets_classes_where_it_takes_and_the_data_have_them(network, labelled, named, classes):
     own = settings(network="own", network__name="MyNet")
-    assert build.batches(own, tiny.pictures(labelled=labelled), network, named)[1] == classes
+    assert build.feed(own, tiny.pictures(labelled=labelled), network, named).class_names == classes
 
 
 @pytest.mark.parametrize(
@@ -266,21 +274,21 @@ def test_ones_own_network_gets_classes_where_it_takes_and_the_data_have_them(net
 )
 def test_conditions_without_labels_are_refused(data, lack):
     with pytest.raises(KakusanError, match=f"needs labelled data, and digits {lack}"):
-        build.batches(unet(network__class_conditional=True), data, None, ())
+        build.feed(unet(network__class_conditional=True), data, None, ())
 
 
 def test_what_is_no_data_is_refused():
     with pytest.raises(KakusanError, match="data must be a source, an ImageSet or a data loader, not a int"):
-        build.batches(unet(), 3, None, ())
+        build.feed(unet(), 3, None, ())
 
 
 @pytest.mark.parametrize("conditional", [False, True])
 def test_classes_that_are_not_used_are_spoken_of(conditional):
     settings = unet(network__class_conditional=conditional, data__source="digits")
-    _, classes, remarks = build.batches(settings, None, None, ())
-    assert bool(classes) == conditional
-    assert [remark for remark in remarks if "the 10 classes of the images are not used" in remark] == remarks
-    assert bool(remarks) != conditional
+    feed = build.feed(settings, None, None, ())
+    assert bool(feed.class_names) == conditional
+    assert all("the 10 classes of the images are not used" in remark for remark in feed.remarks)
+    assert bool(feed.remarks) != conditional
 
 
 @pytest.mark.parametrize(

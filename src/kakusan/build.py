@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,10 +23,41 @@ from kakusan.networks import SimpleUNet, UNet
 from kakusan.networks.sizes import check_images
 from kakusan.objective import TimeSampling
 from kakusan.parametrization import X0, EDMPreconditioning, Epsilon, Flow, Parametrization, V
-from kakusan.schedules import Chain, RectifiedFlow, Schedule
+from kakusan.schedules import Chain, Schedule
 
-_PLAIN_PARAMETRIZATIONS: dict[str, type[Parametrization]] = {"epsilon": Epsilon, "x0": X0, "v": V, "flow": Flow}
-_BETA_CHAINS = {"linear": schedules.linear, "quadratic": schedules.quadratic}
+# What a kind makes; its arguments are called what the fields of its section are.
+_SCHEDULES: dict[str, Callable[..., Schedule]] = {
+    "linear": schedules.linear,
+    "quadratic": schedules.quadratic,
+    "cosine": schedules.cosine,
+    "betas": Chain,
+    "edm": schedules.EDM,
+    "rectified_flow": schedules.RectifiedFlow,
+}
+_PARAMETRIZATIONS: dict[str, Callable[..., Parametrization]] = {
+    "epsilon": Epsilon,
+    "x0": X0,
+    "v": V,
+    "flow": Flow,
+    "edm": EDMPreconditioning,
+}
+
+
+@dataclass(frozen=True)
+class Feed:
+    """What a training is fed with.
+
+    Attributes:
+        batches: Where its batches come from.
+        labelled: Whether their images have labels.
+        class_names: The classes that condition the network; empty for none.
+        remarks: What is to be said of the images.
+    """
+
+    batches: Batches
+    labelled: bool
+    class_names: tuple[str, ...]
+    remarks: tuple[str, ...]
 
 
 def images(settings: config.Data) -> ImageSet:
@@ -38,10 +69,8 @@ def images(settings: config.Data) -> ImageSet:
     return load(settings.source, size=settings.size, channels=settings.channels, max_broken=settings.max_broken)
 
 
-def batches(
-    settings: config.Config, data: object, network: nn.Module | None, class_names: Sequence[str]
-) -> tuple[Batches, tuple[str, ...], list[str]]:
-    """Returns where batches come from, the classes that condition the network, and what is to be said of the images.
+def feed(settings: config.Config, data: object, network: nn.Module | None, class_names: Sequence[str]) -> Feed:
+    """Returns what a training is fed with.
 
     Args:
         settings: Data and network.
@@ -55,47 +84,16 @@ def batches(
     """
     if network is None and isinstance(settings.network, config.OwnNetwork):
         raise _missing(settings.network)
-    remarks: list[str] = []
-    if data is None or isinstance(data, (str, Path)):
-        data = images(settings.data)
-    if isinstance(data, ImageSet):
-        source: Batches = ImageBatches(data, settings.data.flip)
-        labelled, named = data.labels is not None, data.class_names
-        remarks = [*remarks_on(data), *remarks_on_count(len(data), settings.training.batch_size)]
-    elif isinstance(data, Tensor):
-        raise KakusanError(
-            f"a tensor of shape {tuple(data.shape)} is no loader of batches: wrap it "
-            "(torch.utils.data.DataLoader(images, batch_size=128, shuffle=True))"
-        )
-    elif isinstance(data, Iterable):
-        source = loader = LoaderBatches(data)
-        labelled, named = loader.labelled, tuple(getattr(getattr(data, "dataset", None), "classes", ()))
-        remarks = remarks_on_range(loader.lowest, loader.highest)
-    else:
-        raise KakusanError(f"data must be a source, an ImageSet or a data loader, not a {type(data).__name__}")
-
-    named = tuple(class_names) or tuple(map(str, named))
-    if isinstance(settings.network, config.UNet):
-        wanted = settings.network.class_conditional
-    else:
-        wanted = network is not None and (bool(class_names) or (labelled and _takes_condition(network)))
-    if not wanted:
-        if len(named) > 1 and isinstance(settings.network, config.UNet):
-            remarks = [
-                *remarks,
-                f"the {len(named)} classes of the images are not used: the network learns them all as one "
-                "(network.class_conditional: true tells them apart)",
-            ]
-        return source, (), remarks
-    if not labelled or not named:
-        lack = "has no labels" if not labelled else "does not name its classes"
-        raise KakusanError(
-            f"a network conditioned on classes needs labelled data, and {settings.data.source} {lack} "
-            "(put each class into a folder of its own, give class_names, or set network.class_conditional to false)"
-        )
-    if isinstance(source, LoaderBatches):
-        source.expect(len(named))
-    return source, named, remarks
+    given = _given(settings, data)
+    named = replace(given, class_names=tuple(class_names) or given.class_names)
+    match settings.network:
+        case config.UNet(class_conditional=True):
+            return _conditioning(named, settings.data.source)
+        case config.UNet():
+            return _unconditional(named)
+    if network is not None and (class_names or (given.labelled and _takes_condition(network))):
+        return _conditioning(named, settings.data.source)
+    return replace(given, class_names=())
 
 
 def model(
@@ -123,19 +121,12 @@ def model(
 
 def schedule(settings: config.Schedule) -> Schedule:
     """Returns the schedule of a configuration."""
-    match settings:
-        case config.EDMSchedule():
-            return schedules.EDM(settings.sigma_max)
-        case config.FlowSchedule():
-            return RectifiedFlow()
-    return _chain(settings)
+    return _SCHEDULES[settings.kind](**settings.model_dump(exclude={"kind"}))
 
 
 def parametrization(settings: config.Parametrization) -> Parametrization:
     """Returns the parametrization of a configuration."""
-    if isinstance(settings, config.EDMParametrization):
-        return EDMPreconditioning(settings.sigma_data)
-    return _PLAIN_PARAMETRIZATIONS[settings.kind]()
+    return _PARAMETRIZATIONS[settings.kind](**settings.model_dump(exclude={"kind"}))
 
 
 def times(settings: config.Objective) -> TimeSampling:
@@ -144,59 +135,88 @@ def times(settings: config.Objective) -> TimeSampling:
     return TimeSampling(settings.stratified, lognormal)
 
 
-def schedule_settings(schedule: Schedule) -> dict[str, object]:
+def schedule_settings(of: Schedule) -> dict[str, object]:
     """Returns the section of a configuration from which :func:`schedule` makes an equal schedule again.
 
     Raises:
         KakusanError: It is of a class of the user's own, which a configuration cannot hold.
     """
-    # By the exact class, for one derived from ours may be another schedule.
-    if type(schedule) is Chain:
-        for usual in _usual_chains(schedule.steps):
-            if torch.equal(_chain(usual).betas, schedule.betas):
-                return usual.model_dump()
-        return {"kind": "betas", "betas": tuple(schedule.betas.tolist())}
-    if type(schedule) is schedules.EDM:
-        return {"kind": "edm", "sigma_max": schedule.sigma_max}
-    if type(schedule) is RectifiedFlow:
-        return {"kind": "rectified_flow"}
-    raise KakusanError(
-        f"a schedule of the class {type(schedule).__name__} cannot be written into config.yaml "
-        "(use one of kakusan.schedules, or a Chain of your own betas)"
-    )
+    if type(of) is Chain:
+        usual = (
+            config.BetaChain(kind="linear", steps=of.steps),
+            config.BetaChain(kind="quadratic", steps=of.steps),
+            config.CosineChain(steps=of.steps),
+        )
+        for section in usual:
+            if schedule(section) == of:
+                return section.model_dump()
+        return {"kind": "betas", "betas": tuple(of.betas.tolist())}
+    return _section(of, _SCHEDULES, "a schedule", "kakusan.schedules, or a Chain of your own betas")
 
 
-def parametrization_settings(parametrization: Parametrization | str) -> dict[str, object]:
+def parametrization_settings(of: Parametrization | str) -> dict[str, object]:
     """Returns the section of a configuration from which :func:`parametrization` makes an equal one again.
 
     Raises:
         KakusanError: It is of a class of the user's own.
     """
-    if isinstance(parametrization, str):
-        return {"kind": parametrization}
-    if type(parametrization) is EDMPreconditioning:
-        return {"kind": "edm", "sigma_data": parametrization.sigma_data}
-    for kind, plain in _PLAIN_PARAMETRIZATIONS.items():
-        if type(parametrization) is plain:
-            return {"kind": kind}
-    raise KakusanError(
-        f"a parametrization of the class {type(parametrization).__name__} cannot be written into config.yaml "
-        "(use one of kakusan.parametrization)"
+    if isinstance(of, str):
+        return {"kind": of}
+    return _section(of, _PARAMETRIZATIONS, "a parametrization", "kakusan.parametrization")
+
+
+def _given(settings: config.Config, data: object) -> Feed:
+    """Returns where batches come from, with all the classes that the data name."""
+    if data is None or isinstance(data, (str, Path)):
+        data = images(settings.data)
+    if isinstance(data, ImageSet):
+        remarks = (*remarks_on(data), *remarks_on_count(len(data), settings.training.batch_size))
+        named = tuple(map(str, data.class_names))
+        return Feed(ImageBatches(data, settings.data.flip), data.labels is not None, named, remarks)
+    if isinstance(data, Tensor):
+        raise KakusanError(
+            f"a tensor of shape {tuple(data.shape)} is no loader of batches: wrap it "
+            "(torch.utils.data.DataLoader(images, batch_size=128, shuffle=True))"
+        )
+    if isinstance(data, Iterable):
+        loader = LoaderBatches(data)
+        named = tuple(map(str, getattr(getattr(data, "dataset", None), "classes", ())))
+        return Feed(loader, loader.labelled, named, tuple(remarks_on_range(loader.lowest, loader.highest)))
+    raise KakusanError(f"data must be a source, an ImageSet or a data loader, not a {type(data).__name__}")
+
+
+def _conditioning(feed: Feed, source: str) -> Feed:
+    """Returns the feed of a network conditioned on its classes, once it is certain that it has them."""
+    if not feed.labelled or not feed.class_names:
+        lack = "has no labels" if not feed.labelled else "does not name its classes"
+        raise KakusanError(
+            f"a network conditioned on classes needs labelled data, and {source} {lack} "
+            "(put each class into a folder of its own, give class_names, or set network.class_conditional to false)"
+        )
+    if isinstance(feed.batches, LoaderBatches):
+        feed.batches.expect(len(feed.class_names))
+    return feed
+
+
+def _unconditional(feed: Feed) -> Feed:
+    """Returns the feed of a network that could be conditioned on its classes, and is not."""
+    if len(feed.class_names) < 2:
+        return replace(feed, class_names=())
+    unused = (
+        f"the {len(feed.class_names)} classes of the images are not used: the network learns them all as one "
+        "(network.class_conditional: true tells them apart)"
     )
+    return replace(feed, class_names=(), remarks=(*feed.remarks, unused))
 
 
-def _chain(settings: config.BetaChain | config.CosineChain | config.OwnChain) -> Chain:
-    match settings:
-        case config.BetaChain():
-            return _BETA_CHAINS[settings.kind](settings.steps, settings.beta_start, settings.beta_end)
-        case config.CosineChain():
-            return schedules.cosine(settings.steps, settings.s)
-    return Chain(torch.tensor(settings.betas, dtype=torch.float64))
-
-
-def _usual_chains(steps: int) -> list[config.BetaChain | config.CosineChain]:
-    kinds: tuple[Literal["linear", "quadratic"], ...] = ("linear", "quadratic")
-    return [*(config.BetaChain(kind=kind, steps=steps) for kind in kinds), config.CosineChain(steps=steps)]
+def _section(of: object, table: Mapping[str, Callable[..., object]], what: str, ours: str) -> dict[str, object]:
+    """Returns the kind and the fields of what an entry of a ``table`` has made."""
+    for kind, made in table.items():
+        if type(of) is made:  # by the exact class, for one derived from ours may be another
+            return {"kind": kind, **vars(of)}
+    raise KakusanError(
+        f"{what} of the class {type(of).__name__} cannot be written into config.yaml (use one of {ours})"
+    )
 
 
 def _takes_condition(network: nn.Module) -> bool:

@@ -59,7 +59,7 @@ def begin(
     Args:
         settings: Everything that decides the run.
         path: The directory, new or empty.
-        data, network, class_names: What was given in Python, as in :func:`kakusan.build.batches`.
+        data, network, class_names: What was given in Python, as in :func:`kakusan.build.feed`.
         loaders_batch_size: Whether the size of a loader's batches goes before that of the settings.
         overwrite: Accept a directory that holds files; a run in it is replaced, once this one has a checkpoint.
         show: Whether to show progress.
@@ -69,14 +69,14 @@ def begin(
             infinite again and again. Whatever ends the run before its first checkpoint, the directory is as it was.
     """
     require_free(path, overwrite)
-    batches, classes, remarks = build.batches(settings, data, network, class_names)
-    if loaders_batch_size and isinstance(batches, LoaderBatches):
-        settings = config.from_mapping(settings.model_dump(), {"training.batch_size": batches.batch_size})
-    model = build.model(settings, batches.shape, classes, network)
-    batches, validation = _hold_out(batches, settings)
+    feed = build.feed(settings, data, network, class_names)
+    if loaders_batch_size and isinstance(feed.batches, LoaderBatches):
+        settings = config.from_mapping(settings.model_dump(), {"training.batch_size": feed.batches.batch_size})
+    model = build.model(settings, feed.batches.shape, feed.class_names, network)
+    batches, validation = _hold_out(feed.batches, settings)
     started = _start_from(model, settings)
     engine = _engine(model, batches, validation, settings, show)
-    lines = [introduction(model, batches.epoch, settings), *started, *remarks]
+    lines = [introduction(model, batches.epoch, settings), *started, *feed.remarks]
     if not engine.keeps_books:
         return _train(engine, Run(Path(path)), lines, show)
     with claimed(path):
@@ -119,16 +119,17 @@ def resume(
                 f"({', '.join(_RESUMABLE)}); start another run instead"
             )
     settings = config.load(run.config_path, changes)
-    batches, classes, remarks = build.batches(settings, data, network, class_names)
-    model = build.model(settings, batches.shape, classes, network)
+    feed = build.feed(settings, data, network, class_names)
+    model = build.model(settings, feed.batches.shape, feed.class_names, network)
     state = run.checkpoint().state() if run.checkpoints() else None
-    if state is not None and (state.get("shape"), state.get("class_names")) != (list(model.shape), list(classes)):
+    shape, classes = list(model.shape), list(model.class_names)
+    if state is not None and (state.get("shape"), state.get("class_names")) != (shape, classes):
         raise KakusanError(
             f"{run.path} learned images of shape {state.get('shape')} and classes {state.get('class_names')}, and "
-            f"these are of shape {list(model.shape)} and classes {list(classes)}: "
+            f"these are of shape {shape} and classes {classes}: "
             "give the images that it was trained on"
         )
-    batches, validation = _hold_out(batches, settings)
+    batches, validation = _hold_out(feed.batches, settings)
     started = [] if state is not None else _start_from(model, settings)
     engine = _engine(model, batches, validation, settings, show)
     with claimed(run.path) if engine.keeps_books else nullcontext():
@@ -143,7 +144,7 @@ def resume(
             return run
         if engine.keeps_books:
             run.write_config(config.to_yaml(_portable(settings)))
-        return _train(engine, run, [introduction(model, batches.epoch, settings), *started, *remarks], show)
+        return _train(engine, run, [introduction(model, batches.epoch, settings), *started, *feed.remarks], show)
 
 
 def _start_from(model: Model, settings: config.Config) -> list[str]:
