@@ -38,7 +38,7 @@ def settings(defaults: Sampling, **given: object) -> Sampling:
     """
     chosen = {name: value for name, value in given.items() if value is not None}
     another = chosen.get("sampler", defaults.sampler) != defaults.sampler
-    kept = defaults.model_dump(exclude={"steps", "grid", "eta", "variance"} if another else None)
+    kept = defaults.model_dump(exclude={"steps", "grid", *TAKERS} if another else None)
     changed: Sampling = config.section("sampling", kept | chosen)
     return changed
 

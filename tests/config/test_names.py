@@ -40,8 +40,8 @@ def test_every_target_can_be_loaded_and_is_described_in_one_line(target):
 def test_the_table_says_what_a_sampler_takes(name):
     sampler = names.SAMPLERS[name]
     takes = signature(names.load(sampler)).parameters.keys()
-    assert ("eta" in takes, "variance" in takes) == (sampler.takes_eta, sampler.takes_variance)
-    assert [name in takers for takers in names.TAKERS.values()] == [sampler.takes_eta, sampler.takes_variance]
+    assert set(sampler.takes) == takes - {"denoise", "x", "times", "noise"}
+    assert {option for option, takers in names.TAKERS.items() if name in takers} == set(sampler.takes)
     assert sampler.default_grid in names.GRIDS
 
 

@@ -35,16 +35,14 @@ class Sampler(Target):
         default_steps: Its steps unless told otherwise, at most those of a chain; None: the whole chain, and a
             thousand steps where the schedule is none.
         calls_per_step: Network calls of a step; of a last step to clean data always one.
-        takes_eta: Whether its randomness is set by η.
-        takes_variance: Whether the variance of its reverse step can be chosen.
+        takes: Options of its own: ``"eta"``, its randomness, or ``"variance"``, that of its reverse step.
     """
 
     title: str
     default_grid: str
     default_steps: int | None = None
     calls_per_step: int = 1
-    takes_eta: bool = False
-    takes_variance: bool = False
+    takes: tuple[str, ...] = ()
 
 
 SAMPLERS: Mapping[str, Sampler] = {
@@ -53,7 +51,7 @@ SAMPLERS: Mapping[str, Sampler] = {
         "the reverse chain, with fresh noise at every step; best with all of them",
         title="DDPM",
         default_grid="trailing",
-        takes_variance=True,
+        takes=("variance",),
     ),
     "ddim": Sampler(
         "kakusan.samplers.ddim:ddim",
@@ -61,7 +59,7 @@ SAMPLERS: Mapping[str, Sampler] = {
         title="DDIM",
         default_grid="trailing",
         default_steps=50,
-        takes_eta=True,
+        takes=("eta",),
     ),
     "heun": Sampler(
         "kakusan.samplers.heun:heun",
@@ -74,8 +72,8 @@ SAMPLERS: Mapping[str, Sampler] = {
 }
 
 TAKERS: Mapping[str, tuple[str, ...]] = {
-    "eta": tuple(name for name, sampler in SAMPLERS.items() if sampler.takes_eta),
-    "variance": tuple(name for name, sampler in SAMPLERS.items() if sampler.takes_variance),
+    option: tuple(name for name, sampler in SAMPLERS.items() if option in sampler.takes)
+    for option in dict.fromkeys(option for sampler in SAMPLERS.values() for option in sampler.takes)
 }
 """Which samplers take an option that not all of them do."""
 
