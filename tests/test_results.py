@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from kakusan.config.models import Sampling
 from kakusan.errors import KakusanError
 from kakusan.results import Judgement, Measured
 from tests.reporting.pages import MEASURED, METRICS
@@ -37,13 +38,16 @@ def test_what_is_wrong_is_named(wrong, sentence):
         Measured.read({**METRICS, **wrong})
 
 
-def test_a_judgement_says_more_of_later_weights_then_of_more_images_then_of_a_longer_walk():
+def test_a_judgement_says_more_of_later_weights_then_as_configured_then_of_more_images_then_of_a_longer_walk():
+    how = Sampling(sampler="ddim", guidance=2.0)
+    asked = how.model_dump(exclude={"batch"}, exclude_none=True)
     ordered = [
         {},
-        {"images_seen": 1, "n": 9, "nfe": 9},
-        {"images_seen": 2, "n": 1, "nfe": 9},
-        {"images_seen": 2, "n": 2, "nfe": 1},
-        {"images_seen": 2, "n": 2, "nfe": 2},
+        {"images_seen": 1, "n": 9, "nfe": 9, **asked},
+        {"images_seen": 2, "n": 9, "nfe": 9, **asked, "guidance": 1.0},
+        {"images_seen": 2, "n": 1, "nfe": 9, **asked},
+        {"images_seen": 2, "n": 2, "nfe": 1, **asked},
+        {"images_seen": 2, "n": 2, "nfe": 2, **asked},
     ]
-    ranks = [MEASURED.judgement.model_copy(update={"protocol": protocol}).rank for protocol in ordered]
+    ranks = [MEASURED.judgement.model_copy(update={"protocol": protocol}).rank(how) for protocol in ordered]
     assert ranks == sorted(set(ranks))

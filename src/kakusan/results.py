@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
 from kakusan.closed_form import GaussianMixture
+from kakusan.config.models import Sampling
 from kakusan.errors import KakusanError
 
 
@@ -49,11 +50,16 @@ class Judgement(_Record):
     protocol: dict[str, Any] = {}
     remarks: list[str] = []
 
-    @property
-    def rank(self) -> tuple[int, int, int]:
-        """How much it says of a run beside other judgements: of later weights, then more images, then a longer walk."""
+    def drawn_by(self, settings: Sampling) -> bool:
+        """Whether its samples were drawn as the ``settings`` say; what these leave open does not count."""
+        asked = settings.model_dump(exclude={"batch"}, exclude_none=True)
+        return all(self.protocol.get(name) == value for name, value in asked.items())
+
+    def rank(self, settings: Sampling) -> tuple[int, bool, int, int]:
+        """How much it says of a run beside others: of later weights, drawn as the run is configured, more images, a
+        longer walk."""
         seen, n, calls = (self.protocol.get(name) or 0 for name in ("images_seen", "n", "nfe"))
-        return seen, n, calls
+        return seen, self.drawn_by(settings), n, calls
 
 
 class SamplerResult(_Record):

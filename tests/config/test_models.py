@@ -87,7 +87,7 @@ def test_every_field_is_described_in_one_line():
         ),
         ("optimizer", {"learning_rate": "fast"}, "optimizer.learning_rate must be a number above 0, not 'fast'"),
         ("objective", {"times": "normal"}, "objective.times must be uniform or lognormal, not 'normal'"),
-        ("training", {"batch_size": True}, "training.batch_size must be a whole number of at least 1, not True"),
+        ("training", {"batch_size": True}, "training.batch_size must be a whole number from 1 to 100000, not True"),
         ("training", {"seed": 0.5}, "training.seed must be a whole number, not 0.5"),
         ("training", {"device": "gpu"}, "training.device must be auto, cpu, cuda, cuda:N or mps, not 'gpu'"),
         ("sampling", {"sampler": "dimm"}, "unknown sampler 'dimm': did you mean 'ddim'? known are ddim, ddpm, heun"),

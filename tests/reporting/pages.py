@@ -141,6 +141,7 @@ def story(**changes: Any) -> Story:
         "original": final,
         "drawn_after": 4000,
         "samples": samples,
+        "recognised": METRICS["class_accuracy"],
         "network": read(UNet(1, channels=(8, 16), classes=2), (1, 8, 8)),
         "guided": torch.rand(3, 2, 1, 8, 8, generator=generator) * 2 - 1,
         "neighbours": Neighbours(six, six.flip(0), torch.linspace(2, 3, 6), torch.linspace(2, 3, 9)),

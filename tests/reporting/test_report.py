@@ -97,7 +97,7 @@ def test_every_number_that_was_measured_is_on_the_page(code):
         *(say.percent(row[name]) for row in METRICS["guidance"]["scales"] for name in ("class_accuracy", "saturated")),
         *(say.percent(METRICS["guidance"][name]) for name in ("real_accuracy", "real_saturated")),
         *("103", "21", "1234"),
-        *(say.percent(modes[0]["share"]) for modes in METRICS["mixture"].values()),
+        *(say.percent(mode["share"]) for modes in METRICS["mixture"].values() for mode in modes),
         *(say.spread(mode["mean"], mode["deviation"]) for modes in METRICS["mixture"].values() for mode in modes),
         say.spread(heun["frechet_distance"], heun["frechet_distance_spread"]),
         *("DDPM", say("unit.unknown"), say.number(0.8), say.number(0.2), say.count(3000)),
@@ -190,7 +190,7 @@ def test_what_there_is_nothing_to_show_of_is_left_out():
 def test_a_model_without_measured_accuracy_has_a_report():
     rows = [{**row, "class_accuracy": None} for row in METRICS["samplers"]]
     measured = Measured.read({**METRICS, "class_accuracy": None, "samplers": rows})
-    unmeasured = told(judgement=measured.judgement, measured=measured)
+    unmeasured = told(judgement=measured.judgement, measured=measured, recognised=None)
     assert "3 samples of every class." in unmeasured.words
     assert "how accurate the two are was not measured" in unmeasured.words
 

@@ -157,7 +157,8 @@ def judged(distance, **protocol):
     """Returns a judgement as it stands in a file."""
     spreads = {"frechet_distance_spread": 0.1, "noise_floor": 1.5, "noise_floor_spread": 0.2, "seconds": 1.0}
     found = {"frechet_distance": distance, "class_accuracy": None, "classifier_accuracy": 0.9}
-    return {**found, **spreads, "protocol": {"n": 100, "nfe": 50, "images_seen": 16, **protocol}}
+    how = {"sampler": "ddim", "steps": 2, "eta": 0.0, "variance": "posterior", "guidance": 1.0, "threshold": "clip"}
+    return {**found, **spreads, "protocol": {"n": 100, "nfe": 2, "images_seen": 16, **how, **protocol}}
 
 
 def test_numbers_that_a_study_measured_are_told(run):
@@ -171,20 +172,42 @@ def test_numbers_that_a_study_measured_are_told(run):
 @pytest.mark.parametrize(
     ("protocol", "told"),
     [
-        ({}, 2.0),
+        ({}, 1.0),
+        ({"n": 101}, 2.0),
         ({"images_seen": 24, "n": 10}, 2.0),
+        ({"n": 1000, "guidance": 7.5}, 1.0),
         ({"images_seen": 8, "n": 1000}, 1.0),
         ({"n": 20}, 1.0),
-        ({"nfe": 2}, 1.0),
+        ({"nfe": 1}, 1.0),
         ({"images_seen": None}, 1.0),
     ],
-    ids=["equal", "trained on", "earlier weights", "few images", "few steps", "unknown weights"],
+    ids=[
+        "equal",
+        "more images",
+        "trained on",
+        "another guidance",
+        "earlier weights",
+        "few images",
+        "few steps",
+        "unknown weights",
+    ],
 )
 def test_of_several_judgements_the_one_that_says_most_is_told(run, protocol, told):
     (run.path / "metrics.json").write_text(json.dumps({**judged(1.0), "machine": "an abacus"}))
     run.record({"evaluation": judged(2.0, **protocol)})
     story = tell(run, device="cpu", show=False)
     assert (story.judgement.frechet_distance, story.measured.machine) == (told, "an abacus")
+
+
+@pytest.mark.parametrize(
+    ("protocol", "said"),
+    [({}, True), ({"guidance": 0.0}, False), ({"steps": 50}, False), ({"weights_hash": "0"}, False)],
+)
+def test_samples_are_called_recognised_only_where_such_samples_were_judged(run, protocol, said):
+    model = api.load(run, device="cpu")
+    of_these = {"weights_hash": model.weights_hash, "grid": "trailing", **protocol}
+    run.record({"evaluation": {**judged(1.0, **of_these), "class_accuracy": 0.987}})
+    assert tell(run, device="cpu", show=False).recognised == (0.987 if said else None)
 
 
 def test_a_judgement_that_is_not_whole_is_left_out(run):

@@ -263,7 +263,9 @@ class Training(Section):
     steps: Count | None = Field(default=None, description="length in optimizer steps; one of steps, images and epochs")
     images: Count | None = Field(default=None, description="length in images seen")
     epochs: Count | None = Field(default=None, description="length in passes over the data")
-    batch_size: Count = Field(default=128, description="images a step, over all devices together")
+    batch_size: Annotated[Count, Field(le=100_000)] = Field(
+        default=128, description="images a step, over all devices together"
+    )
     seed: Integer = Field(default=0, description="everything random in the run follows from it")
     device: Device = Field(default="auto", description="where to compute; auto takes the best there is")
     microbatch: Count | None = Field(

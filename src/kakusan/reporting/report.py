@@ -46,9 +46,7 @@ def render(say: Language, story: Story) -> str:
 
 def _sections(say: Language, story: Story) -> Iterator[Section | None]:
     schedule = build.schedule(story.settings.schedule)
-    yield samples.section(
-        say, story.samples, story.class_names, None if story.judgement is None else story.judgement.class_accuracy
-    )
+    yield samples.section(say, story.samples, story.class_names, story.recognised)
     yield forward.section(say, story.original, schedule)
     yield mixture.section(say, story.mixture, story.measured.mixture)
     yield schedules.section(say, story.settings.schedule.kind)

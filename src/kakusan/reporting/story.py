@@ -32,6 +32,7 @@ class Story:
         undrawn: Why there are no samples: ``"no_checkpoint"``, ``"damaged"`` or ``"own_network"``; empty with them.
         drawn_after: Images that the weights had seen that drew the samples.
         samples: Values in [-1, 1], (R, columns, C, H, W), a row each of the first R classes.
+        recognised: Share of such samples that is recognised as what was asked for; None where nobody judged them.
         walk: How one sample emerges, from noise to data.
         guided: Values in [-1, 1], (scales, columns, C, H, W): samples of the same seeds at every scale of guidance.
         neighbours: The training images nearest to the samples; None where the data are not to be had.
@@ -52,6 +53,7 @@ class Story:
     undrawn: str = ""
     drawn_after: int = 0
     samples: Tensor | None = None
+    recognised: float | None = None
     walk: Sequence[Moment] = ()
     guided: Tensor | None = None
     neighbours: Neighbours | None = None

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import torch
 
-from kakusan import api, build, config
-from kakusan.config.models import OwnNetwork
+from kakusan import api, build, config, sampling
+from kakusan.config.models import OwnNetwork, Sampling
 from kakusan.data.images import ImageSet
 from kakusan.devices import resolve
 from kakusan.errors import KakusanError
@@ -75,6 +75,7 @@ def tell(run: Run, *, device: str = "auto", show: bool = True) -> Story:
         class_names=model.class_names,
         drawn_after=checkpoint.images,
         samples=samples,
+        recognised=_accuracy(story.judgement, model),
         walk=_walk(model),
         neighbours=None if data is None else neighbours(samples, data, mirrored=settings.data.flip),
         guided=None if sweep is None else guidance.draw(model, sweep),
@@ -90,7 +91,9 @@ def _from_its_books(run: Run, settings: config.Config, data: ImageSet | None) ->
         settings,
         images=max(seen, default=0),
         total_images=_total_images(settings, run, data),
-        judgement=_telling([*([] if measured.judgement is None else [measured.judgement]), *run.judgements()]),
+        judgement=_telling(
+            [*run.judgements(), *([measured.judgement] if measured.judgement else [])], settings.sampling
+        ),
         measured=measured,
         lines=lines,
         original=None if data is None else from_uint8(data.images[0]),
@@ -99,9 +102,17 @@ def _from_its_books(run: Run, settings: config.Config, data: ImageSet | None) ->
     )
 
 
-def _telling(judgements: list[Judgement]) -> Judgement | None:
+def _telling(judgements: list[Judgement], how: Sampling) -> Judgement | None:
     """Returns the judgement that says most of a run, of equals the last: a glance at few images stays one."""
-    return max(reversed(judgements), key=lambda judgement: judgement.rank, default=None)
+    return max(reversed(judgements), key=lambda judgement: judgement.rank(how), default=None)
+
+
+def _accuracy(judgement: Judgement | None, model: Model) -> float | None:
+    """Returns the share of samples such as the page shows that is recognised, if just such ones were judged."""
+    if judgement is None or judgement.protocol.get("weights_hash") != model.weights_hash:
+        return None
+    how = sampling.plan(model, n=1, settings=model.sampling).settings
+    return judgement.class_accuracy if judgement.drawn_by(how) else None
 
 
 def machine() -> str:
