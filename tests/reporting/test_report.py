@@ -172,6 +172,12 @@ def test_older_weights_are_told_of():
     assert "drawn from the weights" not in PAGES["en"].words
 
 
+@pytest.mark.parametrize(("seen", "told_of"), [(3000, True), (4000, False), (0, False)])
+def test_a_judgement_of_older_weights_is_told_of(seen, told_of):
+    judgement = MEASURED.judgement.model_copy(update={"protocol": {"n": 2, "images_seen": seen}})
+    assert ("those of the weights after 3,000 images" in told(judgement=judgement).words) is told_of
+
+
 def test_pictures_that_are_shrunk_are_told_of():
     assert "256 × 128 pixels and are shown at 64 × 32" in told(samples=torch.zeros(2, 1, 3, 128, 256)).words
     assert "are shown at" not in PAGES["en"].words

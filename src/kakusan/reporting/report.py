@@ -130,6 +130,9 @@ def _notes(say: Language, story: Story) -> list[str]:
     notes = []
     if story.judgement is not None and story.images < story.total_images:
         notes.append(_progress(say, story) + say("page.stop"))
+    judged_after = 0 if story.judgement is None else story.judgement.protocol.get("images_seen") or 0
+    if 0 < judged_after < story.images:
+        notes.append(say("answer.judged_after", images=judged_after))
     if story.undrawn:
         notes.append(say(f"answer.{story.undrawn}"))
     elif story.drawn_after < story.images:
