@@ -2,7 +2,7 @@
 
 import pytest
 
-from kakusan.errors import KakusanError, counted, unknown
+from kakusan.errors import KakusanError, counted, some, unknown
 
 
 def test_a_mistake_is_a_value_error():
@@ -41,3 +41,9 @@ def test_a_name_like_no_other_is_answered_with_all():
 
 def test_one_is_singular():
     assert [counted(count, "step") for count in (0, 1, 2, 1797)] == ["0 steps", "1 step", "2 steps", "1,797 steps"]
+
+
+def test_some_names_are_told_and_the_rest_counted():
+    assert some(["a", "b"], 2) == "a, b"
+    assert some(["a", "b", "c"], 2, "; ") == "a; b and 1 more"
+    assert some([str(i) for i in range(2000)], 1) == "0 and 1,999 more"

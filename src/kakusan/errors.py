@@ -3,7 +3,7 @@
 It says what was given, what is allowed and what to do. The command line prints it on one line and exits with 2.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -38,6 +38,12 @@ def nearest(name: str, known: Collection[str], cutoff: float) -> str | None:
 def counted(count: int, noun: str) -> str:
     """Returns "1 image", "2 images", "1,797 images"."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def some(names: Sequence[str], most: int, between: str = ", ") -> str:
+    """Returns at most so many of the names, and how many more there are: "a, b and 3 more"."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return f"{between.join(names[:most])}{more}"
 
 
 def plain(name: str) -> str:

@@ -13,7 +13,7 @@ import typer
 from kakusan.commands.options import Debug, Json
 from kakusan.commands.output import show_json, show_table
 from kakusan.config.names import SOURCES
-from kakusan.errors import KakusanError
+from kakusan.errors import KakusanError, some
 from kakusan.files import require_free_file
 
 if TYPE_CHECKING:
@@ -157,8 +157,7 @@ def _sizes(found: Findings) -> str:
 
 
 def _first(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
-    return f"{', '.join(names[:_SHOWN])}{more}"
+    return some(names, _SHOWN)
 
 
 def _bar(count: int, most: int) -> str:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from kakusan.data.decode import Conversion, Picture, Unreadable, decode, describe
 from kakusan.data.sources.source import Source
-from kakusan.errors import KakusanError
+from kakusan.errors import KakusanError, some
 from kakusan.progress import Bar
 
 Append = Callable[[NDArray[np.uint8]], None]
@@ -165,9 +165,8 @@ def _take(
 def _refuse_broken(source: Source, skipped: list[tuple[str, str]], max_broken: float) -> None:
     if len(skipped) <= max_broken * len(source) and len(skipped) < len(source):
         return
-    shown = ", ".join(f"{name} ({reason})" for name, reason in skipped[:_SHOWN])
-    more = f" and {len(skipped) - _SHOWN:,} more" if len(skipped) > _SHOWN else ""
+    shown = some([f"{name} ({reason})" for name, reason in skipped], _SHOWN)
     raise KakusanError(
         f"{len(skipped):,} of {len(source):,} images in {source.name} cannot be read, where {max_broken:.0%} may be: "
-        f"{shown}{more} (remove them, or raise --data.max_broken, or --max-broken of kakusan data prepare)"
+        f"{shown} (remove them, or raise --data.max_broken, or --max-broken of kakusan data prepare)"
     )

@@ -1,7 +1,7 @@
 """What a person should know of the images they gave: what was done to them, and what looks wrong with them."""
 
 from kakusan.data.images import ImageSet
-from kakusan.errors import counted
+from kakusan.errors import counted, some
 
 _SHOWN = 20
 
@@ -10,9 +10,8 @@ def remarks_on(images: ImageSet) -> list[str]:
     """Returns what was converted, a sentence a kind, and what was skipped, by name and reason."""
     if not images.skipped:
         return list(images.notes)
-    listed = ", ".join(f"{name} ({reason})" for name, reason in images.skipped[:_SHOWN])
-    more = f" and {len(images.skipped) - _SHOWN:,} more" if len(images.skipped) > _SHOWN else ""
-    return [*images.notes, f"skipped {counted(len(images.skipped), 'file')} that cannot be read: {listed}{more}"]
+    listed = some([f"{name} ({reason})" for name, reason in images.skipped], _SHOWN)
+    return [*images.notes, f"skipped {counted(len(images.skipped), 'file')} that cannot be read: {listed}"]
 
 
 def remarks_on_count(images: int, batch_size: int) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from kakusan.errors import KakusanError
+from kakusan.errors import KakusanError, some
 from kakusan.runs import Run
 from kakusan.tensors import read_tensors
 
@@ -44,5 +44,4 @@ def start_from(network: nn.Module, path: str) -> str:
 
 
 def _listed(what: str, names: list[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"{what}: {'; '.join(names[:_NAMED])}{more}" if names else ""
+    return f"{what}: {some(names, _NAMED, '; ')}" if names else ""
