@@ -6,10 +6,10 @@ Names of classes and attributes are the chapter's, so that a checkpoint of its o
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
 from kakusan.errors import KakusanError
 from kakusan.networks.embeddings import sinusoidal_embedding
+from kakusan.networks.recomputed import Recomputed
 from kakusan.networks.sizes import check_images
 
 _GROUPS = 8
@@ -32,16 +32,13 @@ class SinusoidalPositionEmbeddings(nn.Module):
         return sinusoidal_embedding(time, self.dim)
 
 
-class ResidualBlock(nn.Module):
+class ResidualBlock(Recomputed):
     """Two convolutions, normalised after and not before; time is added in between, the input at the end.
 
     Args:
         in_channels: Channels of the input.
         out_channels: Channels of the output, a multiple of 8.
         time_emb_dim: Length of the embedding of time.
-
-    Attributes:
-        recompute: Whether it is computed once more for the gradient, rather than all of it kept in memory.
     """
 
     def __init__(self, in_channels: int, out_channels: int, time_emb_dim: int) -> None:
@@ -52,16 +49,8 @@ class ResidualBlock(nn.Module):
         self.residual_conv = nn.Identity() if in_channels == out_channels else nn.Conv2d(in_channels, out_channels, 1)
         self.norm1 = nn.GroupNorm(_GROUPS, out_channels)
         self.norm2 = nn.GroupNorm(_GROUPS, out_channels)
-        self.recompute = False
 
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """Returns (B, out, H, W) from ``x``, (B, in, H, W), and the embedding ``t``, (B, time_emb_dim)."""
-        if self.recompute and torch.is_grad_enabled():
-            again: Tensor = checkpoint(self._run, x, t, use_reentrant=False)
-            return again
-        return self._run(x, t)
-
-    def _run(self, x: Tensor, t: Tensor) -> Tensor:
+    def compute(self, x: Tensor, t: Tensor) -> Tensor:
         time = self.time_mlp(functional.silu(t))[:, :, None, None]
         h = functional.silu(self.norm1(self.conv1(x)) + time)
         residual: Tensor = self.residual_conv(x)

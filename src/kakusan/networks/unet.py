@@ -6,36 +6,24 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
 from kakusan.condition import NULL_LABEL, Condition
 from kakusan.errors import KakusanError
 from kakusan.networks.blocks import Attention, Downsample, ResidualBlock, Upsample, zero_init
 from kakusan.networks.embeddings import ClassEmbedding, TimeEmbedding
+from kakusan.networks.recomputed import Recomputed
 from kakusan.networks.sizes import check_images
 
 
-class Stage(nn.Module):
-    """A residual block, and attention after it where there is any.
-
-    Attributes:
-        recompute: Whether it is computed once more for the gradient, rather than all of it kept in memory.
-    """
+class Stage(Recomputed):
+    """A residual block, and attention after it where there is any."""
 
     def __init__(self, residual: ResidualBlock, attention: Attention | None) -> None:
         super().__init__()
         self.residual = residual
         self.attention = nn.Identity() if attention is None else attention
-        self.recompute = False
 
-    def forward(self, x: Tensor, time: Tensor) -> Tensor:
-        """Returns (B, out, H, W) from ``x``, (B, in, H, W)."""
-        if self.recompute and torch.is_grad_enabled():
-            again: Tensor = checkpoint(self._run, x, time, use_reentrant=False)
-            return again
-        return self._run(x, time)
-
-    def _run(self, x: Tensor, time: Tensor) -> Tensor:
+    def compute(self, x: Tensor, time: Tensor) -> Tensor:
         y: Tensor = self.attention(self.residual(x, time))
         return y
 
