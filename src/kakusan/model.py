@@ -36,6 +36,11 @@ class Model:
     weights_hash: str = ""
 
     @property
+    def parameters(self) -> int:
+        """How many weights its network has."""
+        return sum(weight.numel() for weight in self.denoiser.parameters())
+
+    @property
     def device(self) -> torch.device:
         """Where the network is."""
         return device_of(self.denoiser)

@@ -80,7 +80,7 @@ def demo(
     measured = Measured(
         judgement=judged,
         train_seconds=round(train_seconds, 1),
-        parameters=sum(parameter.numel() for parameter in model.denoiser.parameters()),
+        parameters=model.parameters,
         samplers=(_timed(model, real, *_TIMED, show), *(_result(judgement) for judgement in judgements.values())),
         guidance=guidance.measure(model, real.judge, images.images, show),
         mixture=ends(mixture()),

@@ -9,13 +9,12 @@ from kakusan.training.engine import length
 def introduction(model: Model, images: int, settings: Config) -> str:
     """Returns a sentence on the network and the images that it will see."""
     size = "×".join(map(str, model.shape))
-    parameters = sum(parameter.numel() for parameter in model.denoiser.network.parameters())
     steps = length(settings.training, images)
     seen = steps * settings.training.batch_size
     warming = settings.optimizer.warmup_images
     cut = f", all within the warm-up of {warming:,} images (see optimizer.warmup_images)" if seen <= warming else ""
     classes = f", by {len(model.class_names)} class{'es' * (len(model.class_names) > 1)}" if model.class_names else ""
     return (
-        f"{settings.network.kind} with {parameters:,} parameters learns {counted(images, 'image')} of {size} "
+        f"{settings.network.kind} with {model.parameters:,} parameters learns {counted(images, 'image')} of {size} "
         f"from {settings.data.source}{classes}, for {counted(steps, 'step')}{cut}"
     )
