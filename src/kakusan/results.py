@@ -5,7 +5,8 @@ Those of plain numbers are read back from JSON, where what is unknown is passed 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +61,15 @@ class Judgement(_Record):
         longer walk."""
         seen, n, calls = (self.protocol.get(name) or 0 for name in ("images_seen", "n", "nfe"))
         return seen, self.drawn_by(settings), n, calls
+
+
+def judgements_in(lines: Iterable[Mapping[str, Any]]) -> list[Judgement]:
+    """Returns the evaluations among the lines of ``metrics.jsonl``; one that is not whole is left out."""
+    found = []
+    for line in lines:
+        with suppress(ValidationError):
+            found += [Judgement.model_validate(line["evaluation"])] if "evaluation" in line else []
+    return found
 
 
 class SamplerResult(_Record):

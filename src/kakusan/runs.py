@@ -14,11 +14,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
-
 from kakusan.errors import KakusanError, unknown
 from kakusan.files import Aside, atomic_write, require_new_directory, sweep, writing
-from kakusan.results import Judgement, Measured
+from kakusan.results import Measured
 
 WeightsFrom = Literal["ema", "raw"]
 _OWN = (
@@ -226,14 +224,6 @@ class Run:
             return Measured.read(dict(json.loads(path.read_text("utf-8"))))
         except (OSError, TypeError, ValueError) as error:
             raise KakusanError(f"{path} cannot be read: {error} (remove it, or measure again)") from error
-
-    def judgements(self) -> list[Judgement]:
-        """Returns the evaluations among the lines of ``metrics.jsonl``; one that is not whole is left out."""
-        found = []
-        for line in self.metrics():
-            with suppress(ValidationError):
-                found += [Judgement.model_validate(line["evaluation"])] if "evaluation" in line else []
-        return found
 
     def record(self, line: Mapping[str, Any]) -> None:
         """Appends one line to ``metrics.jsonl``."""

@@ -81,15 +81,17 @@ def _facts(thing: Path) -> dict[str, Any]:
 def run_facts(path: Path) -> dict[str, Any]:
     """Returns what a run is and how far it has come; of a last checkpoint that is damaged, how it is."""
     from kakusan import config
+    from kakusan.results import judgements_in
     from kakusan.runs import Run
 
     run = Run.open(path)
-    judged, there = run.judgements(), run.checkpoints()
+    lines, there = run.metrics(), run.checkpoints()
+    judged = judgements_in(lines)
     try:
         last = checkpoint_facts(there[-1]) if there else {}
     except KakusanError as error:
         last = {"damaged": str(error)}
-    losses = [line["loss"] for line in run.metrics() if "loss" in line]
+    losses = [line["loss"] for line in lines if "loss" in line]
     return {
         "run": str(path),
         **_choices(config.load(run.config_path)),

@@ -24,7 +24,7 @@ from kakusan.reporting.report import render
 from kakusan.reporting.sections.network import Network, read
 from kakusan.reporting.sections.samples import layout
 from kakusan.reporting.story import Story
-from kakusan.results import Judgement, Moment
+from kakusan.results import Judgement, Moment, judgements_in
 from kakusan.runs import Checkpoint, Run
 from kakusan.studies import guidance
 from kakusan.studies.mixture import mixture
@@ -70,7 +70,7 @@ def tell(run: Run, *, device: str = "auto", show: bool = True) -> Story:
     samples, sweep = _samples(model, show), story.measured.guidance
     return replace(
         story,
-        parameters=story.measured.parameters or sum(weight.numel() for weight in model.denoiser.parameters()),
+        parameters=story.measured.parameters or model.parameters,
         network=read(model.denoiser.network, model.shape),
         class_names=model.class_names,
         drawn_after=checkpoint.images,
@@ -92,7 +92,7 @@ def _from_its_books(run: Run, settings: config.Config, data: ImageSet | None) ->
         images=max(seen, default=0),
         total_images=_total_images(settings, run, data),
         judgement=_telling(
-            [*run.judgements(), *([measured.judgement] if measured.judgement else [])], settings.sampling
+            [*judgements_in(lines), *([measured.judgement] if measured.judgement else [])], settings.sampling
         ),
         measured=measured,
         lines=lines,
