@@ -1,6 +1,9 @@
 """What a notebook calls: train, load, sample, walk, evaluate."""
 
 import json
+import os
+import signal
+import sys
 
 import pytest
 import torch
@@ -238,7 +241,7 @@ def test_without_ones_own_network_a_sentence_asks_for_it(tmp_path):
         with pytest.raises(KakusanError, match=f"of your own, TinyNetwork: hand it over in Python .*{load}.*{resume}"):
             call()
     with pytest.raises(KakusanError, match="of another architecture"):
-        kakusan.load(run, network=tiny.PlainNetwork())
+        kakusan.load(run, network=tiny.TinyNetwork(1, 3, width=16))
 
 
 def test_a_run_of_ones_own_goes_on_with_network_and_data_given_again(tmp_path):
@@ -247,6 +250,34 @@ def test_a_run_of_ones_own_goes_on_with_network_and_data_given_again(tmp_path):
     parts = own(steps=3, run=tmp_path / "parts", overrides=steady)
     kakusan.train(resume=parts, steps=5, network=tiny.network(seed=4), data=tiny.pictures(), show=False)
     assert_same(whole, parts)
+
+
+class _Stopping(tiny.TinyNetwork):
+    """In whose first call somebody sends a signal."""
+
+    number = signal.SIGINT
+
+    def forward(self, *given):
+        os.kill(os.getpid(), self.number)
+        return super().forward(*given)
+
+
+def test_a_script_is_told_that_its_training_was_interrupted(tmp_path, capsys):
+    run = own(_Stopping(1, 3), steps=9, run=tmp_path / "run", show=True)
+    assert run.checkpoint().images == 4
+    told = f"interrupted after 4 images, which are saved (go on: kakusan train --resume {run.path})"
+    assert told in capsys.readouterr().err
+
+
+def test_a_polite_kill_ends_a_script_once_all_is_saved(tmp_path, monkeypatch):
+    monkeypatch.setattr(_Stopping, "number", signal.SIGTERM)
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
+    try:
+        with pytest.raises(SystemExit, match="ended"):
+            own(_Stopping(1, 3), steps=9, run=tmp_path / "run")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert Run.open(tmp_path / "run").checkpoint().images == 4
 
 
 @pytest.mark.parametrize(("schedule", "parametrization"), PAIRS)

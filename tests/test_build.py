@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from torch import nn
 
 from kakusan import build, schedules
 from kakusan.config import from_mapping, to_yaml
@@ -193,7 +192,7 @@ def test_weights_follow_from_the_seed_and_from_nothing_else():
 
 def test_a_network_of_ones_own_is_taken_and_cannot_be_guessed():
     own = settings(network="own", network__name="MyNet")
-    network = nn.Identity()
+    network = tiny.PlainNetwork()
     assert build.model(own, (1, 8, 8), network=network).denoiser.network is network
     sentence = r"a network of your own, MyNet: hand it over in Python \(model = kakusan\.load\(run, network=MyNet"
     with pytest.raises(KakusanError, match=sentence):
@@ -275,6 +274,48 @@ def test_ones_own_network_gets_classes_where_it_takes_and_the_data_have_them(net
 def test_conditions_without_labels_are_refused(data, lack):
     with pytest.raises(KakusanError, match=f"needs labelled data, and digits {lack}"):
         build.feed(unet(network__class_conditional=True), data, None, ())
+
+
+@pytest.mark.parametrize(
+    ("data", "class_names", "mend"),
+    [
+        (tiny.pictures(labelled=False), ("a",), "put each class into a folder of its own"),
+        ([torch.zeros(2, 1, 4, 4)], ("a",), r"let it yield \(images, labels\)"),
+        ([(torch.zeros(2, 1, 4, 4), torch.zeros(2))], (), r'give class_names=\["cat", "dog", …\]'),
+    ],
+)
+def test_ones_own_network_is_offered_what_it_can_have(data, class_names, mend):
+    own = settings(network="own", network__name="MyNet")
+    with pytest.raises(KakusanError, match=rf"\({mend}, or a network that takes \(x, clock\) and no more\)$"):
+        build.feed(own, data, tiny.TinyNetwork(1, 3), class_names)
+
+
+class _Scaled(tiny.PlainNetwork):
+    def forward(self, x, clock, scale=1.0):
+        return scale * super().forward(x, clock)
+
+
+def test_a_third_argument_with_a_value_of_its_own_is_no_condition():
+    own = settings(network="own", network__name="Scaled")
+    assert build.feed(own, tiny.pictures(labelled=True), _Scaled(), ()).class_names == ()
+
+
+class _Timeless(tiny.PlainNetwork):
+    def forward(self, x):
+        return x
+
+
+@pytest.mark.parametrize(
+    ("network", "class_names", "sentence"),
+    [
+        (_Timeless(), (), r"_Timeless is called as network\(x, clock\), and its forward takes \(x\)"),
+        (tiny.PlainNetwork(), ("a", "b"), r"called as network\(x, clock, condition\) \(the class names ask for a cond"),
+        (tiny.PlainNetwork, (), r"made already, not the class PlainNetwork \(network=MyNetwork\(\)\)"),
+    ],
+)
+def test_a_network_that_cannot_be_called_is_refused_before_training(network, class_names, sentence):
+    with pytest.raises(KakusanError, match=sentence):
+        build.model(settings(network="own", network__name="X"), (1, 4, 4), class_names, network)
 
 
 def test_what_is_no_data_is_refused():

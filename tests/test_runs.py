@@ -5,6 +5,7 @@ import json
 import pytest
 
 from kakusan.errors import KakusanError
+from kakusan.files import claimed
 from kakusan.results import judgements_in
 from kakusan.runs import Run
 
@@ -99,7 +100,9 @@ def test_checkpoints_are_in_the_order_of_their_images(there):
 
 
 def test_a_checkpoint_that_is_not_there_is_refused_naming_those_that_are(there):
-    with pytest.raises(KakusanError, match="holds no checkpoint yet"):
+    with pytest.raises(KakusanError, match=r"holds no checkpoint yet \(start again: "):
+        there.checkpoint()
+    with claimed(there.path), pytest.raises(KakusanError, match=r"no checkpoint yet \(its training goes on: wait for"):
         there.checkpoint()
     saved(there, 500, 7)
     with pytest.raises(KakusanError, match=r"holds no checkpoint at 8 images \(there are 7, 500\)"):

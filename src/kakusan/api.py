@@ -19,7 +19,7 @@ from kakusan.denoiser import Denoise, Denoiser
 from kakusan.devices import resolve
 from kakusan.errors import KakusanError
 from kakusan.evaluation.evaluate import evaluate as judge_samples
-from kakusan.evaluation.evaluate import reference
+from kakusan.evaluation.evaluate import reference, require_alike
 from kakusan.files import free_path
 from kakusan.model import Model
 from kakusan.parametrization import Parametrization
@@ -316,6 +316,7 @@ def evaluate(
         against = build.images(_compared_with(against, model.shape, data))
         for remark in remarks_on(against) if show else ():
             say(remark)
+    require_alike(model, against, against.name)  # before a judge is trained
     prepared = reference(against, n=n, splits=own.splits, device=str(model.device), show=show)
     with Bar("sampling", 1, show=show) as bar:
         judgement = judge_samples(
@@ -361,9 +362,7 @@ def _fields(
     if parametrization is not None:
         fields |= _section("parametrization", build.parametrization_settings(parametrization))
     if network is not None:
-        if not isinstance(network, nn.Module):
-            kind = f"the class {network.__name__}" if isinstance(network, type) else f"a {type(network).__name__}"
-            raise KakusanError(f"network must be a torch module, made already, not {kind} (network=MyNetwork())")
+        build.require_network(network)
         fields |= _section("network", {"kind": "own", "name": type(network).__name__})
     if isinstance(data, (str, Path)):
         fields["data.source"] = str(data)

@@ -88,11 +88,11 @@ def feed(settings: config.Config, data: object, network: nn.Module | None, class
     named = replace(given, class_names=tuple(class_names) or given.class_names)
     match settings.network:
         case config.UNet(class_conditional=True):
-            return _conditioning(named, settings.data.source)
+            return _conditioning(named, settings)
         case config.UNet():
             return _unconditional(named)
     if network is not None and (class_names or (given.labelled and _takes_condition(network))):
-        return _conditioning(named, settings.data.source)
+        return _conditioning(named, settings)
     return replace(given, class_names=())
 
 
@@ -115,8 +115,22 @@ def model(
     """
     if network is None:
         network = _network(settings, shape, len(class_names))
+    else:
+        require_network(network)
+        _require_arguments(network, bool(class_names))
     denoiser = Denoiser(network, schedule(settings.schedule), parametrization(settings.parametrization))
     return Model(denoiser, shape, class_names, sampling=settings.sampling)
+
+
+def require_network(network: object) -> None:
+    """Refuses what cannot be a network of the user's own.
+
+    Raises:
+        KakusanError: It is no module.
+    """
+    if not isinstance(network, nn.Module):
+        kind = f"the class {network.__name__}" if isinstance(network, type) else f"a {type(network).__name__}"
+        raise KakusanError(f"network must be a torch module, made already, not {kind} (network=MyNetwork())")
 
 
 def schedule(settings: config.Schedule) -> Schedule:
@@ -185,13 +199,24 @@ def _given(settings: config.Config, data: object) -> Feed:
     raise KakusanError(f"data must be a source, an ImageSet or a data loader, not a {type(data).__name__}")
 
 
-def _conditioning(feed: Feed, source: str) -> Feed:
+def _conditioning(feed: Feed, settings: config.Config) -> Feed:
     """Returns the feed of a network conditioned on its classes, once it is certain that it has them."""
     if not feed.labelled or not feed.class_names:
-        lack = "has no labels" if not feed.labelled else "does not name its classes"
+        loader = isinstance(feed.batches, LoaderBatches)
+        without = (
+            "or a network that takes (x, clock) and no more"
+            if isinstance(settings.network, config.OwnNetwork)
+            else "or set network.class_conditional to false"
+        )
+        if feed.labelled:
+            lack, mend = "does not name its classes", 'give class_names=["cat", "dog", …]'
+        elif loader:
+            lack, mend = "has no labels", "let it yield (images, labels)"
+        else:
+            lack, mend = "has no labels", "put each class into a folder of its own"
         raise KakusanError(
-            f"a network conditioned on classes needs labelled data, and {source} {lack} "
-            "(put each class into a folder of its own, give class_names, or set network.class_conditional to false)"
+            f"a network conditioned on classes needs labelled data, and {settings.data.source} {lack} "
+            f"({mend}, {without})"
         )
     if isinstance(feed.batches, LoaderBatches):
         feed.batches.expect(len(feed.class_names))
@@ -220,11 +245,24 @@ def _section(of: object, table: Mapping[str, Callable[..., object]], what: str, 
 
 
 def _takes_condition(network: nn.Module) -> bool:
-    kinds = [parameter.kind for parameter in inspect.signature(network.forward).parameters.values()]
-    positional = sum(
-        kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD) for kind in kinds
-    )
-    return positional >= 3
+    """Whether it has a third argument, in the place of the condition, that is not a setting with a value of its own."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    positional = [it for it in inspect.signature(network.forward).parameters.values() if it.kind in kinds]
+    return len(positional) >= 3 and positional[2].default in (inspect.Parameter.empty, None)
+
+
+def _require_arguments(network: nn.Module, conditional: bool) -> None:
+    """Refuses a network of the user's own that cannot be called as it will be."""
+    given = ("x", "clock", "condition") if conditional else ("x", "clock")
+    signature = inspect.signature(network.forward)
+    try:
+        signature.bind(*given)
+    except TypeError as error:
+        name, why = type(network).__name__, " (the class names ask for a condition)" if conditional else ""
+        raise KakusanError(
+            f"{name} is called as network({', '.join(given)}){why}, and its forward takes {signature}: "
+            "give forward these arguments"
+        ) from error
 
 
 def _network(settings: config.Config, shape: tuple[int, int, int], classes: int) -> nn.Module:

@@ -239,6 +239,15 @@ def claimed(directory: str | Path) -> Iterator[None]:
         os.close(handle)
 
 
+def is_claimed(directory: str | Path) -> bool:
+    """Whether another process, or this one, is writing into a directory, as far as a lock of the system can tell."""
+    try:
+        with claimed(directory):
+            return False
+    except KakusanError:
+        return True
+
+
 def free_path(path: str | Path) -> Path:
     """Returns ``path`` where nothing is there yet, else the first of ``path-2``, ``path-3``, … where nothing is."""
     path = Path(path)

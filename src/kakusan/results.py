@@ -72,6 +72,12 @@ def judgements_in(lines: Iterable[Mapping[str, Any]]) -> list[Judgement]:
     return found
 
 
+def best_judgement(judgements: Iterable[Judgement], how: Sampling) -> Judgement | None:
+    """Returns the one that says most of a run configured to be drawn so, of equals the last: a glance at few images
+    stays one."""
+    return max(reversed(list(judgements)), key=lambda judgement: judgement.rank(how), default=None)
+
+
 class SamplerResult(_Record):
     """What one sampler costs, and how well it does.
 

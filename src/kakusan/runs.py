@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kakusan.errors import KakusanError, unknown
-from kakusan.files import Aside, atomic_write, require_new_directory, sweep, writing
+from kakusan.files import Aside, atomic_write, is_claimed, require_new_directory, sweep, writing
 from kakusan.results import Measured
 
 WeightsFrom = Literal["ema", "raw"]
@@ -188,10 +188,10 @@ class Run:
         """
         there = self.checkpoints()
         if not there:
-            raise KakusanError(
-                f"{self.path} holds no checkpoint yet "
-                f"(start again: kakusan train {self.config_path} --run {self.path} --overwrite)"
-            )
+            mend = f"start again: kakusan train {self.config_path} --run {self.path} --overwrite"
+            if is_claimed(self.path):
+                mend = "its training goes on: wait for the first one, every training.checkpoint_every images"
+            raise KakusanError(f"{self.path} holds no checkpoint yet ({mend})")
         if images is None:
             return there[-1]
         for checkpoint in there:

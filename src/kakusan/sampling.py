@@ -122,7 +122,7 @@ def plan(
     """
     _require_whole(n=n, seed=seed)
     if n < 1:
-        raise KakusanError(f"n must be at least 1 image, not {n}")
+        raise KakusanError(f"n must be at least 1 image, not {n} (ask for one or more)")
     if shape is not None:
         shape = _whole_shape(shape)
     if isinstance(model, Model):

@@ -52,7 +52,7 @@ def test_people_read_every_number_beside_the_noise_floor(kakusan, mine):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ("-n 899", "evaluation.n must lie between 2 and 898, half of the images of digits"),
+        ("-n 899", "n must lie between 2 and 898, half of the images of digits"),
         ("--against nowhere", "unknown data source 'nowhere'"),
         ("--checkpoint 9", "mine holds no checkpoint at 9 images (there are 8, 16)"),
         ("--sampler dimm", "unknown sampler 'dimm': did you mean 'ddim'?"),

@@ -49,6 +49,10 @@ def test_the_version_is_that_of_the_package(kakusan):
     [
         ("trian", "unknown command 'trian': did you mean 'train'?"),
         ("sample RUN --setps 3", "unknown option '--setps': did you mean '--steps'?"),
+        ("sample RUN --hlep", "unknown option '--hlep': did you mean '--help'?"),
+        ("--hlep", "unknown option '--hlep': did you mean '--help'?"),
+        ("train digits --network.kind own", "network.name is missing: its class, for people; the network itself is"),
+        ("train digits --data.size 100000", "data.size must be a whole number from 1 to 4096, or null, not 100000"),
         ("sample", "missing argument 'RUN' (see kakusan sample --help)"),
         ("sample RUN OTHER", "got unexpected extra argument(s) (OTHER) (see kakusan sample --help)"),
         ("sample RUN --steps many", "--steps must be a whole number, not 'many' (see kakusan sample --help)"),

@@ -45,8 +45,10 @@ def test_a_run_without_a_checkpoint_or_an_evaluation(kakusan, run, tmp_path):
     assert check_facts(kakusan("info", "mine", "--json"))["checkpoints"] == []
     numbers = {name: 0.0 for name in Judgement.model_fields if name not in ("protocol", "remarks")}
     whole = {**numbers, "frechet_distance": 2.0, "noise_floor": 1.5, "class_accuracy": None}
-    for evaluation in ({**whole, "protocol": {"weights": "old"}}, {**whole, "frechet_distance": None}, {}, 3):
+    for evaluation in ({**whole, "protocol": {"weights": "old", "n": 100}}, {**whole, "frechet_distance": None}, {}, 3):
         Run.open(tmp_path / "mine").record({"evaluation": evaluation})
+    later = {"frechet_distance": 9.0, "protocol": {"weights": "old", "n": 2}}  # which was but a glance
+    Run.open(tmp_path / "mine").record({"evaluation": {**whole, **later}})
     lines = [line.split() for line in kakusan("info", "mine").out.splitlines()]
     assert ["checkpoints", "none"] in lines
     assert ["evaluation", "frechet_distance", "2,", "noise_floor", "1.5,", "weights", "old"] in lines

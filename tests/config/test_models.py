@@ -155,5 +155,6 @@ def test_of_several_mistakes_the_first_is_told_and_the_others_are_named():
     with pytest.raises(KakusanError) as caught:
         configure(training={"device": "gpu", "keep": 0}, schedule={"steps": 0})
     assert str(caught.value) == (
-        "schedule.steps must be a whole number of at least 1, not 0 (and 2 more: training.device, training.keep)"
+        "schedule.steps must be a whole number of at least 1, not 0 (the default is 1000) "
+        "(and 2 more: training.device, training.keep)"
     )

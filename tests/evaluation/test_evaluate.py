@@ -10,6 +10,7 @@ import torch
 
 import kakusan
 from kakusan.config.models import Sampling
+from kakusan.data.images import ImageSet
 from kakusan.denoiser import Denoiser
 from kakusan.errors import KakusanError
 from kakusan.evaluation.distances import frechet_distance
@@ -42,9 +43,15 @@ def test_real_images_are_split_into_halves_that_share_none(cache, n, expected):
     assert len({tuple(sorted(half.tolist())) for half, _ in against.halves}) == 10
 
 
+def test_a_single_image_is_too_few():
+    few = ImageSet(DATA.images[:1], DATA.labels[:1], DATA.class_names, "pets")
+    with pytest.raises(KakusanError, match=r"pets has 1 image: too few to be judged \(give at least 4\)"):
+        real(images=few)
+
+
 @pytest.mark.parametrize("n", [101, 1, 0, -5])
 def test_more_than_half_or_less_than_two_are_refused(cache, n):
-    with pytest.raises(KakusanError, match=rf"evaluation\.n must lie between 2 and 100, half of .* pets, .* not {n}$"):
+    with pytest.raises(KakusanError, match=rf"n must lie between 2 and 100, half of .* pets, .* not {n}$"):
         real(n)
 
 
@@ -157,7 +164,7 @@ def test_a_model_without_classes_has_no_class_accuracy(cache):
     ("model", "answer"),
     [
         (tiny.model(shape=(1, 8, 8)), r"draws images of shape \(1, 8, 8\), pets holds \(1, 4, 4\)"),
-        (tiny.model(classes=("cat", "dog")), "classes are not those of pets"),
+        (tiny.model(classes=("cat", "dog")), "pets has the classes .*, and the model learned cat, dog"),
     ],
 )
 def test_what_is_unlike_is_not_compared(cache, model, answer):

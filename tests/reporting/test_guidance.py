@@ -30,7 +30,7 @@ def pictures(columns=3):
 def test_the_title_names_the_scale_from_which_accuracy_grows_no_more():
     assert guidance.finding(ENGLISH, measured()) == (
         "From guidance 2 on, class accuracy grows by no more than chance explains; "
-        "no scale saturates more pixels than real images have"
+        "no scale saturates clearly more pixels than real images have"
     )
 
 
@@ -44,9 +44,14 @@ def test_accuracy_that_still_grows_is_not_said_to_have_stopped():
     assert guidance.finding(ENGLISH, growing).startswith("Class accuracy grows up to guidance 15;")
 
 
-@pytest.mark.parametrize(("real", "first"), [(0.1, "0"), (0.3, "7.5"), (0.45, "15")])
+def test_a_hair_above_real_images_is_no_saturation():
+    alike = measured(saturated=(0.58, 0.582, 0.581, 0.582, 0.582), real_saturated=0.58)
+    assert guidance.finding(ENGLISH, alike).endswith("no scale saturates clearly more pixels than real images have")
+
+
+@pytest.mark.parametrize(("real", "first"), [(0.1, "0"), (0.3, "7.5"), (0.42, "15")])
 def test_the_first_scale_that_saturates_more_than_real_images_is_named(real, first):
-    assert f"; {first} is the first scale that saturates more" in guidance.finding(
+    assert f"; {first} is the first scale that saturates clearly more" in guidance.finding(
         ENGLISH, measured(real_saturated=real)
     )
 

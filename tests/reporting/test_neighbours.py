@@ -45,6 +45,14 @@ def test_what_is_near_but_not_half_as_far_is_no_copy():
     assert finding(ENGLISH, found([1.49] * 100)).startswith("100 of 100 samples may be copies")
 
 
+def test_noise_is_not_praised_for_being_no_copy():
+    assert finding(ENGLISH, found([9.0] * 100)) == (
+        "The median sample lies 9.00 from the nearest training image, farther than 100.0\N{NO-BREAK SPACE}% of real images lie from the "
+        "nearest other one: no copies, but not yet like the data either"
+    )
+    assert finding(ENGLISH, found([3.8] * 100)).startswith("No sign of copying")
+
+
 @pytest.mark.parametrize("code", languages())
 @pytest.mark.parametrize("n", [1, 4, 100])
 def test_pairs_are_shown_with_their_distances_and_the_curves_with_their_numbers(code, n):

@@ -19,6 +19,7 @@ def test_the_first_is_remembered_and_the_second_raises(number):
         assert not stop.is_set()
         os.kill(os.getpid(), number)
         assert stop.is_set()
+        assert stop.terminate == (number == signal.SIGTERM)
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)
     assert signal.getsignal(number) is before

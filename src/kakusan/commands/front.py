@@ -137,7 +137,7 @@ def _usage(error: Any) -> str:
     """Returns what is wrong with the options, and where they are explained."""
     where = "" if error.ctx is None else f" (see {error.ctx.command_path} --help)"
     if hasattr(error, "possibilities"):
-        return _unknown_option(error.option_name, error.ctx.command, where)
+        return _unknown_option(error.option_name, error.ctx, where)
     details = error.__cause__.errors()[0] if isinstance(error.__cause__, ValidationError) else {"type": ""}
     if details["type"] in _NOUNS:
         return f"{error.param.opts[0]} must be {_NOUNS[details['type']]}, not {details['input']!r}{where}"
@@ -145,8 +145,9 @@ def _usage(error: Any) -> str:
     return f"{message[:1].lower()}{message[1:]}{where}"
 
 
-def _unknown_option(option: str, command: Any, where: str) -> str:
-    names = [name for parameter in command.params for name in parameter.opts if name.startswith("--")]
+def _unknown_option(option: str, context: Any, where: str) -> str:
+    command = context.command
+    names = [name for parameter in command.get_params(context) for name in parameter.opts if name.startswith("--")]
     near = near_fields(option, names) if isinstance(command, FieldsCommand) else []
     if near:
         return f"unknown option {option!r}: did you mean {either(near)}?{where}"

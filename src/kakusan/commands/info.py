@@ -81,12 +81,13 @@ def _facts(thing: Path) -> dict[str, Any]:
 def run_facts(path: Path) -> dict[str, Any]:
     """Returns what a run is and how far it has come; of a last checkpoint that is damaged, how it is."""
     from kakusan import config
-    from kakusan.results import judgements_in
+    from kakusan.results import best_judgement, judgements_in
     from kakusan.runs import Run
 
     run = Run.open(path)
     lines, there = run.metrics(), run.checkpoints()
-    judged = judgements_in(lines)
+    settings = config.load(run.config_path)
+    judged = best_judgement(judgements_in(lines), settings.sampling)  # the one that heads the report
     try:
         last = checkpoint_facts(there[-1]) if there else {}
     except KakusanError as error:
@@ -94,11 +95,11 @@ def run_facts(path: Path) -> dict[str, Any]:
     losses = [line["loss"] for line in lines if "loss" in line]
     return {
         "run": str(path),
-        **_choices(config.load(run.config_path)),
+        **_choices(settings),
         **{name: value for name, value in last.items() if name != "checkpoint"},
         "loss": losses[-1] if losses else None,
         "checkpoints": [checkpoint.images for checkpoint in there],
-        "evaluation": _essence(judged[-1]) if judged else None,
+        "evaluation": None if judged is None else _essence(judged),
         "size_MiB": _mebibytes(path),
     }
 

@@ -23,6 +23,7 @@ def _refuse_bool(value: Any) -> Any:
 Integer = Annotated[int, BeforeValidator(_refuse_bool)]
 Count = Annotated[Integer, Field(ge=1)]
 CountOrZero = Annotated[Integer, Field(ge=0)]
+Side = Annotated[Integer, Field(ge=1, le=4096)]
 Number = Annotated[float, BeforeValidator(_refuse_bool)]
 Positive = Annotated[Number, Field(gt=0)]
 NotNegative = Annotated[Number, Field(ge=0)]
@@ -85,7 +86,7 @@ class Data(Section):
         min_length=1,
         description=f"{', '.join(SOURCES)}, a folder or archive by class, cache, parquet, or hub:OWNER/NAME",
     )
-    size: Count | None = Field(
+    size: Side | None = Field(
         default=None, description="side in pixels to resize and crop to; null: as the images agree"
     )
     channels: Literal[1, 3] | None = Field(default=None, description="1 is grey, 3 is colour; null: as the images are")
@@ -142,7 +143,7 @@ class OwnNetwork(AnyNetwork):
     """A network handed over in Python, which a configuration can only name."""
 
     kind: Literal["own"] = Field(default="own", description="which network: one handed over in Python")
-    name: str = Field(description="its class, for people")
+    name: str = Field(description="its class, for people; the network itself is handed over in Python")
 
 
 class BetaChain(Section):

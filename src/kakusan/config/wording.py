@@ -59,7 +59,20 @@ def _sentence(details: ErrorDetails) -> tuple[Path, str]:
     if field is None:
         return path, f"{section} must be a mapping of fields, not {reprlib.repr(details['input'])}"
     quote = ", in quotes" if field.annotation is str and not isinstance(details["input"], str) else ""
-    return path, f"{'.'.join(path)} must be {allowed(field)}{quote}, not {reprlib.repr(details['input'])}"
+    usual = "" if field.is_required() else f" (the default is {_plain(field.get_default(call_default_factory=True))})"
+    return path, f"{'.'.join(path)} must be {allowed(field)}{quote}, not {reprlib.repr(details['input'])}{usual}"
+
+
+def _plain(value: Any) -> str:
+    """Returns a value as YAML has it."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return str(value).lower()
+        case tuple():
+            return f"[{', '.join(map(_plain, value))}]"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _path(location: tuple[int | str, ...]) -> Path:

@@ -22,7 +22,10 @@ def images_in(tree: Tree) -> list[str]:
     if not found:
         packed = [name for name in tree.names if name.lower().endswith((".zip", ".tar", ".gz", ".tgz", ".xz"))]
         hint = f"; it holds archives such as {packed[0]}: unpack it, and give those one by one" if packed else ""
-        raise KakusanError(f"{tree.path} holds no image (looked for {', '.join(SUFFIXES)}, at any depth{hint})")
+        raise KakusanError(
+            f"{tree.path} holds no image (looked for {', '.join(SUFFIXES)}, at any depth{hint}; "
+            "give one that holds some)"
+        )
     return sorted(found, key=natural_key)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from kakusan import sampling, seeds
 from kakusan.config.models import Sampling
 from kakusan.data.images import ImageSet
-from kakusan.errors import KakusanError
+from kakusan.errors import KakusanError, counted, some
 from kakusan.evaluation.distances import frechet_distance
 from kakusan.evaluation.judge import Judge, judge
 from kakusan.model import Model
@@ -85,9 +85,11 @@ def reference(images: ImageSet, *, n: int | None, splits: int, device: str = "au
     """
     most = len(images) // 2
     n = most if n is None else n
+    if most < 2:
+        raise KakusanError(f"{images.name} has {counted(len(images), 'image')}: too few to be judged (give at least 4)")
     if not 2 <= n <= most:
         raise KakusanError(
-            f"evaluation.n must lie between 2 and {most}, half of the images of {images.name}, so that real images "
+            f"n must lie between 2 and {most}, half of the images of {images.name}, so that real images "
             f"can be compared at the same number, not {n}"
         )
     critic = judge(images, device, show)
@@ -101,6 +103,28 @@ def reference(images: ImageSet, *, n: int | None, splits: int, device: str = "au
         halves=halves,
         labels=images.labels[halves[0][1]],
     )
+
+
+def require_alike(model: Model, real: ImageSet | Reference, name: str) -> None:
+    """Refuses real images that the pictures of a model cannot be compared with.
+
+    Args:
+        model: The model.
+        real: The images.
+        name: What they are called.
+
+    Raises:
+        KakusanError: They have another shape, or other classes.
+    """
+    if model.shape != real.shape:
+        raise KakusanError(
+            f"the model draws images of shape {model.shape}, {name} holds {real.shape}: compare like with like"
+        )
+    if model.class_names and model.class_names != real.class_names:
+        raise KakusanError(
+            f"{name} has the classes {some(real.class_names, 5) or '(none)'}, and the model learned "
+            f"{some(model.class_names, 5)}: evaluate against images of these"
+        )
 
 
 def evaluate(
@@ -119,12 +143,7 @@ def evaluate(
     Raises:
         KakusanError: The model's pictures have another shape, or classes, than the reference.
     """
-    if model.shape != against.shape:
-        raise KakusanError(
-            f"the model draws images of shape {model.shape}, {name} holds {against.shape}: compare like with like"
-        )
-    if model.class_names and model.class_names != against.class_names:
-        raise KakusanError(f"the model's classes are not those of {name} (evaluate against what it was trained on)")
+    require_alike(model, against, name)
     labels = against.labels if model.class_names else None
     plan = sampling.plan(model, n=against.n, settings=settings, seed=seed, labels=labels)
     # Judged as the files that a person would get: as bytes.

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from kakusan import api, build, config, sampling
-from kakusan.config.models import OwnNetwork, Sampling
+from kakusan.config.models import OwnNetwork
 from kakusan.data.images import ImageSet
 from kakusan.devices import resolve
 from kakusan.errors import KakusanError
@@ -24,7 +24,7 @@ from kakusan.reporting.report import render
 from kakusan.reporting.sections.network import Network, read
 from kakusan.reporting.sections.samples import layout
 from kakusan.reporting.story import Story
-from kakusan.results import Judgement, Moment, judgements_in
+from kakusan.results import Judgement, Moment, best_judgement, judgements_in
 from kakusan.runs import Checkpoint, Run
 from kakusan.studies import guidance
 from kakusan.studies.mixture import mixture
@@ -91,7 +91,7 @@ def _from_its_books(run: Run, settings: config.Config, data: ImageSet | None) ->
         settings,
         images=max(seen, default=0),
         total_images=_total_images(settings, run, data),
-        judgement=_telling(
+        judgement=best_judgement(
             [*judgements_in(lines), *([measured.judgement] if measured.judgement else [])], settings.sampling
         ),
         measured=measured,
@@ -100,11 +100,6 @@ def _from_its_books(run: Run, settings: config.Config, data: ImageSet | None) ->
         # No lesson for every run: where it was measured, its points are made again, the same ones.
         mixture=mixture() if measured.mixture else None,
     )
-
-
-def _telling(judgements: list[Judgement], how: Sampling) -> Judgement | None:
-    """Returns the judgement that says most of a run, of equals the last: a glance at few images stays one."""
-    return max(reversed(judgements), key=lambda judgement: judgement.rank(how), default=None)
 
 
 def _accuracy(judgement: Judgement | None, model: Model) -> float | None:

@@ -40,13 +40,15 @@ class Outcome:
         network: The averaged weights, in evaluation mode.
         images: Images seen.
         seconds: Time spent in this call.
-        interrupted: Whether Ctrl-C ended it early.
+        interrupted: Whether Ctrl-C or a polite kill ended it early.
+        terminate: Whether it was the end of the process that somebody wished for.
     """
 
     network: nn.Module
     images: int
     seconds: float
     interrupted: bool
+    terminate: bool = False
 
 
 class Engine:
@@ -157,14 +159,15 @@ class Engine:
                 recomputing(self._network, self._training.activation_checkpointing),
                 tracker.tracking(self._training.tracker, run if self.keeps_books else None) as self._track,
             ):
-                self._loop()
+                terminate = self._loop()
         finally:
             self._task.network = self._network.eval()
         self._processes.wait()
         seconds, interrupted = time.perf_counter() - started, self.step < self.total_steps
-        return Outcome(self._average.network, self.images, seconds, interrupted)
+        return Outcome(self._average.network, self.images, seconds, interrupted, terminate)
 
-    def _loop(self) -> None:
+    def _loop(self) -> bool:
+        """Takes the steps that are left, or those until somebody wishes for an end: returns whether of the process."""
         with (
             torch.random.fork_rng(),
             stop_on_interrupt() as stop,
@@ -178,6 +181,7 @@ class Engine:
                     self._go_back()
                 else:
                     self._keep_books(norm, bar, stopping)
+        return stop.terminate
 
     def _advance(self) -> Tensor:
         """Takes one step of the optimizer and returns the gradient's norm, without waiting for the device."""

@@ -1,4 +1,4 @@
-"""Ctrl-C as a wish: the step in hand is finished and saved. A second one stops at once."""
+"""Ctrl-C and a polite kill as a wish: the step in hand is finished and saved. A second one stops at once."""
 
 import os
 import signal
@@ -11,13 +11,23 @@ from types import FrameType
 _RELAY_SECONDS = 5.0
 
 
+class Wish(threading.Event):
+    """Set once somebody wishes for an end.
+
+    Attributes:
+        terminate: Whether of the process, and not only of what it is doing: SIGTERM, where Ctrl-C is SIGINT.
+    """
+
+    terminate = False
+
+
 @contextmanager
-def stop_on_interrupt() -> Iterator[threading.Event]:
-    """Yields an event that is set by Ctrl-C or a polite kill while the block runs.
+def stop_on_interrupt() -> Iterator[Wish]:
+    """Yields what is set by Ctrl-C or a polite kill while the block runs.
 
     A launcher of several processes hands on what they got already themselves: what follows at once is the same wish.
     """
-    stop = threading.Event()
+    stop = Wish()
     if threading.current_thread() is not threading.main_thread():  # only the main thread may take signals
         yield stop
         return
@@ -27,6 +37,7 @@ def stop_on_interrupt() -> Iterator[threading.Event]:
 
     def handle(number: int, frame: FrameType | None) -> None:
         nonlocal wished
+        stop.terminate |= number == signal.SIGTERM
         if not stop.is_set():
             wished = time.monotonic()
             stop.set()

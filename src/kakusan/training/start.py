@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from torch import nn
@@ -17,7 +19,7 @@ from kakusan.files import claimed, require_free
 from kakusan.model import Model
 from kakusan.progress import say
 from kakusan.runs import Run
-from kakusan.training.engine import Engine
+from kakusan.training.engine import Engine, Outcome
 from kakusan.training.initial import start_from
 from kakusan.training.introduction import introduction
 from kakusan.training.tasks.denoising import Denoising
@@ -177,7 +179,7 @@ def _engine(
 def _train(engine: Engine, run: Run, lines: Sequence[str], show: bool) -> Run:
     """Says and logs the ``lines`` of what is about to be learned, and learns it."""
     if not engine.keeps_books:
-        engine.train(run)
+        _end(engine.train(run))
         return run
     for line in (*lines, f"training from {engine.images:,} to {counted(engine.total_images, 'image')} in {run.path}"):
         run.log(line)
@@ -186,7 +188,19 @@ def _train(engine: Engine, run: Run, lines: Sequence[str], show: bool) -> Run:
     outcome = engine.train(run)
     how = "interrupted" if outcome.interrupted else "finished"
     run.log(f"{how} after {counted(outcome.images, 'image')}, {outcome.seconds:.1f} s")
+    if outcome.interrupted and show:
+        say(
+            f"interrupted after {counted(outcome.images, 'image')}, which are saved "
+            f"(go on: kakusan train --resume {quote(str(run.path))})"
+        )
+    _end(outcome)
     return run
+
+
+def _end(outcome: Outcome) -> None:
+    """Ends the process where that was asked for, now that all is saved: who trains in a script shall not go on."""
+    if outcome.terminate:
+        signal.raise_signal(signal.SIGTERM)
 
 
 def _portable(settings: config.Config) -> config.Config:

@@ -36,6 +36,7 @@ def section(say: Language, network: config.Network, schedule: Schedule) -> Secti
     alike = similarity(embedded[list(PLACES)])
     title = finding(say, compared, alike)
     values = {"width": width(network), "shown": min(width(network), _DIMENSIONS)}
+    part = say("embedding.all" if values["shown"] == values["width"] else "embedding.some", **values)
     own = isinstance(network, config.OwnNetwork)
     figure = Figure(
         title=title,
@@ -49,7 +50,7 @@ def section(say: Language, network: config.Network, schedule: Schedule) -> Secti
             compared=compared,
             rows=alike.tolist(),
         ),
-        caption=say("embedding.caption_own" if own else "embedding.caption", **values),
+        caption=say("embedding.caption_own", **values) if own else say("embedding.caption", part=part),
         alt=say("embedding.alt", title=title),
     )
     return Section("embedding", say("embedding.heading"), figure)

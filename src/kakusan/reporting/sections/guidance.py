@@ -59,14 +59,19 @@ def section(say: Language, sweep: GuidanceSweep | None, pictures: Tensor | None)
 
 
 def finding(say: Language, sweep: GuidanceSweep) -> str:
-    """Says from which scale on accuracy grows no more than chance explains, and from which on pixels saturate."""
+    """Says from which scale on accuracy grows no more than chance explains, and from which on pixels saturate.
+
+    The values of a picture are no independent draws, so that a share of them counts as one of so many pictures.
+    """
 
     def as_accurate(result: GuidanceResult, other: GuidanceResult) -> bool:
         return as_large(result.class_accuracy, sweep.images, other.class_accuracy, sweep.images)
 
     scales = sweep.scales
     grown = next(found for place, found in enumerate(scales) if all(as_accurate(found, it) for it in scales[place:]))
-    over = [found for found in scales if found.saturated > sweep.real_saturated]
+    over = [
+        found for found in scales if not as_large(sweep.real_saturated, sweep.images, found.saturated, sweep.images)
+    ]
     accuracy = say("guidance.grows" if grown is scales[-1] else "guidance.grown", scale=f"{grown.guidance:g}")
     if not over:
         return say("guidance.clear", accuracy=accuracy)

@@ -21,7 +21,7 @@ def section(say: Language, lines: Sequence[Mapping[str, Any]]) -> Section | None
     images, losses = mean_losses(lines)
     if not losses:
         return None
-    title = _title(say, images, losses)
+    title = _title(say, max(line["images"] for line in lines if "images" in line), losses)
     figure = Figure(
         title=title,
         content=curve(say, lines),
@@ -66,11 +66,11 @@ def _marker(values: Sequence[float]) -> str:
     return "-" if len(values) > 1 else "o"
 
 
-def _title(say: Language, images: Sequence[int], losses: Sequence[float]) -> str:
+def _title(say: Language, seen: int, losses: Sequence[float]) -> str:
     if len(losses) == 1:
-        return say("loss.single", loss=losses[0], images=images[0])
+        return say("loss.single", loss=losses[0], images=seen)
     way = "loss.fell" if losses[-1] < losses[0] else "loss.rose"
-    return say(way, first=losses[0], last=losses[-1], images=images[-1])
+    return say(way, first=losses[0], last=losses[-1], images=seen)
 
 
 def _caption(say: Language, images: Sequence[int], losses: Sequence[float]) -> str:

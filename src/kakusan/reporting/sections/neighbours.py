@@ -13,6 +13,7 @@ from kakusan.reporting.language import Language
 from kakusan.reporting.proportions import as_large
 from kakusan.results import Neighbours
 
+_FAR = 0.95  # the share of real images that has a nearer neighbour
 _PAIRS, _BINS = 10, 30
 
 
@@ -36,14 +37,17 @@ def finding(say: Language, neighbours: Neighbours) -> str:
     """Says how far samples lie from training images, beside how far real images lie from each other.
 
     A sample is close where it lies within half of the median between real images. More close ones than among real
-    images, and more than chance explains, are called copies.
+    images, and more than chance explains, are called copies. Samples far from everything, such as noise, are no news.
     """
     usual = neighbours.real.median().item()
     close, real_close = ((distances < usual / 2).double().mean().item() for distances in _both(neighbours))
     n, m = len(neighbours.distances), len(neighbours.real)
     if not as_large(real_close, m, close, n):
         return say("neighbours.copied", copies=round(close * n), n=n, usual=usual)
-    return say("neighbours.new", samples=neighbours.distances.median().item(), usual=usual)
+    median = neighbours.distances.median().item()
+    if (nearer := (neighbours.real < median).double().mean().item()) >= _FAR:
+        return say("neighbours.far", samples=median, share=nearer)
+    return say("neighbours.new", samples=median, usual=usual)
 
 
 def histogram(say: Language, neighbours: Neighbours) -> Markup:
