@@ -47,8 +47,8 @@ def test_what_is_near_but_not_half_as_far_is_no_copy():
 
 def test_noise_is_not_praised_for_being_no_copy():
     assert finding(ENGLISH, found([9.0] * 100)) == (
-        "The median sample lies 9.00 from the nearest training image, farther than 100.0\N{NO-BREAK SPACE}% of real images lie from the "
-        "nearest other one: no copies, but not yet like the data either"
+        "The median sample lies 9.00 from the nearest training image, farther than 100.0\N{NO-BREAK SPACE}% of "
+        "real images lie from the nearest other one: no copies, but not yet like the data either"
     )
     assert finding(ENGLISH, found([3.8] * 100)).startswith("No sign of copying")
 
