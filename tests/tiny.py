@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from kakusan import schedules
 from kakusan.condition import Condition
 from kakusan.config import models as config
-from kakusan.data.batches import ImageBatches
+from kakusan.data.batches import Batches, ImageBatches
 from kakusan.data.images import ImageSet
 from kakusan.denoiser import Denoiser
 from kakusan.model import Model
@@ -86,14 +86,15 @@ def engine(
     task: type[Denoising] = Denoising,
     condition_dropout: float = 0.3,
     held_out: float = 0,
+    batches: Batches | None = None,
     **training: object,
 ) -> Engine:
     """Returns an engine that takes 12 steps of 5 images, unless told otherwise, and draws on all there is to draw."""
     settings = config.Training(**{"steps": 12, "batch_size": 5, "log_every": 1, "samples_every": 0, **training})
-    batches, validation = hold_out(ImageBatches(pictures() if data is None else data, flip=True), held_out, 0, chunk=3)
+    learned, validation = hold_out(ImageBatches(pictures() if data is None else data, flip=True), held_out, 0, chunk=3)
     return Engine(
         task(model(network(dropout=0.3) if net is None else net), TimeSampling(True), condition_dropout, SAMPLING),
-        batches,
+        learned if batches is None else batches,
         optimizer=optimizer,
         ema=ema or config.EMA(half_life=20),
         training=settings,

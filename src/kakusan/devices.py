@@ -1,8 +1,14 @@
 """Where to compute: the name a person gives, checked against what is there; where a module is; how much memory."""
 
 import os
+import sys
 from contextlib import suppress
 from pathlib import Path
+
+try:
+    import resource
+except ImportError:  # a system without it
+    resource = None  # type: ignore[assignment]
 
 import torch
 from torch import nn
@@ -36,6 +42,28 @@ def device_of(module: nn.Module) -> torch.device:
     """Returns the device of a module's weights; without weights, the CPU."""
     parameter = next(module.parameters(), None)
     return torch.device("cpu") if parameter is None else parameter.device
+
+
+def synchronize(device: torch.device) -> None:
+    """Waits until a device has done what it was asked for so far."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def peak_memory(device: torch.device) -> int | None:
+    """Returns the most bytes that this process has held so far, on a GPU or else in main memory, if that is known."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_reserved(device)
+    if resource is None:
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def memory_of(device: torch.device) -> int | None:
+    """Returns the bytes of memory that a device has: a GPU's own, or the machine's."""
+    return torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else memory()
 
 
 def memory() -> int | None:

@@ -16,6 +16,7 @@ from kakusan.commands.evaluate import evaluate
 from kakusan.commands.fields import FieldsCommand, near_fields
 from kakusan.commands.info import info
 from kakusan.commands.output import Interrupted
+from kakusan.commands.plan import plan
 from kakusan.commands.report import report
 from kakusan.commands.sample import sample
 from kakusan.commands.train import train
@@ -47,6 +48,7 @@ app = typer.Typer(
 app.command()(demo)
 # Its help depends on its arguments, so it answers --help itself.
 app.command(cls=FieldsCommand, add_help_option=False)(train)
+app.command(cls=FieldsCommand)(plan)
 app.command()(sample)
 app.command()(evaluate)
 app.command()(report)

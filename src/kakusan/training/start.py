@@ -75,9 +75,9 @@ def begin(
     if loaders_batch_size and isinstance(feed.batches, LoaderBatches):
         settings = config.from_mapping(settings.model_dump(), {"training.batch_size": feed.batches.batch_size})
     model = build.model(settings, feed.batches.shape, feed.class_names, network)
-    batches, validation = _hold_out(feed.batches, settings)
+    batches, validation = held_out(feed.batches, settings)
     started = _start_from(model, settings)
-    engine = _engine(model, batches, validation, settings, show)
+    engine = engine_of(model, batches, validation, settings, show)
     lines = [introduction(model, batches.epoch, settings), *started, *feed.remarks]
     if not engine.keeps_books:
         return _train(engine, Run(Path(path)), lines, show)
@@ -131,9 +131,9 @@ def resume(
             f"these are of shape {shape} and classes {classes}: "
             "give the images that it was trained on"
         )
-    batches, validation = _hold_out(feed.batches, settings)
+    batches, validation = held_out(feed.batches, settings)
     started = [] if state is not None else _start_from(model, settings)
-    engine = _engine(model, batches, validation, settings, show)
+    engine = engine_of(model, batches, validation, settings, show)
     with claimed(run.path) if engine.keeps_books else nullcontext():
         engine.resume(run)
         if state is not None and engine.step >= engine.total_steps:
@@ -154,17 +154,24 @@ def _start_from(model: Model, settings: config.Config) -> list[str]:
     return [] if init is None else [start_from(model.denoiser.network, init)]
 
 
-def _hold_out(batches: Batches, settings: config.Config) -> tuple[Batches, Validation | None]:
+def held_out(batches: Batches, settings: config.Config) -> tuple[Batches, Validation | None]:
+    """Returns what is learned from and what is judged on."""
     training = settings.training
     chunk = min(training.microbatch or training.batch_size, training.batch_size)
     return hold_out(batches, settings.data.held_out, training.seed, chunk)
 
 
-def _engine(
+def task_of(model: Model, settings: config.Config) -> Denoising:
+    """Returns what a model is to learn."""
+    return Denoising(model, build.times(settings.objective), settings.objective.condition_dropout, settings.sampling)
+
+
+def engine_of(
     model: Model, batches: Batches, validation: Validation | None, settings: config.Config, show: bool
 ) -> Engine:
+    """Returns what trains a model as configured."""
     return Engine(
-        Denoising(model, build.times(settings.objective), settings.objective.condition_dropout, settings.sampling),
+        task_of(model, settings),
         batches,
         optimizer=settings.optimizer,
         ema=settings.ema,

@@ -29,6 +29,13 @@ class Validation:
     def __init__(self, batches: ImageBatches, indices: Tensor, seed: int, chunk: int) -> None:
         self._batches, self._indices, self._seed, self._chunk = batches, indices, seed, chunk
 
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def beginning(self) -> Validation:
+        """Returns the part of it that is measured at a time."""
+        return Validation(self._batches, self._indices[: self._chunk], self._seed, self._chunk)
+
     @torch.no_grad()
     def measure(self, task: Task, network: nn.Module, processes: Processes, precision: Precision) -> dict[str, Any]:
         """Returns the mean loss, and that at each noise level with the levels' edges, if the task knows levels.

@@ -41,7 +41,7 @@ class Denoising:
         self._times = times
         self._condition_dropout = condition_dropout
         self._settings = settings
-        self._preview_plan(self.network)
+        self.preview_plan(self.network)
 
     @property
     def network(self) -> nn.Module:
@@ -98,10 +98,11 @@ class Denoising:
         if self._model.shape[0] not in (1, 3):
             return None
         classes = len(self._model.class_names)
-        images = sampling.sample(self._preview_plan(network))
+        images = sampling.sample(self.preview_plan(network))
         return pictures.grid(images, columns=classes if 0 < 4 * classes <= len(images) else None)
 
-    def _preview_plan(self, network: nn.Module) -> sampling.Plan:
+    def preview_plan(self, network: nn.Module) -> sampling.Plan:
+        """Returns how the images of a preview are drawn from a network."""
         denoiser = Denoiser(network, self._model.denoiser.schedule, self._model.denoiser.parametrization)
         model = Model(denoiser, self._model.shape, self._model.class_names)
         n = min(4 * len(self._model.class_names), 64) or 16

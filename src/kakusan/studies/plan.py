@@ -1,0 +1,234 @@
+"""What a training will cost, from some seconds of it: time, memory, disk, and what to change first."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from kakusan import build, config
+from kakusan.config.models import Training
+from kakusan.data.batches import Batches
+from kakusan.devices import memory_of, peak_memory, synchronize
+from kakusan.files import atomic_write
+from kakusan.model import Model
+from kakusan.progress import Bar
+from kakusan.results import Forecast
+from kakusan.sampling import Plan, evaluating
+from kakusan.seeds import Draws
+from kakusan.tensors import pack
+from kakusan.training.engine import length
+from kakusan.training.precision import Precision
+from kakusan.training.processes import Processes
+from kakusan.training.rehearsal import Stopwatch, rehearse
+from kakusan.training.start import engine_of, held_out, task_of
+from kakusan.training.tasks.denoising import Denoising
+from kakusan.training.validation import Validation
+
+SECONDS = 20.0  # of measurement, most of them for training
+_TRAINING, _SAMPLING, _PEAK = 0.7, 0.2, 0.1  # shares of it
+_ENDLESS = 10**12
+_LINE = 250  # bytes of a line of metrics.jsonl, about
+_SIDES = (512, 1024, 2048, 4096, 8192)  # of the matrices whose product shows what a device can do
+_NOTICEABLE = 0.05
+_DAY = 86_400
+_GPU_HINT = 0.5 * 3600
+
+
+def plan(settings: config.Config, source: str, seconds: float = SECONDS, show: bool = True) -> Forecast:
+    """Measures the beginning of a training and tells what the whole of it will cost. Nothing is written.
+
+    Args:
+        settings: What would be trained.
+        source: What they are called.
+        seconds: How long to measure, about; compiling comes on top.
+        show: Whether to show progress.
+
+    Raises:
+        KakusanError: The training could not begin: data, network or device are wanting, or a batch does not fit.
+    """
+    feed = build.feed(settings, None, None, ())
+    model = build.model(settings, feed.batches.shape, feed.class_names)
+    batches, validation = held_out(feed.batches, settings)
+    steps = length(settings.training, batches.epoch)
+    with Bar("measuring", round(seconds), show=show) as bar:
+        stopwatch = Stopwatch(batches, _TRAINING * seconds, lambda done: bar.update(round(done)))
+        engine = engine_of(model, stopwatch, None, _endless(settings), show=False)
+        pace = rehearse(engine, stopwatch)
+        held = peak_memory(model.device)
+        task, precision = task_of(model, settings), Precision(settings.training, model.device)
+        moments = Moments.of(settings.training, steps)
+        samples = _grid_seconds(task, _SAMPLING * seconds) if moments.samples else 0.0
+        validated = _validation_seconds(task, validation, precision) if moments.validations else 0.0
+        saved, size = _checkpoint(model)
+        with precision.matrices():
+            peak = peak_flops(model.device, getattr(torch, settings.training.dtype), _PEAK * seconds)
+    flop = flop_per_image(task, batches, settings.training.seed)
+    images_per_second = settings.training.batch_size / pace.step_seconds
+    sheets = len(moments.samples) * _sheet_bytes(task.preview_plan(model.denoiser.network), model)
+    forecast = Forecast(
+        source=source,
+        device=model.device.type,
+        parameters=model.parameters,
+        steps=steps,
+        images=steps * settings.training.batch_size,
+        images_per_second=images_per_second,
+        data_wait=pace.data_wait,
+        flop_per_image=flop,
+        flops=flop * images_per_second,
+        peak_flops=peak,
+        memory=held,
+        memory_there=memory_of(model.device),
+        start_seconds=pace.start_seconds,
+        train_seconds=steps * pace.step_seconds,
+        samples_seconds=len(moments.samples) * samples,
+        validation_seconds=len(moments.validations) * validated,
+        checkpoints_seconds=len(moments.checkpoints) * saved,
+        disk=(min(settings.training.keep, len(moments.checkpoints)) + (validation is not None)) * size
+        + sheets
+        + steps // settings.training.log_every * _LINE,
+        disk_free=shutil.disk_usage(Path.cwd()).free,
+    )
+    return forecast.model_copy(update={"advice": tuple(advice(forecast, settings))})
+
+
+@dataclass(frozen=True)
+class Moments:
+    """After which steps something beside a step is done.
+
+    Attributes:
+        checkpoints: Those that save.
+        validations: Those that judge on images held out.
+        samples: Those that draw a grid.
+    """
+
+    checkpoints: set[int] = field(default_factory=set)
+    validations: set[int] = field(default_factory=set)
+    samples: set[int] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, training: Training, steps: int) -> Moments:
+        """Returns those of a training of so many steps."""
+
+        def crossing(every: int) -> set[int]:
+            """Returns the first step after which each multiple of ``every`` images has been seen, and the last."""
+            if not every:
+                return set()
+            seen = steps * training.batch_size
+            return {-(-k * every // training.batch_size) for k in range(1, seen // every + 1)} | {steps}
+
+        saving = crossing(training.checkpoint_every)
+        return cls(saving, saving | crossing(training.validate_every), crossing(training.samples_every))
+
+
+def flop_per_image(task: Denoising, batches: Batches, seed: int) -> float:
+    """Returns the floating-point operations of a training step, an image: those of matrices and convolutions."""
+    images = 2
+    device = next(task.network.parameters()).device
+    draws = Draws(seed, 0, images, slice(0, images))
+    task.network.train()
+    with FlopCounterMode(display=False) as counter:
+        torch.autograd.backward(task.losses(batches(draws, device), draws).mean())
+    task.network.zero_grad(set_to_none=True)
+    return float(counter.get_total_flops()) / images
+
+
+def peak_flops(device: torch.device, dtype: torch.dtype, seconds: float) -> float:
+    """Returns the most operations a second that products of square matrices reach, the larger the longer there is time.
+
+    Args:
+        device: Where.
+        dtype: In which numbers.
+        seconds: How long to try, about.
+    """
+    best, started = 0.0, time.perf_counter()
+    for side in _SIDES:
+        one, other = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+        for _ in range(4):
+            synchronize(device)
+            before = time.perf_counter()
+            torch.mm(one, other)
+            synchronize(device)
+            took = time.perf_counter() - before
+            best = max(best, 2 * side**3 / took)
+            if time.perf_counter() - started > seconds:
+                return best
+    return best
+
+
+def advice(forecast: Forecast, settings: config.Config) -> Iterator[str]:
+    """Says what to change first."""
+    training, total = settings.training, forecast.seconds
+    if forecast.disk > forecast.disk_free:
+        yield "it needs more disk than is free: lower training.keep, or run it elsewhere"
+    if forecast.memory and forecast.memory_there and forecast.memory > 0.9 * forecast.memory_there:
+        yield f"memory is all but full: --training.microbatch {max(1, training.batch_size // 2)}"
+    if forecast.device == "cuda" and training.dtype == "float32":
+        yield "--dtype bfloat16: this device computes faster in it"
+    if forecast.device == "cuda" and not training.compile and total > _GPU_HINT:
+        yield "--compile: minutes at the start, faster steps"
+    if forecast.data_wait > 0.02:
+        yield (
+            f"steps wait {forecast.data_wait:.0%} of the time for images: decode them once, with kakusan data prepare"
+        )
+    parts = (
+        (forecast.samples_seconds, "grids of samples", "raise training.samples_every, or lower sampling.steps"),
+        (forecast.validation_seconds, "the held-out loss", "raise training.validate_every, or lower data.held_out"),
+        (forecast.checkpoints_seconds, "saving", "raise training.checkpoint_every"),
+    )
+    for seconds, what, mend in sorted(parts, reverse=True):
+        if seconds > _NOTICEABLE * total:
+            yield f"{what} will take {seconds / total:.0%} of the time: {mend}"
+    if forecast.device == "cpu" and total > _DAY:
+        yield "a GPU: here it takes days; or a smaller network (network.channels), or fewer steps (--steps)"
+
+
+def _endless(settings: config.Config) -> config.Config:
+    """Returns the settings with no end in sight, so that a pace can be found before it."""
+    return config.from_mapping(settings.model_dump(), {"training.images": _ENDLESS, "training.tracker": None})
+
+
+def _grid_seconds(task: Denoising, seconds: float) -> float:
+    """Returns how long a grid of samples takes, from as many steps of its walk as there is time for."""
+    plan = task.preview_plan(task.network)
+    chunks = plan.chunks()
+    done, took, started = 0, 0.0, time.perf_counter()
+    with evaluating(plan.denoiser):
+        for _ in plan.walk(chunks[0]):
+            synchronize(plan.device)
+            done, took = done + 1, time.perf_counter() - started
+            if took > seconds:
+                break
+    return took / done * plan.steps * len(chunks)
+
+
+def _validation_seconds(task: Denoising, validation: Validation | None, precision: Precision) -> float:
+    """Returns how long a held-out loss takes, from a part of it."""
+    if validation is None:
+        return 0.0
+    part, processes = validation.beginning(), Processes(task.preview_plan(task.network).device.type)
+    started = time.perf_counter()
+    part.measure(task, task.network, processes, precision)
+    return (time.perf_counter() - started) / len(part) * len(validation)
+
+
+def _checkpoint(model: Model) -> tuple[float, int]:
+    """Returns how long a checkpoint takes, and its bytes: the weights, their average and two moments of each."""
+    packed = pack(model.denoiser.network.state_dict())
+    with tempfile.TemporaryDirectory() as place:
+        started = time.perf_counter()
+        atomic_write(Path(place) / "weights", packed)
+        took = time.perf_counter() - started
+    return 4 * took, 4 * len(packed)
+
+
+def _sheet_bytes(plan: Plan, model: Model) -> int:
+    """Returns the bytes of a grid of samples, as they are before they are compressed."""
+    channels, height, width = model.shape
+    return plan.n * channels * height * width
