@@ -11,7 +11,7 @@ from kakusan import errors
 from kakusan.commands import front
 from kakusan.runs import Run
 
-COMMANDS = ("data check", "data prepare", "demo", "evaluate", "info", "report", "sample", "train")
+COMMANDS = ("data check", "data prepare", "demo", "evaluate", "info", "plan", "report", "sample", "train")
 
 
 def python(*arguments, **options):

@@ -32,6 +32,13 @@ def test_half_of_the_fall_is_where_half_of_it_was_over():
     assert "fall" not in told([0.2, 0.55, 0.6, 1.0]).caption
 
 
+def test_the_wait_for_images_is_told_where_it_is_known():
+    lines = [{**line, "data_wait": wait} for line, wait in zip(LINES, (0.01, 0.03), strict=False)]
+    caption = loss.section(SAY, lines).figure.caption
+    assert caption.endswith(". Of the time, 2.0\N{NO-BREAK SPACE}% was spent waiting for images.")
+    assert "waiting" not in loss.section(SAY, LINES).figure.caption
+
+
 def test_means_are_of_epochs_once_there_are_two_and_skip_what_is_no_number():
     broken = {"step": 9, "images": 900, "loss": float("inf")}
     assert loss.mean_losses(LINES + EPOCHS) == ([500, 1000, 1500], [1 / 5, 1 / 10, 1 / 15])

@@ -16,6 +16,7 @@ from kakusan.reporting.sections import (
     emergence,
     forward,
     guidance,
+    held_out,
     loss,
     mixture,
     neighbours,
@@ -53,6 +54,7 @@ def _sections(say: Language, story: Story) -> Iterator[Section | None]:
     yield embedding.section(say, story.settings.network, schedule)
     yield network.section(say, story.network)
     yield loss.section(say, story.lines)
+    yield held_out.section(say, story.lines)
     yield emergence.section(say, story.walk)
     yield guidance.section(say, story.measured.guidance, story.guided)
     yield samplers.section(say, story.measured)

@@ -25,7 +25,7 @@ def section(say: Language, lines: Sequence[Mapping[str, Any]]) -> Section | None
     figure = Figure(
         title=title,
         content=curve(say, lines),
-        caption=_caption(say, images, losses),
+        caption=_caption(say, images, losses) + _wait(say, lines),
         alt=say("loss.alt", title=title),
     )
     return Section("loss", say("loss.heading"), figure)
@@ -80,6 +80,12 @@ def _caption(say: Language, images: Sequence[int], losses: Sequence[float]) -> s
     middle = (losses[0] + losses[-1]) / 2
     over = next(seen for seen, value in zip(images, losses, strict=True) if value <= middle)
     return say("loss.half", images=over)
+
+
+def _wait(say: Language, lines: Sequence[Mapping[str, Any]]) -> str:
+    """Says how long steps waited for images; nothing where no line tells."""
+    waits = [line["data_wait"] for line in lines if isinstance(line.get("data_wait"), float)]
+    return say("loss.wait", share=sum(waits) / len(waits)) if waits else ""
 
 
 def _finite(lines: Sequence[Mapping[str, Any]], key: str) -> tuple[list[int], list[float]]:
