@@ -158,7 +158,7 @@ def test_overrides_and_shortcuts_arrive(train):
         ({"overrides": {"network.channels": "8,16,32,64,128"}}, "does not fit this network"),
         ({"overrides": {"sampling.steps": 2000}}, "steps must be between 1 and 1000 for this chain, not 2000"),
         ({"schedule": "rectified_flow", "parametrization": "epsilon"}, "epsilon cannot be predicted"),
-        ({"data": 3}, "data must be a source, an ImageSet or a data loader, not a int"),
+        ({"data": 3}, "data must be a source, an ImageSet or a data loader, not int"),
     ],
 )
 def test_what_cannot_be_is_refused_and_nothing_is_written(tmp_path, given, answer):
@@ -250,6 +250,27 @@ def test_a_run_of_ones_own_goes_on_with_network_and_data_given_again(tmp_path):
     parts = own(steps=3, run=tmp_path / "parts", overrides=steady)
     kakusan.train(resume=parts, steps=5, network=tiny.network(seed=4), data=tiny.pictures(), show=False)
     assert_same(whole, parts)
+
+
+def loader():
+    """Batches of pictures whose classes have no names."""
+    images = pictures.from_uint8(tiny.pictures().images)
+    return DataLoader(TensorDataset(images, tiny.pictures().labels), batch_size=4)
+
+
+def test_a_run_fed_by_a_loader_goes_on_with_the_loader_alone(tmp_path):
+    """It names no classes; the run knows them."""
+    run = own(steps=2, run=tmp_path / "run", data=loader(), class_names=["a", "b", "c"])
+    assert settings_of(run).data.source == "python:DataLoader"
+    with pytest.raises(KakusanError, match=r"given in Python, by a DataLoader: give them again \(data=…\)"):
+        kakusan.train(resume=run, steps=3, network=tiny.network(), show=False)
+    kakusan.train(resume=run, steps=3, network=tiny.network(), data=loader(), show=False)
+    assert run.checkpoint().state()["class_names"] == ["a", "b", "c"]
+
+
+def test_a_text_is_no_list_of_names(tmp_path):
+    with pytest.raises(KakusanError, match=r"class_names must be a list of names, not the text 'abc'"):
+        own(run=tmp_path / "run", data=loader(), class_names="abc")
 
 
 class _Stopping(tiny.TinyNetwork):
@@ -477,7 +498,7 @@ def test_images_of_any_size_and_colour_are_made_like_the_models(trained, tmp_pat
     ]
     assert judged[0].protocol == judged[1].protocol
     assert judged[0].frechet_distance == judged[1].frechet_distance
-    assert capsys.readouterr().err.count("30 differently sized images became 4×4") == 2
+    assert capsys.readouterr().err.count("30 off-size images became 4×4") == 2
 
 
 def test_what_cannot_be_resized_is_told_with_a_mend_that_there_is(tmp_path):
@@ -561,7 +582,7 @@ def test_a_directory_has_one_training_at_a_time(tmp_path, going_on):
 
 def test_a_training_that_was_overtaken_is_refused(tmp_path, monkeypatch):
     """Both found the directory free, and the other was the first to write into it."""
-    engine, overtaken = start._engine, []
+    engine, overtaken = start.engine_of, []
 
     def slowly(*given):
         if not overtaken:
@@ -569,7 +590,7 @@ def test_a_training_that_was_overtaken_is_refused(tmp_path, monkeypatch):
             own(run=tmp_path / "run", steps=3)
         return engine(*given)
 
-    monkeypatch.setattr(start, "_engine", slowly)
+    monkeypatch.setattr(start, "engine_of", slowly)
     with pytest.raises(KakusanError, match="already holds files"):
         own(run=tmp_path / "run", steps=7)
     assert Run.open(tmp_path / "run").checkpoint().images == 12

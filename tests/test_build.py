@@ -319,7 +319,7 @@ def test_a_network_that_cannot_be_called_is_refused_before_training(network, cla
 
 
 def test_what_is_no_data_is_refused():
-    with pytest.raises(KakusanError, match="data must be a source, an ImageSet or a data loader, not a int"):
+    with pytest.raises(KakusanError, match="data must be a source, an ImageSet or a data loader, not int"):
         build.feed(unet(), 3, None, ())
 
 

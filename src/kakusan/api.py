@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from kakusan import build, config, sampling
 from kakusan.condition import Labels
 from kakusan.config.models import Data, Evaluation, Sampling
+from kakusan.config.names import PYTHON
 from kakusan.data.images import ImageSet
 from kakusan.data.remarks import remarks_on
 from kakusan.denoiser import Denoise, Denoiser
@@ -403,7 +404,7 @@ def _sampling(model: object, **given: object) -> Sampling:
 
 def _settings(preset: str | Path | config.Config | None, given: dict[str, Any], data: object) -> config.Config:
     if data is not None and not isinstance(data, (str, Path)):
-        name = data.name if isinstance(data, ImageSet) else type(data).__name__
+        name = data.name if isinstance(data, ImageSet) else f"{PYTHON}{type(data).__name__}"
         given = {**given, "data.source": name}
     if isinstance(preset, config.Config):
         return config.from_mapping(preset.model_dump(), given)

@@ -82,6 +82,8 @@ def feed(settings: config.Config, data: object, network: nn.Module | None, class
         KakusanError: The data cannot be read, or have no labels where the network needs them; or the network itself is
             wanting.
     """
+    if isinstance(class_names, str):
+        raise KakusanError(f'class_names must be a list of names, not the text {class_names!r} (["cat", "dog"])')
     if network is None and isinstance(settings.network, config.OwnNetwork):
         raise _missing(settings.network)
     given = _given(settings, data)
@@ -196,7 +198,7 @@ def _given(settings: config.Config, data: object) -> Feed:
         loader = LoaderBatches(data)
         named = tuple(map(str, getattr(getattr(data, "dataset", None), "classes", ())))
         return Feed(loader, loader.labelled, named, tuple(remarks_on_range(loader.lowest, loader.highest)))
-    raise KakusanError(f"data must be a source, an ImageSet or a data loader, not a {type(data).__name__}")
+    raise KakusanError(f"data must be a source, an ImageSet or a data loader, not {type(data).__name__}")
 
 
 def _conditioning(feed: Feed, settings: config.Config) -> Feed:
@@ -283,7 +285,8 @@ def _missing(network: config.OwnNetwork) -> KakusanError:
     return KakusanError(
         f"this run trained a network of your own, {name}: hand it over in Python "
         f"(model = kakusan.load(run, network={name}(...)), then kakusan.sample(model) or "
-        f"kakusan.evaluate(model, against=...); kakusan.train(resume=run, network={name}(...)) to go on)"
+        f"kakusan.evaluate(model, against=...); kakusan.train(resume=run, network={name}(...)), "
+        "and data=... if a loader fed it, to go on)"
     )
 
 

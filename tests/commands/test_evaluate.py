@@ -53,7 +53,7 @@ def test_people_read_every_number_beside_the_noise_floor(kakusan, mine):
     ("arguments", "sentence"),
     [
         ("-n 899", "n must lie between 2 and 898, half of the images of digits"),
-        ("--against nowhere", "unknown data source 'nowhere'"),
+        ("--against nowhere", "there is nothing called nowhere here, and unknown data source 'nowhere': known are"),
         ("--checkpoint 9", "mine holds no checkpoint at 9 images (there are 8, 16)"),
         ("--sampler dimm", "unknown sampler 'dimm': did you mean 'ddim'?"),
         ("--steps 21", "steps must be between 1 and 20 for this chain, not 21"),

@@ -315,7 +315,8 @@ def test_a_stamp_survives_its_way_through_json(drawn):
 
 
 @pytest.mark.slow
-def test_ctrl_c_keeps_the_pictures_that_are_done(run, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_keeps_the_pictures_that_are_done(run, tmp_path, number):
     command = [sys.executable, "-m", "kakusan", "sample", str(run), "-n100000", "--out=out", "--device=cpu"]
     with subprocess.Popen(
         command,
@@ -327,7 +328,7 @@ def test_ctrl_c_keeps_the_pictures_that_are_done(run, tmp_path):
         deadline = time.monotonic() + 60
         while not (tmp_path / "out" / "00000.png").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     done = len(list((tmp_path / "out").glob("[0-9]*.png")))

@@ -28,7 +28,7 @@ def test_digits_of_another_size_keep_their_mean_and_say_so():
     assert torch.equal(large.images[:, 0], large.images[:, 2])
     assert large.images.float().mean().item() == pytest.approx(plain.images.float().mean().item(), abs=2.0)
     assert large.notes == (
-        "1,797 differently sized images became 16×16 (shorter side resized, middle kept)",
+        "1,797 off-size images became 16×16 (shorter side resized, middle kept)",
         "1,797 grey images became RGB",
     )
 

@@ -189,7 +189,7 @@ def test_other_sizes_are_resized_and_their_middle_is_kept(tmp_path):
     images = folder(tmp_path, size=4)
     assert images.shape == (1, 4, 4)
     assert (images.images[:2] == 200).all()
-    assert images.notes == ("2 differently sized images became 4×4 (shorter side resized, middle kept)",)
+    assert images.notes == ("2 off-size images became 4×4 (shorter side resized, middle kept)",)
 
 
 def test_shrinking_is_antialiased(tmp_path):

@@ -142,8 +142,9 @@ def _rows(found: Findings, size: int | None) -> Iterator[tuple[str, int, str]]:
         yield kind, count, _first(found.off_kind.get(kind, ()))
     if found.classes:
         few, many = (pick(found.classes, key=lambda name: found.classes[name]) for pick in (min, max))
-        most = f"from {found.classes[few]:,} images ({few}) to {found.classes[many]:,} ({many})"
-        yield "classes", len(found.classes), most
+        alike = found.classes[few] == found.classes[many]
+        ends = f"from {found.classes[few]:,} images ({few}) to {found.classes[many]:,} ({many})"
+        yield "classes", len(found.classes), f"{found.classes[few]:,} images each" if alike else ends
     if found.captions:
         yield "with a caption", found.captions, ""
         yield "without one", len(found.uncaptioned), _first(found.uncaptioned)

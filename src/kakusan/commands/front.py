@@ -1,9 +1,12 @@
 """The front door: which commands there are, and how whatever goes wrong in them is told in one line."""
 
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -98,8 +101,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        status = typer.main.get_command(app).main(given, prog_name="kakusan", standalone_mode=False)
-        sys.stdout.flush()
+        with _tidy_ends():
+            status = typer.main.get_command(app).main(given, prog_name="kakusan", standalone_mode=False)
+            sys.stdout.flush()
     except BrokenPipeError:  # the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # leaving flushes once more
         return 1
@@ -107,11 +111,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if "--debug" in given:
             traceback.print_exc()
         sentence, status = _verdict(error)
-        print(f"kakusan: {' '.join(sentence.split())}", file=sys.stderr)
+        if sentence:
+            print(f"kakusan: {' '.join(sentence.split())}", file=sys.stderr)
         return status
     if status == _INTERRUPTED:
         print("kakusan: interrupted", file=sys.stderr)
     return status if isinstance(status, int) else 0
+
+
+@contextmanager
+def _tidy_ends() -> Iterator[None]:
+    """Lets a polite kill do inside what Ctrl-C does: whatever was begun is tidied up."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may take signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _verdict(error: BaseException) -> tuple[str, int]:

@@ -8,7 +8,7 @@ import typer
 
 
 class Interrupted(Exception):  # noqa: N818 (no error: a wish)
-    """Ctrl-C ended a command early; the sentence says what was kept and how to go on."""
+    """Ctrl-C ended a command early; the sentence, where it was not said yet, tells what was kept and how to go on."""
 
 
 def show_json(document: Mapping[str, Any]) -> None:

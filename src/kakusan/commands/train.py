@@ -101,7 +101,7 @@ def _report(run: Run, json: bool) -> None:
         facts = {"run": str(run.path), "images": state["images"], "steps": state["step"], "loss": loss}
         show_json({**facts, "checkpoint": str(checkpoint.path), "interrupted": interrupted})
     if interrupted:
-        raise Interrupted("interrupted")  # training has said what was kept and how to go on
+        raise Interrupted  # training has said what was kept, and how to go on
     if first and not json:
         typer.echo(f"{run.path}: {counted(state['images'], 'image')} seen, loss {loss:.4f}")
         typer.echo("next, with the running average (EMA) of the weights:")

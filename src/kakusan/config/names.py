@@ -104,6 +104,9 @@ ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", "
 HUB = "hub:"
 """What comes before the name of a data set of the Hugging Face hub."""
 
+PYTHON = "python:"
+"""What comes before the kind of a loader that was handed over in Python, which no name and no path brings back."""
+
 TABLES: Mapping[str, Mapping[str, Target]] = {"sampler": SAMPLERS, "grid": GRIDS}
 
 

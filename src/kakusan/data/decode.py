@@ -68,7 +68,7 @@ def _convert(file: Image.Image, size: int | None, grey: bool) -> Picture:
         conversions.append(("colour", "grey"))
     if size is not None and image.size != (size, size):
         image = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
-        conversions.append(("differently sized", f"{size}×{size} (shorter side resized, middle kept)"))
+        conversions.append(("off-size", f"{size}×{size} (shorter side resized, middle kept)"))
     pixels = np.asarray(image)
     return Picture(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1), tuple(conversions))
 

@@ -12,6 +12,7 @@ from typing import Any
 from torch import nn
 
 from kakusan import build, config
+from kakusan.config.names import PYTHON
 from kakusan.data.batches import Batches, LoaderBatches
 from kakusan.data.sources import absolute
 from kakusan.errors import KakusanError, counted
@@ -121,9 +122,11 @@ def resume(
                 f"({', '.join(_RESUMABLE)}); start another run instead"
             )
     settings = config.load(run.config_path, changes)
+    state = run.checkpoint().state() if run.checkpoints() else None
+    if state is not None and settings.data.source.startswith(PYTHON):
+        class_names = class_names or state.get("class_names", ())  # which a loader need not name again
     feed = build.feed(settings, data, network, class_names)
     model = build.model(settings, feed.batches.shape, feed.class_names, network)
-    state = run.checkpoint().state() if run.checkpoints() else None
     shape, classes = list(model.shape), list(model.class_names)
     if state is not None and (state.get("shape"), state.get("class_names")) != (shape, classes):
         raise KakusanError(

@@ -28,6 +28,9 @@ def open_source(source: str | Path) -> Source:
         return Held(names.load(names.SOURCES[source])())
     if isinstance(source, str) and source.startswith(names.HUB):
         return hub(source.removeprefix(names.HUB))
+    if isinstance(source, str) and source.startswith(names.PYTHON):
+        kind = source.removeprefix(names.PYTHON)
+        raise KakusanError(f"these images were given in Python, by a {kind}: give them again (data=…)")
     path = Path(source).expanduser()
     if os.path.isdir(path):  # not Path.is_dir, which raises where a name is too long
         return from_tree(Folder(path))
@@ -48,7 +51,7 @@ def open_source(source: str | Path) -> Source:
 def absolute(source: str) -> str:
     """Returns a source that means the same in every directory: paths in full, names as they are."""
     path = Path(source).expanduser()
-    named = source in names.SOURCES or source.startswith(names.HUB)
+    named = source in names.SOURCES or source.startswith((names.HUB, names.PYTHON))
     return source if named or not any(map(os.path.exists, (path, *path.parents[:-1]))) else str(path.resolve())
 
 
@@ -58,6 +61,6 @@ def _unknown(source: str) -> KakusanError:
         hint = f"; a data set of the Hugging Face hub is {names.HUB}{source}" if on_hub else ""
         return KakusanError(f"there is no {source} (check the path{hint})")
     return KakusanError(
-        f"{unknown('data source', source, names.SOURCES)}, or the path of a folder, an archive, a parquet file or a "
-        "prepared cache of images"
+        f"there is nothing called {source} here, and {unknown('data source', source, names.SOURCES)}, or the path of a "
+        "folder, an archive, a parquet file or a prepared cache of images"
     )
