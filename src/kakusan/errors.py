@@ -23,16 +23,24 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> KakusanError:
 def nearest(name: str, known: Collection[str], cutoff: float) -> str | None:
     """Returns the ``known`` name that is most like ``name``; or None.
 
-    One of the same letters in another order goes before others, and then one that begins with ``name``.
+    One of whose words it has the initials goes before others, ``learning_rate`` for ``lr``; then one of the same
+    letters in another order, and then one that begins with ``name``.
 
     Args:
         name: What was typed.
         known: What there is.
         cutoff: How like they must be, from 0, anything, to 1, the same.
     """
+    if short := shortened(name, known):
+        return short[0]
     near = get_close_matches(name, known, n=max(1, len(known)), cutoff=cutoff)
     # Two letters that changed places count as two mistakes, and are the commonest of one.
     return max(near, key=lambda like: (sorted(like) == sorted(name), like.startswith(name)), default=None)
+
+
+def shortened(name: str, known: Iterable[str]) -> list[str]:
+    """Returns those of the ``known`` names of whose words, more than one, ``name`` has the initials."""
+    return [like for like in known if "_" in like and name == "".join(word[:1] for word in like.split("_"))]
 
 
 def counted(count: int, noun: str) -> str:

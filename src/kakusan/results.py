@@ -72,10 +72,19 @@ def judgements_in(lines: Iterable[Mapping[str, Any]]) -> list[Judgement]:
     return found
 
 
-def best_judgement(judgements: Iterable[Judgement], how: Sampling) -> Judgement | None:
+def best_judgement(judgements: Iterable[Judgement], study: Judgement | None, how: Sampling) -> Judgement | None:
     """Returns the one that says most of a run configured to be drawn so, of equals the last: a glance at few images
-    stays one."""
-    return max(reversed(list(judgements)), key=lambda judgement: judgement.rank(how), default=None)
+    stays one.
+
+    Args:
+        judgements: Those in its books.
+        study: That of a study, which measured other things with it: of the latest weights, it goes before all others.
+        how: How the run is configured to be drawn.
+    """
+    best = max(reversed(list(judgements)), key=lambda judgement: judgement.rank(how), default=None)
+    if study is None or (best is not None and best.rank(how)[0] > study.rank(how)[0]):
+        return best
+    return study
 
 
 class SamplerResult(_Record):

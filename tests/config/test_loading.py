@@ -5,6 +5,7 @@ import pytest
 from kakusan.config import from_mapping, load, section, to_yaml
 from kakusan.config.models import SECTIONS, Sampling
 from kakusan.config.names import presets
+from kakusan.config.wording import either
 from kakusan.errors import KakusanError
 
 
@@ -199,5 +200,9 @@ def test_a_source_that_is_not_there_is_refused(tmp_path):
     assert refusal("digit") == (
         f"unknown preset 'digit': did you mean 'digits'? known are {', '.join(presets())}, or the path of a YAML file"
     )
-    assert refusal(tmp_path / "none.yaml") == f"{tmp_path / 'none.yaml'} cannot be read: No such file or directory"
+    there_is_none = refusal(tmp_path / "none.yaml")
+    assert there_is_none == (
+        f"{tmp_path / 'none.yaml'} cannot be read: No such file or directory "
+        f"(give a YAML file, or a preset: {either(presets())})"
+    )
     assert refusal(str(tmp_path)).startswith(f"{tmp_path} is a folder: give a preset or a YAML file")

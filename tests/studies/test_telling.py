@@ -63,6 +63,25 @@ def test_a_finished_run_is_told_whole(digits):
     assert "Trained on 16 images" in read(digits)
 
 
+def test_what_is_planted_in_the_file_is_what_the_page_says(run):
+    """Even where an evaluation in the books seems to say more."""
+    planted = {
+        **{"frechet_distance": 3.4567, "frechet_distance_spread": 0.1234, "noise_floor": 0.4321},
+        **{"noise_floor_spread": 0.0987, "class_accuracy": 0.6173, "classifier_accuracy": 0.9341, "seconds": 7.0},
+    }
+    run.record({"evaluation": {**planted, "frechet_distance": 9.8765, "protocol": {"n": 898, "images_seen": 16}}})
+    protocol = {"n": 877, "images_seen": 16}
+    other = {"train_seconds": 71.5, "total_seconds": 143.0, "machine": "an abacus", "protocol": protocol}
+    (run.path / "metrics.json").write_text(json.dumps({**planted, **other}))
+    page = read(run)
+    assert "8.00 times as far" in page
+    for shown in ("3.46", "0.432", "61.7 %", "93.4 %", "71.5 s", "2 min 23 s", "an abacus", "877"):
+        assert shown in page
+    assert "9.88" not in page
+    run.record({"evaluation": {**planted, "frechet_distance": 9.8765, "protocol": {"images_seen": 24}}})
+    assert "9.88" in read(run), "later weights were judged"
+
+
 def test_the_same_run_is_told_in_the_same_words(digits):
     assert read(digits, "ja") == read(digits, "ja")
 
@@ -193,10 +212,9 @@ def test_numbers_that_a_study_measured_are_told(run):
     ],
 )
 def test_of_several_judgements_the_one_that_says_most_is_told(run, protocol, told):
-    (run.path / "metrics.json").write_text(json.dumps({**judged(1.0), "machine": "an abacus"}))
     run.record({"evaluation": judged(2.0, **protocol)})
-    story = tell(run, device="cpu", show=False)
-    assert (story.judgement.frechet_distance, story.measured.machine) == (told, "an abacus")
+    run.record({"evaluation": judged(1.0)})
+    assert tell(run, device="cpu", show=False).judgement.frechet_distance == told
 
 
 @pytest.mark.parametrize(

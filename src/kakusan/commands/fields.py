@@ -9,7 +9,7 @@ from typer.core import TyperCommand
 from kakusan.config import Config, describe_section, field_rows
 from kakusan.config.models import SECTIONS, known_fields
 from kakusan.config.names import presets
-from kakusan.errors import KakusanError, nearest, plain
+from kakusan.errors import KakusanError, nearest, plain, shortened
 
 _KEY = "kakusan.fields"
 
@@ -55,8 +55,7 @@ def take_fields(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
 def near_fields(option: str, options: Iterable[str]) -> list[str]:
     """Returns the fields that an ``option`` that there is not may mean, as they are typed: those of the nearest name.
 
-    Dashes and capitals do not count, and the initials of its words stand for a name: ``--lr`` is
-    ``--optimizer.learning_rate``.
+    Dashes and capitals do not count; ``--lr`` is ``--optimizer.learning_rate``.
 
     Args:
         option: What was typed.
@@ -66,9 +65,8 @@ def near_fields(option: str, options: Iterable[str]) -> list[str]:
     fields = {name: [f"--{section}.{name}" for section, other in homes if other == name] for _, name in homes}
     fields |= {plain(known): [] for known in options}
     wanted = plain(option)
-    shortened = [name for name in fields if "_" in name and wanted == "".join(word[0] for word in name.split("_"))]
     near = nearest(wanted, fields, cutoff=0.62)
-    names = shortened or ([] if near is None else [near])
+    names = shortened(wanted, fields) or ([] if near is None else [near])
     return [field for name in names for field in fields[name]]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -87,7 +88,10 @@ def run_facts(path: Path) -> dict[str, Any]:
     run = Run.open(path)
     lines, there = run.metrics(), run.checkpoints()
     settings = config.load(run.config_path)
-    judged = best_judgement(judgements_in(lines), settings.sampling)  # the one that heads the report
+    study = None
+    with suppress(KakusanError):  # a damaged one is the report's concern
+        study = run.measured().judgement
+    judged = best_judgement(judgements_in(lines), study, settings.sampling)  # the one that heads the report
     try:
         last = checkpoint_facts(there[-1]) if there else {}
     except KakusanError as error:

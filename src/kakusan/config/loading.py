@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from kakusan.config.models import DURATIONS, SECTIONS, Config, Section, known_fields, variants
 from kakusan.config.names import preset_text, presets
 from kakusan.config.reading import Path, read_document, read_value
-from kakusan.config.wording import explain
+from kakusan.config.wording import either, explain
 from kakusan.errors import KakusanError, unknown
 
 Overrides = Mapping[str, Any] | Iterable[tuple[str, Any]]
@@ -85,7 +85,9 @@ def _text(source: str | pathlib.Path) -> tuple[str, str]:
     except UnicodeDecodeError as error:
         raise KakusanError(f"{path} is no YAML file: byte {error.start} is not UTF-8 text") from error
     except OSError as error:
-        raise KakusanError(f"{path} cannot be read: {error.strerror}") from error
+        raise KakusanError(
+            f"{path} cannot be read: {error.strerror} (give a YAML file, or a preset: {either(names)})"
+        ) from error
 
 
 def _validated(model: type[S], values: Mapping[str, Any], places: dict[Path, str], overrides: Overrides) -> S:

@@ -91,9 +91,7 @@ def _from_its_books(run: Run, settings: config.Config, data: ImageSet | None) ->
         settings,
         images=max(seen, default=0),
         total_images=_total_images(settings, run, data),
-        judgement=best_judgement(
-            [*judgements_in(lines), *([measured.judgement] if measured.judgement else [])], settings.sampling
-        ),
+        judgement=best_judgement(judgements_in(lines), measured.judgement, settings.sampling),
         measured=measured,
         lines=lines,
         original=None if data is None else from_uint8(data.images[0]),
