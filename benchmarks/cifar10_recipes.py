@@ -9,7 +9,6 @@ which all of them measure alike: the same images, noise and levels, v under the 
 
 import argparse
 import json
-import sys
 import tempfile
 from datetime import date
 from pathlib import Path
@@ -48,6 +47,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "four levels": {"network.channels": [32, 64, 128, 128]},
     "no attention": {"network.attention_resolutions": [], "network.middle_attention": False},
     "batch 16": {"training.batch_size": 16},
+    "narrow, batch 16": {"network.channels": [24, 48, 96], "training.batch_size": 16},
     "batch 64": {"training.batch_size": 64},
     "rate 5e-4": {"optimizer.learning_rate": 5e-4},
     "rate 2e-3": {"optimizer.learning_rate": 2e-3},
@@ -68,6 +68,7 @@ def measure(name: str, source: str, minutes: float) -> dict[str, Any]:
         parameters = kakusan.load(run).parameters
     row = {
         "recipe": name,
+        "minutes": minutes,
         "parameters": parameters,
         "images": held_out["images"],
         "held_out_loss": round(held_out["held_out_loss"], 5),
@@ -78,7 +79,7 @@ def measure(name: str, source: str, minutes: float) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measures the recipes, prints and stores each beside what was stored before of others."""
+    """Measures the recipes, prints and stores each, beside what was stored before."""
     parser = argparse.ArgumentParser(description="Recipes for CIFAR-10 on this machine, for a few minutes each.")
     parser.add_argument("--data", required=True, help="where the images are")
     parser.add_argument("--minutes", type=float, default=4)
@@ -86,14 +87,14 @@ def main() -> None:
     given = parser.parse_args()
     protocol = {
         "date": date.today().isoformat(),
-        "command": " ".join(["python", "benchmarks/cifar10_recipes.py", *sys.argv[1:]]),
-        "minutes": given.minutes,
+        "command": f"python benchmarks/cifar10_recipes.py --data IMAGES --minutes {given.minutes:g} --only ...",
         "machine": machine(),
     }
-    rows = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() and len(given.only) < len(RECIPES) else []
+    rows = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else []
     for name in given.only:
         new = measure(name, given.data, given.minutes)
-        rows = sorted([*(row for row in rows if row["recipe"] != name), new], key=lambda row: row["held_out_loss"])
+        others = [row for row in rows if (row["recipe"], row["minutes"]) != (name, given.minutes)]
+        rows = sorted([*others, new], key=lambda row: (row["minutes"], row["held_out_loss"]))
         RESULTS.write_text(json.dumps({"protocol": protocol, "rows": rows}, indent=2) + "\n")
 
 

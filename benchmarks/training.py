@@ -21,7 +21,6 @@ import argparse
 import copy
 import json
 import multiprocessing
-import resource
 import statistics
 import sys
 import time
@@ -40,7 +39,7 @@ from torch.nn.functional import mse_loss
 from kakusan import build, config
 from kakusan.data.images import ImageSet
 from kakusan.denoiser import Denoiser
-from kakusan.devices import resolve
+from kakusan.devices import peak_memory, resolve
 from kakusan.networks import UNet
 from kakusan.objective import TimeSampling, denoising_loss
 from kakusan.training.engine import Engine
@@ -72,7 +71,7 @@ class Gate:
             if self._device.type == "cuda":
                 torch.cuda.synchronize()
             if self._since:
-                self._orders.send((time.perf_counter() - self._since, peak(self._device)))
+                self._orders.send((time.perf_counter() - self._since, peak_memory(self._device) or 0))
             self._left = self._orders.recv()
             if self._left == 0:
                 raise SystemExit
@@ -90,13 +89,6 @@ class Gated:
     def __call__(self, draws: Any, device: torch.device) -> Any:
         self._gate.pass_one()
         return self._batches(draws, device)
-
-
-def peak(device: torch.device) -> int:
-    """Returns the most memory in use so far, in bytes."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def settings(case: str, batch: int, device: str, compiled: bool, fields: dict[str, Any]) -> config.Config:
@@ -224,7 +216,7 @@ def serve(orders: Connection, who: str, case: str, batch: int, arguments: argpar
     torch.set_num_threads(arguments.threads)
     made = settings(case, batch, arguments.device, arguments.compile, fields)
     data, device = images(case), resolve(arguments.device)
-    orders.send(peak(device))
+    orders.send(peak_memory(device) or 0)
     CONTENDERS[who](Gate(orders, device), made, data)
 
 
