@@ -42,8 +42,7 @@ from kakusan.denoiser import Denoiser
 from kakusan.devices import peak_memory, resolve
 from kakusan.networks import UNet
 from kakusan.objective import TimeSampling, denoising_loss
-from kakusan.training.engine import Engine
-from kakusan.training.tasks.denoising import Denoising
+from kakusan.training.start import engine_of
 
 RESULTS = Path(__file__).parent / "results" / "training.json"
 ROUNDS = 5
@@ -111,9 +110,7 @@ def kakusan(gate: Gate, made: config.Config, data: ImageSet) -> None:
     """Trains with the engine."""
     feed = build.feed(made, data, None, ())
     model = build.model(made, data.shape, feed.class_names)
-    task = Denoising(model, build.times(made.objective), made.objective.condition_dropout, made.sampling)
-    gated = Gated(feed.batches, gate)
-    Engine(task, gated, optimizer=made.optimizer, ema=made.ema, training=made.training, show=False).train()
+    engine_of(model, Gated(feed.batches, gate), None, made, show=False).train()
 
 
 def bare(gate: Gate, made: config.Config, data: ImageSet) -> None:

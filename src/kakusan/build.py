@@ -204,7 +204,6 @@ def _given(settings: config.Config, data: object) -> Feed:
 def _conditioning(feed: Feed, settings: config.Config) -> Feed:
     """Returns the feed of a network conditioned on its classes, once it is certain that it has them."""
     if not feed.labelled or not feed.class_names:
-        loader = isinstance(feed.batches, LoaderBatches)
         without = (
             "or a network that takes (x, clock) and no more"
             if isinstance(settings.network, config.OwnNetwork)
@@ -212,7 +211,7 @@ def _conditioning(feed: Feed, settings: config.Config) -> Feed:
         )
         if feed.labelled:
             lack, mend = "does not name its classes", 'give class_names=["cat", "dog", …]'
-        elif loader:
+        elif isinstance(feed.batches, LoaderBatches):
             lack, mend = "has no labels", "let it yield (images, labels)"
         else:
             lack, mend = "has no labels", "put each class into a folder of its own"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -15,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from kakusan import build, config
 from kakusan.config.models import Training
 from kakusan.data.batches import Batches
-from kakusan.devices import memory_of, peak_memory, synchronize
+from kakusan.devices import device_of, memory_of, peak_memory, synchronize
 from kakusan.files import atomic_write
 from kakusan.model import Model
 from kakusan.progress import Bar
@@ -65,13 +66,13 @@ def plan(settings: config.Config, source: str, seconds: float = SECONDS, show: b
         task, precision = task_of(model, settings), Precision(settings.training, model.device)
         moments = Moments.of(settings.training, steps)
         samples = _grid_seconds(task, _SAMPLING * seconds) if moments.samples else 0.0
-        validated = _validation_seconds(task, validation, precision) if moments.validations else 0.0
+        validated = _validation_seconds(task, validation, precision, model.device)
         saved, size = _checkpoint(model)
         with precision.matrices():
             peak = peak_flops(model.device, getattr(torch, settings.training.dtype), _PEAK * seconds)
     flop = flop_per_image(task, batches, settings.training.seed)
     images_per_second = settings.training.batch_size / pace.step_seconds
-    sheets = len(moments.samples) * _sheet_bytes(task.preview_plan(model.denoiser.network), model)
+    sheets = len(moments.samples) * _sheet_bytes(task.preview_plan(task.network))
     forecast = Forecast(
         source=source,
         device=model.device.type,
@@ -108,9 +109,9 @@ class Moments:
         samples: Those that draw a grid.
     """
 
-    checkpoints: set[int] = field(default_factory=set)
-    validations: set[int] = field(default_factory=set)
-    samples: set[int] = field(default_factory=set)
+    checkpoints: set[int]
+    validations: set[int]
+    samples: set[int]
 
     @classmethod
     def of(cls, training: Training, steps: int) -> Moments:
@@ -130,7 +131,7 @@ class Moments:
 def flop_per_image(task: Denoising, batches: Batches, seed: int) -> float:
     """Returns the floating-point operations of a training step, an image: those of matrices and convolutions."""
     images = 2
-    device = next(task.network.parameters()).device
+    device = device_of(task.network)
     draws = Draws(seed, 0, images, slice(0, images))
     task.network.train()
     with FlopCounterMode(display=False) as counter:
@@ -208,11 +209,13 @@ def _grid_seconds(task: Denoising, seconds: float) -> float:
     return took / done * plan.steps * len(chunks)
 
 
-def _validation_seconds(task: Denoising, validation: Validation | None, precision: Precision) -> float:
+def _validation_seconds(
+    task: Denoising, validation: Validation | None, precision: Precision, device: torch.device
+) -> float:
     """Returns how long a held-out loss takes, from a part of it."""
     if validation is None:
         return 0.0
-    part, processes = validation.beginning(), Processes(task.preview_plan(task.network).device.type)
+    part, processes = validation.beginning(), Processes(str(device))
     started = time.perf_counter()
     part.measure(task, task.network, processes, precision)
     return (time.perf_counter() - started) / len(part) * len(validation)
@@ -228,7 +231,6 @@ def _checkpoint(model: Model) -> tuple[float, int]:
     return 4 * took, 4 * len(packed)
 
 
-def _sheet_bytes(plan: Plan, model: Model) -> int:
+def _sheet_bytes(plan: Plan) -> int:
     """Returns the bytes of a grid of samples, as they are before they are compressed."""
-    channels, height, width = model.shape
-    return plan.n * channels * height * width
+    return plan.n * math.prod(plan.shape)
