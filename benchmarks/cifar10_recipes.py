@@ -36,7 +36,13 @@ BASE: dict[str, Any] = {
     "parametrization": "v",
     "optimizer": {"learning_rate": 1e-3, "weight_decay": 0.0, "warmup_images": 2_000},
     "ema": {"half_life": 10_000},
-    "training": {"batch_size": 32, "samples_every": 0, "checkpoint_every": 10_000_000, "log_every": 100},
+    "training": {
+        "batch_size": 16,
+        "channels_last": True,
+        "samples_every": 0,
+        "checkpoint_every": 10_000_000,
+        "log_every": 100,
+    },
 }
 RECIPES: dict[str, dict[str, Any]] = {
     "base": {},
@@ -46,8 +52,10 @@ RECIPES: dict[str, dict[str, Any]] = {
     "deep": {"network.blocks": 2},
     "four levels": {"network.channels": [32, 64, 128, 128]},
     "no attention": {"network.attention_resolutions": [], "network.middle_attention": False},
-    "batch 16": {"training.batch_size": 16},
-    "narrow, batch 16": {"network.channels": [24, 48, 96], "training.batch_size": 16},
+    "wide, deep": {"network.channels": [48, 96, 192], "network.blocks": 2},
+    "wide, decay": {"network.channels": [48, 96, 192], "optimizer.decay": "cosine"},
+    "batch 8": {"training.batch_size": 8},
+    "batch 32": {"training.batch_size": 32},
     "batch 64": {"training.batch_size": 64},
     "rate 5e-4": {"optimizer.learning_rate": 5e-4},
     "rate 2e-3": {"optimizer.learning_rate": 2e-3},

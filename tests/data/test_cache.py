@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from kakusan.data import load, prepare
+from kakusan.data.checking import check
 from kakusan.data.reading import take
 from kakusan.devices import memory
 from kakusan.errors import KakusanError
@@ -188,6 +190,27 @@ def test_a_cache_whose_header_is_damaged_is_refused_in_one_line(tmp_path, change
     with pytest.raises(KakusanError, match=r"a\.safetensors is damaged") as caught:
         load(path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("index", [0, 1000, 1796])
+def test_one_changed_bit_of_one_image_is_found_where_images_are_read(tmp_path, index):
+    path = tmp_path / "a.safetensors"
+    images = prepare("digits", path)
+    content = bytearray(path.read_bytes())
+    content[len(content) - 64 * (len(images) - index) + 5] ^= 1
+    path.write_bytes(content)
+    reason = "its bytes are not those that were written"
+    assert check(path, show=False).broken == ((f"image {index}", reason),)
+    assert prepare(path, tmp_path / "b.safetensors").skipped == ((f"image {index}", reason),)
+    assert check(tmp_path / "b.safetensors", show=False).broken == ()
+
+
+def test_a_cache_without_checksums_is_read(tmp_path):
+    prepare("digits", tmp_path / "a.safetensors")
+    with safe_open(tmp_path / "a.safetensors", framework="pt") as file:
+        tensors, about = {name: file.get_tensor(name) for name in ("images", "labels")}, file.metadata()
+    save_file(tensors, tmp_path / "old.safetensors", about)
+    assert check(tmp_path / "old.safetensors", show=False).count == 1797
 
 
 def test_weights_are_no_images(tmp_path):

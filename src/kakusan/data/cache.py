@@ -1,8 +1,8 @@
 """One file of images that are decoded, cropped and resized already, mapped into memory rather than loaded.
 
-It is a safetensors file: ``images``, uint8 of shape (N, C, H, W), ``labels``, int64 of shape (N,), and ``captions``,
-all of them in UTF-8, each of which ends where ``caption_ends``, int64 of shape (N,), says. Names and origin are in its
-metadata. Its header is longer than need be, so that images can be written before it is known how many are broken.
+It is a safetensors file: ``images``, uint8 of shape (N, C, H, W), ``checksums``, the CRC-32 of each image as int64 of
+shape (N,), ``labels``, int64 of shape (N,), and ``captions``, all of them in UTF-8, each of which ends where
+``caption_ends``, int64 of shape (N,), says. Names and origin are in its metadata. Its header is longer than need be, so that images can be written before it is known how many are broken.
 """
 
 import json
@@ -17,10 +17,12 @@ from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -67,20 +69,27 @@ def prepare(
     require_free_file(path, overwrite)
     listed = open_source(source)
     made_from = {"source": str(source), "size": size, "channels": channels, "kakusan": version("kakusan")}
-    everything = _front(listed, range(len(listed)), (3, 2**16, 2**16), made_from)
+    everything = _front(listed, range(len(listed)), (3, 2**16, 2**16), [0] * len(listed), made_from)
     room = -(-sum(map(len, everything)) // _PAGE) * _PAGE + _PAGE
     shape: Shape = ()
+    checksums: list[int] = []
     with atomic_path(path) as temporary, temporary.open("wb") as file:
 
         def begin(found: Shape) -> Append:
             nonlocal shape
             shape = found
             file.seek(room)
-            return lambda image: file.writelines([image.tobytes()])
+            checksums.clear()
+            return append
+
+        def append(image: NDArray[np.uint8]) -> None:
+            pixels = image.tobytes()
+            file.write(pixels)
+            checksums.append(crc32(pixels))
 
         taken = take(listed, begin, size=size, channels=channels, max_broken=max_broken, show=show)
         file.truncate()
-        header, tensors = _front(listed, taken.kept, shape, made_from)
+        header, tensors = _front(listed, taken.kept, shape, checksums, made_from)
         length = room - 8 - len(tensors)
         file.seek(0)
         file.write(struct.pack("<Q", length) + header.ljust(length) + tensors)
@@ -88,7 +97,26 @@ def prepare(
     return replace(cached, notes=taken.notes, skipped=taken.skipped)
 
 
-def open_cache(path: Path) -> Held:
+class Cached(Held):
+    """Images of a cache; what is read one by one is compared with its checksum, what is mapped is taken as it is.
+
+    Args:
+        images: The set.
+        checksums: The CRC-32 of each; None in a cache of a version that kept none.
+    """
+
+    def __init__(self, images: ImageSet, checksums: NDArray[np.int64] | None) -> None:
+        super().__init__(images)
+        self._checksums = checksums
+
+    def read(self, index: int) -> Image.Image:
+        pixels = self.images.images[index].numpy()
+        if self._checksums is not None and crc32(pixels.tobytes()) != self._checksums[index]:
+            raise ValueError("its bytes are not those that were written")
+        return super().read(index)
+
+
+def open_cache(path: Path) -> Cached:
     """Returns the images of a file that :func:`prepare` wrote; they stay there until they are looked at.
 
     Raises:
@@ -98,7 +126,8 @@ def open_cache(path: Path) -> Held:
         with safe_open(path, framework="np") as file:
             about = file.metadata() or {}
             if about.get("format") == _FORMAT:
-                return Held(_image_set(path, file, about))
+                small = {name: file.get_tensor(name) for name in file.keys() if name != "images"}  # noqa: SIM118
+                return Cached(_image_set(path, small, about), small.get("checksums"))
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise KakusanError(
             f"{path} is damaged or cut short: {error} (prepare it anew: kakusan data prepare SOURCE -o {path})"
@@ -116,8 +145,7 @@ def origin(path: Path) -> dict[str, Any] | None:
     return None
 
 
-def _image_set(path: Path, file: Any, about: Mapping[str, str]) -> ImageSet:
-    small = {name: file.get_tensor(name) for name in file.keys() if name != "images"}  # noqa: SIM118 (no mapping)
+def _image_set(path: Path, small: Mapping[str, NDArray[Any]], about: Mapping[str, str]) -> ImageSet:
     captions: tuple[str, ...] = ()
     if "captions" in small:
         text, ends = small["captions"].tobytes(), small["caption_ends"].tolist()
@@ -151,9 +179,11 @@ def _mapped(path: Path) -> Tensor:
         return torch.from_numpy(pixels.reshape(images["shape"]))
 
 
-def _front(source: Source, kept: Sequence[int], shape: Shape, made_from: dict[str, Any]) -> tuple[bytes, bytes]:
+def _front(
+    source: Source, kept: Sequence[int], shape: Shape, checksums: Sequence[int], made_from: dict[str, Any]
+) -> tuple[bytes, bytes]:
     """Returns the header, and the tensors before the images: of the entries that were kept, of one shape (C, H, W)."""
-    tensors: dict[str, NDArray[Any]] = {}
+    tensors: dict[str, NDArray[Any]] = {"checksums": np.array(checksums, np.int64)}
     if source.labels is not None:
         tensors["labels"] = np.array([source.labels[index] for index in kept], np.int64)
     if source.captions:
