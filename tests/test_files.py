@@ -139,6 +139,9 @@ def test_a_file_is_asked_about_without_being_made(tmp_path):
         with pytest.raises(KakusanError, match=answer):
             require_free_file(path, overwrite)
     assert (tmp_path / "a").read_text() == "precious"
+    for below in (tmp_path / "a" / "b", tmp_path / "a" / "deep" / "b"):
+        with pytest.raises(KakusanError, match=r"cannot write .*b: Not a directory \(choose another place"):
+            require_free_file(below)
 
 
 def test_a_file_where_a_directory_should_be_is_refused(tmp_path):

@@ -54,7 +54,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     temporary = path.with_name(f".{token_hex(4)}-{path.name}")
     with writing(path):
         if not path.is_dir():
-            require_free_file(path, overwrite=True)
+            _refuse_what_is_there(path, overwrite=True)
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
@@ -82,16 +82,13 @@ def require_free_file(path: str | Path, overwrite: bool = False) -> None:
         overwrite: Accepts one that is there.
 
     Raises:
-        KakusanError: The file is there and ``overwrite`` is false; or it is none: a directory, a device, a pipe.
+        KakusanError: The file is there and ``overwrite`` is false; it is none: a directory, a device, a pipe; or it
+            cannot be written where it shall be.
     """
     path = Path(path)
-    if not path.exists():
-        return
-    if not path.is_file():
-        kind = "a directory" if path.is_dir() else "a device or a pipe"
-        raise KakusanError(f"{path} is {kind}, not a file (choose another name)")
-    if not overwrite:
-        raise KakusanError(f"{path} is there already (choose another name, or --overwrite to replace it)")
+    _refuse_what_is_there(path, overwrite)
+    with writing(path):
+        _refuse_unwritable(path.parent)
 
 
 def sweep(directory: Path) -> None:
@@ -126,9 +123,7 @@ def require_free(path: str | Path, overwrite: bool = False) -> None:
             raise KakusanError(f"{path} is a file, not a directory (choose another name)")
         if not overwrite and path.exists() and any(path.iterdir()):
             raise KakusanError(f"{path} already holds files (choose a new directory, or --overwrite to write into it)")
-        nearest = next(place for place in (path, *path.absolute().parents) if place.exists())
-        with TemporaryFile(dir=nearest):  # the operating system says why it cannot be written, if so
-            pass
+        _refuse_unwritable(path)
 
 
 def require_new_directory(path: str | Path, overwrite: bool = False) -> Path:
@@ -253,6 +248,24 @@ def free_path(path: str | Path) -> Path:
     path = Path(path)
     numbered = (path.with_name(f"{path.name}-{number}") for number in count(2))
     return path if not path.exists() else next(other for other in numbered if not other.exists())
+
+
+def _refuse_what_is_there(path: Path, overwrite: bool) -> None:
+    """Raises where a file cannot take the place of what is there."""
+    if not path.exists():
+        return
+    if not path.is_file():
+        kind = "a directory" if path.is_dir() else "a device or a pipe"
+        raise KakusanError(f"{path} is {kind}, not a file (choose another name)")
+    if not overwrite:
+        raise KakusanError(f"{path} is there already (choose another name, or --overwrite to replace it)")
+
+
+def _refuse_unwritable(directory: Path) -> None:
+    """Raises the operating system's own reason where nothing can be written into a directory, there or yet to be."""
+    nearest = next(place for place in (directory, *directory.absolute().parents) if place.exists())
+    with TemporaryFile(dir=nearest):
+        pass
 
 
 def _flush(path: Path) -> None:

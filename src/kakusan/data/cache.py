@@ -2,7 +2,8 @@
 
 It is a safetensors file: ``images``, uint8 of shape (N, C, H, W), ``checksums``, the CRC-32 of each image as int64 of
 shape (N,), ``labels``, int64 of shape (N,), and ``captions``, all of them in UTF-8, each of which ends where
-``caption_ends``, int64 of shape (N,), says. Names and origin are in its metadata. Its header is longer than need be, so that images can be written before it is known how many are broken.
+``caption_ends``, int64 of shape (N,), says. Names and origin are in its metadata. Its header is longer than need be, so
+that images can be written before it is known how many are broken.
 """
 
 import json
