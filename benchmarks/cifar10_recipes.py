@@ -44,6 +44,7 @@ BASE: dict[str, Any] = {
         "log_every": 100,
     },
 }
+KEYS = ("machine", "minutes", "recipe")
 RECIPES: dict[str, dict[str, Any]] = {
     "base": {},
     "narrow": {"network.channels": [24, 48, 96]},
@@ -53,10 +54,12 @@ RECIPES: dict[str, dict[str, Any]] = {
     "four levels": {"network.channels": [32, 64, 128, 128]},
     "no attention": {"network.attention_resolutions": [], "network.middle_attention": False},
     "wide, deep": {"network.channels": [48, 96, 192], "network.blocks": 2},
-    "wide, decay": {"network.channels": [48, 96, 192], "optimizer.decay": "cosine"},
     "batch 8": {"training.batch_size": 8},
     "batch 32": {"training.batch_size": 32},
     "batch 64": {"training.batch_size": 64},
+    "narrow, batch 32": {"network.channels": [24, 48, 96], "training.batch_size": 32},
+    "narrower, batch 32": {"network.channels": [16, 32, 64], "training.batch_size": 32},
+    "batch 32, rate 2e-3": {"training.batch_size": 32, "optimizer.learning_rate": 2e-3},
     "rate 5e-4": {"optimizer.learning_rate": 5e-4},
     "rate 2e-3": {"optimizer.learning_rate": 2e-3},
     "rate 4e-3": {"optimizer.learning_rate": 4e-3},
@@ -75,6 +78,8 @@ def measure(name: str, source: str, minutes: float) -> dict[str, Any]:
         held_out = next(line for line in reversed(run.metrics()) if "held_out_loss" in line)
         parameters = kakusan.load(run).parameters
     row = {
+        "date": date.today().isoformat(),
+        "machine": machine(),
         "recipe": name,
         "minutes": minutes,
         "parameters": parameters,
@@ -94,15 +99,14 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=RECIPES, default=list(RECIPES))
     given = parser.parse_args()
     protocol = {
-        "date": date.today().isoformat(),
-        "command": f"python benchmarks/cifar10_recipes.py --data IMAGES --minutes {given.minutes:g} --only ...",
-        "machine": machine(),
+        "command": "python benchmarks/cifar10_recipes.py --data IMAGES --minutes MINUTES",
+        "held_out_loss": "of v under the cosine schedule, the same images, noise and levels for all",
     }
     rows = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else []
     for name in given.only:
         new = measure(name, given.data, given.minutes)
-        others = [row for row in rows if (row["recipe"], row["minutes"]) != (name, given.minutes)]
-        rows = sorted([*others, new], key=lambda row: (row["minutes"], row["held_out_loss"]))
+        rows = [row for row in rows if [row[key] for key in KEYS] != [new[key] for key in KEYS]]
+        rows = sorted([*rows, new], key=lambda row: (row["machine"], row["minutes"], row["held_out_loss"]))
         RESULTS.write_text(json.dumps({"protocol": protocol, "rows": rows}, indent=2) + "\n")
 
 

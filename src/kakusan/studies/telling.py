@@ -109,9 +109,10 @@ def _accuracy(judgement: Judgement | None, model: Model) -> float | None:
 
 
 def machine() -> str:
-    """Returns what this machine is, in a line."""
-    where = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU threads"
-    return f"{where}, {platform.machine()}, Python {platform.python_version()}, torch {version('torch')}"
+    """Returns what this machine is, in a line that every language reads: ``CPU × 2, x86_64 AVX512, …``."""
+    cpu = f"CPU × {torch.get_num_threads()}, {platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+    where = torch.cuda.get_device_name() if torch.cuda.is_available() else cpu
+    return f"{where}, Python {platform.python_version()}, torch {version('torch')}"
 
 
 def _data(settings: config.Config) -> ImageSet | None:

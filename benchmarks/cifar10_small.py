@@ -1,0 +1,65 @@
+"""CIFAR-10 by class in an hour on two CPU cores: the preset cifar10-small, whole, with its samples, curve and numbers.
+
+Its judge is a classifier of the images that it is compared with, which have not been learned from; its numbers are no
+FIDs. Give it a machine that has nothing else to do. A run that is there is judged as it is, not trained again.
+
+    python benchmarks/cifar10_small.py --data ~/data/cifar10/train --against ~/data/cifar10/test
+"""
+
+import argparse
+import json
+import shutil
+import statistics
+from datetime import date
+from pathlib import Path
+
+import kakusan
+from kakusan import pictures
+from kakusan.runs import Run
+from kakusan.studies.telling import machine
+
+RESULTS = Path(__file__).parent / "results" / "cifar10_small"
+ROWS = 8
+GUIDANCE = (1.0, 1.5, 2.0)
+
+
+def main() -> None:
+    """Trains, draws, judges, and stores what came of it."""
+    parser = argparse.ArgumentParser(description="The preset cifar10-small from end to end.")
+    parser.add_argument("--data", required=True, help="images to learn from")
+    parser.add_argument("--against", required=True, help="images to compare with, not learned from")
+    parser.add_argument("--run", type=Path, default=Path("runs/cifar10-small"), help="where the run goes")
+    parser.add_argument("-n", type=int, default=1000, help="images on each side")
+    given = parser.parse_args()
+    if not given.run.exists():
+        kakusan.train("cifar10-small", data=given.data, run=given.run)
+    run = Run.open(given.run)
+
+    model = kakusan.load(run)
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    images = kakusan.sample(model, n=ROWS * len(model.class_names), labels=list(range(len(model.class_names))) * ROWS)
+    pictures.save(RESULTS / "samples.png", pictures.legible(pictures.grid(images, len(model.class_names)), 32))
+    shutil.copy(run.metrics_path, RESULTS / "metrics.jsonl")
+
+    rows = []
+    for scale in GUIDANCE:
+        judged = kakusan.evaluate(model, against=given.against, n=given.n, guidance_scale=scale)
+        rows.append(judged.model_dump(exclude={"remarks"}))
+        print(
+            f"guidance {scale:g}: distance {judged.frechet_distance:.2f} (real images {judged.noise_floor:.2f}), "
+            f"class accuracy {judged.class_accuracy or 0:.1%} (real images {judged.classifier_accuracy:.1%})"
+        )
+    found = {
+        "date": date.today().isoformat(),
+        "command": f"python benchmarks/cifar10_small.py --data IMAGES --against OTHERS -n {given.n}",
+        "machine": machine(),
+        "images": model.images,
+        "images_per_second": statistics.median(line["images_per_second"] for line in run.metrics() if "loss" in line),
+        "parameters": model.parameters,
+        "evaluations": rows,
+    }
+    (RESULTS / "result.json").write_text(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
