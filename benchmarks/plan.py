@@ -1,7 +1,7 @@
-"""What ``kakusan plan`` says beside what then happens: time of a whole training, its pace, its memory.
+"""What ``kakusan plan`` says beside what then happens: time of a whole training, its pace, its memory, its disk.
 
-Plan and training are processes of their own, one after the other, as a person would start them, and so that the memory
-of neither counts for the other. A ratio is what happened over what was said: 1 is a true prophet.
+Plan and training are processes of their own, one after the other, as a person would start them. A ratio
+is what happened over what was said: 1 is a true prophet.
 
     python benchmarks/plan.py
     python benchmarks/plan.py --case cifar10 --data ~/data/cifar10/train
@@ -9,8 +9,8 @@ of neither counts for the other. A ratio is what happened over what was said: 1 
 
 import argparse
 import json
+import os
 import re
-import resource
 import subprocess
 import sys
 import tempfile
@@ -33,10 +33,14 @@ CASES = {  # the arguments of both commands
 
 
 def run(command: list[str]) -> tuple[str, int]:
-    """Returns what a command printed, and the most memory that any command held so far, in bytes."""
-    done = subprocess.run([sys.executable, "-m", "kakusan", *command], check=True, stdout=subprocess.PIPE, text=True)
-    scale = 1 if sys.platform == "darwin" else 1024
-    return done.stdout, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * scale
+    """Returns what a command printed, and the most memory that it held, in bytes."""
+    process = subprocess.Popen([sys.executable, "-m", "kakusan", *command], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    printed = process.stdout.read()
+    _, status, used = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{' '.join(command)} failed")
+    return printed, used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def compare(case: str, arguments: list[str]) -> dict[str, object]:
@@ -44,12 +48,12 @@ def compare(case: str, arguments: list[str]) -> dict[str, object]:
     told = json.loads(run(["plan", *arguments, "--json"])[0])
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "run"
-        run(["train", *arguments, "--run", str(path)])
+        _, memory = run(["train", *arguments, "--run", str(path)])
         seconds = float(re.findall(r"finished after .*, ([\d.]+) s", (path / "log.txt").read_text())[-1])
         lines = [line for line in Run(path).metrics() if "images_per_second" in line]
         disk = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     pace = sorted(line["images_per_second"] for line in lines)[len(lines) // 2]
-    happened = {"seconds": seconds, "images_per_second": pace, "disk": disk}
+    happened = {"seconds": seconds, "images_per_second": pace, "memory": memory, "disk": disk}
     ratios = {name: round(value / told[name], 3) for name, value in happened.items()}
     print(f"{case:18}", "   ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items()))
     return {"case": case, "told": told, "happened": happened, "ratios": ratios}

@@ -123,6 +123,31 @@ def test_what_makes_another_run_cannot_change_in_one(train, given, answer):
         kakusan.train(given.pop("preset", None), resume=run, steps=9, show=False, **given)
 
 
+def test_a_run_does_not_go_on_with_images_that_have_become_more(tmp_path):
+    """Their order would be another, and what was held out would be learned from."""
+    for index in range(6):
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        pictures.save(tmp_path / "photos" / f"{index}.png", torch.full((1, 8, 8), index / 10))
+    settings = {"network.channels": "8", "training.batch_size": 2, "training.samples_every": 0}
+    run = kakusan.train(data=tmp_path / "photos", run=tmp_path / "run", steps=2, overrides=settings, show=False)
+    pictures.save(tmp_path / "photos" / "7.png", torch.zeros(1, 8, 8))
+    with pytest.raises(KakusanError, match=r"learned from 6 images, and there are 7 in .*photos now"):
+        kakusan.train(resume=run, steps=4, show=False)
+    (tmp_path / "photos" / "7.png").unlink()
+    assert kakusan.train(resume=run, steps=4, show=False).checkpoint().images == 8
+
+
+def test_images_given_in_python_are_given_again(tmp_path):
+    """They may be some of a set that has a name: what is called digits need not be all of them."""
+    run = kakusan.train(
+        "digits", data=tiny.pictures(shape=(1, 8, 8)), run=tmp_path / "run", steps=1, overrides=SMALL, show=False
+    )
+    assert settings_of(run).data.source == "python:pets"
+    for call in (lambda: kakusan.train(resume=run, steps=2), lambda: kakusan.evaluate(run)):
+        with pytest.raises(KakusanError, match=r"given in Python, as pets: give them again \(data="):
+            call()
+
+
 def test_what_is_no_run_cannot_be_resumed(tmp_path):
     with pytest.raises(KakusanError, match="is not a run directory"):
         kakusan.train(resume=tmp_path)
@@ -262,7 +287,7 @@ def test_a_run_fed_by_a_loader_goes_on_with_the_loader_alone(tmp_path):
     """It names no classes; the run knows them."""
     run = own(steps=2, run=tmp_path / "run", data=loader(), class_names=["a", "b", "c"])
     assert settings_of(run).data.source == "python:DataLoader"
-    with pytest.raises(KakusanError, match=r"given in Python, by a DataLoader: give them again \(data=…\)"):
+    with pytest.raises(KakusanError, match=r"given in Python, as DataLoader: give them again \(data=…\)"):
         kakusan.train(resume=run, steps=3, network=tiny.network(), show=False)
     kakusan.train(resume=run, steps=3, network=tiny.network(), data=loader(), show=False)
     assert run.checkpoint().state()["class_names"] == ["a", "b", "c"]

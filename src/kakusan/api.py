@@ -404,8 +404,8 @@ def _sampling(model: object, **given: object) -> Sampling:
 
 def _settings(preset: str | Path | config.Config | None, given: dict[str, Any], data: object) -> config.Config:
     if data is not None and not isinstance(data, (str, Path)):
-        name = data.name if isinstance(data, ImageSet) else f"{PYTHON}{type(data).__name__}"
-        given = {**given, "data.source": name}
+        name = data.name if isinstance(data, ImageSet) else type(data).__name__
+        given = {**given, "data.source": f"{PYTHON}{name}"}
     if isinstance(preset, config.Config):
         return config.from_mapping(preset.model_dump(), given)
     return config.from_mapping({}, given) if preset is None else config.load(preset, given)

@@ -66,6 +66,11 @@ def memory_of(device: torch.device) -> int | None:
     return torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else memory()
 
 
+def processes_here() -> int:
+    """Returns how many processes train together on this machine, as their launcher says: they share what it has."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
 def memory() -> int | None:
     """Returns the bytes of memory of this machine, or that its container may have, where the system says it."""
     try:

@@ -124,6 +124,14 @@ def test_a_set_larger_than_half_of_the_memory_is_refused_with_the_mend(photos, m
     assert len(load(tmp_path / "a.safetensors")) == 39
 
 
+def test_processes_that_train_together_share_the_memory_of_their_machine(photos, monkeypatch):
+    monkeypatch.setattr("kakusan.data.loading.memory", lambda: 2 * 40 * 3 * 16 * 16 + 1)
+    assert len(load(photos, size=16)) == 39
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    with pytest.raises(KakusanError, match=r"more than half of this machine"):
+        load(photos, size=16)
+
+
 def test_what_is_there_is_not_overwritten_unasked(tmp_path):
     path = tmp_path / "a.safetensors"
     path.write_text("mine")

@@ -41,7 +41,7 @@ def test_the_moments_are_those_of_a_training(tmp_path, monkeypatch, checkpoints,
         held_out=2,
     )
     monkeypatch.setattr(engine, "_save", lambda validated: seen["checkpoints"].add(engine.step))
-    monkeypatch.setattr(engine, "_draw_samples", lambda: seen["samples"].add(engine.step))
+    monkeypatch.setattr(engine, "_draw_samples", lambda run: seen["samples"].add(engine.step))
     monkeypatch.setattr(engine, "_validate", lambda: seen["validations"].add(engine.step) or {})
     engine.train(there)
     assert Moments.of(engine._training, 11) == Moments(**seen)
@@ -63,6 +63,23 @@ def test_the_work_of_an_image_is_that_of_its_matrices():
     task = Denoising(tiny.model(Mixing()), TimeSampling(), 0.1, tiny.SAMPLING)
     assert flop_per_image(task, ImageBatches(tiny.pictures()), seed=0) == 5 * 2 * 16 * 7
     assert all(weight.grad is None for weight in task.network.parameters())
+
+
+def test_attention_counts_too():
+    """Forward q·kᵀ and its product with v, 2·L²·C each for L pixels; backward twice as much."""
+
+    class Attending(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(()))
+
+        def forward(self, x, clock, condition: Condition | None = None):
+            tokens = self.scale * x.flatten(2).mT[:, None]
+            attended = nn.functional.scaled_dot_product_attention(tokens, tokens, tokens)
+            return attended[:, 0].mT.reshape(x.shape)
+
+    task = Denoising(tiny.model(Attending()), TimeSampling(), 0.1, tiny.SAMPLING)
+    assert flop_per_image(task, ImageBatches(tiny.pictures()), seed=0) == 3 * 2 * (2 * 16 * 16)
 
 
 def test_a_peak_is_one_of_a_machine():
@@ -99,6 +116,7 @@ def forecast(**changes):
         ({}, {}, []),
         ({"disk": 11}, {}, ["more disk than is free"]),
         ({"memory": 9.5 * 2**30, "memory_there": 10 * 2**30}, {}, ["--training.microbatch 4"]),
+        ({"memory": 10 * 2**30, "memory_there": 10 * 2**30}, {"training.microbatch": 4}, ["--training.microbatch 2"]),
         ({"data_wait": 0.021}, {}, ["steps wait 2% of the time for images"]),
         ({"data_wait": 0.019}, {}, []),
         (
@@ -112,7 +130,8 @@ def forecast(**changes):
         ({"train_seconds": 1e5}, {}, ["a GPU"]),
     ],
 )
-def test_what_to_change_first_follows_from_the_numbers(changes, fields, told):
+def test_what_to_change_first_follows_from_the_numbers(monkeypatch, changes, fields, told):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda emulated=True: not emulated)
     whole = {name: round(value) if name.startswith("memory") else value for name, value in changes.items()}
     sentences = list(advice(forecast(**whole), config.load("digits", {**SMALL, **fields})))
     assert len(sentences) == len(told)

@@ -230,6 +230,64 @@ def test_checkpoints_and_pictures_come_after_so_many_images(tmp_path, every, exp
         assert grid.size == (16 * (3 * 5 - 1), 16 * (4 * 5 - 1))
 
 
+def test_who_wishes_for_an_end_waits_for_nothing_that_is_not_due(tmp_path):
+    """A cluster gives some seconds, and a grid of a thousand steps takes hours."""
+    there = run(tmp_path / "run")
+    engine(task=interrupted_at(7), samples_every=25, held_out=3, checkpoint_every=1000).train(there)
+    assert there.checkpoint().images == 35
+    assert [path.name for path in there.samples_path.iterdir()] == ["0000025.png"]
+    assert not any("held_out_loss" in line for line in there.metrics())
+
+
+def test_a_grid_that_the_death_of_its_process_prevented_is_drawn_on_resuming(tmp_path):
+    there, whole = run(tmp_path / "run"), run(tmp_path / "whole")
+    engine(samples_every=25, checkpoint_every=25).train(whole)
+
+    class Killed(Denoising):
+        def preview(self, network):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        engine(task=Killed, samples_every=25, checkpoint_every=25).train(there)
+    assert there.checkpoint().images == 25
+    again = engine(samples_every=25, checkpoint_every=25)
+    again.resume(there)
+    again.train(there)
+    drawn, expected = ({path.name: path.read_bytes() for path in of.samples_path.iterdir()} for of in (there, whole))
+    assert drawn == expected
+    assert_same(there, whole)
+
+
+@pytest.mark.parametrize(
+    "error", [KakusanError("the samples became NaN"), torch.OutOfMemoryError("CUDA out of memory.")]
+)
+def test_a_grid_that_cannot_be_drawn_does_not_stop_training(tmp_path, error):
+    class Blind(Denoising):
+        def preview(self, network):
+            raise error
+
+    there = run(tmp_path / "run")
+    assert engine(task=Blind, samples_every=30).train(there).images == 60
+    assert f"no samples after 30 images: {error}" in (there.path / "log.txt").read_text()
+
+
+def test_a_held_out_loss_that_is_no_number_is_left_out_and_is_not_the_best(tmp_path):
+    class Overflowing(Denoising):
+        def held_out(self, network, batch, seed, numbers):
+            losses = super().held_out(network, batch, seed, numbers)
+            return losses * (math.nan if self.first else 1.0)
+
+        first = True
+
+        def preview(self, network):
+            type(self).first = False  # the first grid comes after the first held-out loss
+
+    there = run(tmp_path / "run")
+    engine(task=Overflowing, held_out=3, checkpoint_every=15, samples_every=15, keep=1).train(there)
+    assert [line["images"] for line in there.metrics() if "held_out_loss" in line] == [30, 45, 60]
+    assert 15 not in [checkpoint.images for checkpoint in there.checkpoints()]
+
+
 def test_pictures_never_means_never(whole):
     assert not whole.samples_path.exists()
 
@@ -306,7 +364,9 @@ def test_a_loss_that_is_no_number_stops_at_once_and_spoils_no_checkpoint(tmp_pat
     """Also at the very step that a checkpoint is due, and far from any line of the books."""
     there = run(tmp_path / "run")
     last = f"the last good checkpoint is .*{good:07d}" if good else "no checkpoint was saved before"
-    answer = rf"^the loss became inf at step {step} of 12; {last} \(try a lower optimizer.learning_rate"
+    answer = (
+        rf"^the loss became inf at step {step} of 12; {last} \(start another run, .* a lower optimizer.learning_rate"
+    )
     with pytest.raises(KakusanError, match=answer):
         engine(task=spoilt(step, "loss"), checkpoint_every=20, log_every=log_every, guard=STRICT).train(there)
     assert_finite(there, good)

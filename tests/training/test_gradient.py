@@ -1,5 +1,7 @@
 """The gradient of a batch is that of its parts; what does not fit is told with what does."""
 
+import inspect
+
 import pytest
 import torch
 
@@ -49,6 +51,23 @@ def test_what_does_not_fit_names_what_does(tmp_path, limit, asked, fits):
         engine(task=task, microbatch=asked).train(there)
     assert caught.value.__cause__ is None
     engine(task=task, microbatch=fits).train(there)
+
+
+def test_before_the_first_step_what_the_optimizer_will_want_is_kept_free(monkeypatch):
+    """Two numbers a weight: else a batch that just fits would be refused only after its gradient."""
+    held = []
+
+    class Watching(Denoising):
+        def losses(self, batch, draws):
+            frame = inspect.currentframe()
+            while frame and frame.f_code.co_name != "gradient":
+                frame = frame.f_back
+            held.append(sum(room.numel() for room in frame.f_locals["room"]))
+            return super().losses(batch, draws)
+
+    net = tiny.network()
+    engine(net, task=Watching, steps=2).train()
+    assert held == [2 * sum(weight.numel() for weight in net.parameters()), 0]
 
 
 def test_where_nothing_fits_it_is_told_too():

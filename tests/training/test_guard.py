@@ -75,6 +75,21 @@ def test_statistics_that_a_bad_batch_spoilt_are_as_before(tmp_path):
     assert net.norm.num_batches_tracked == 11
 
 
+def test_a_checkpoint_saved_while_steps_fail_does_not_cost_the_one_to_go_back_to(tmp_path):
+    """One is kept, and one is saved in the middle of what fails."""
+    there, seen = run(tmp_path / "run"), set()
+
+    class Spoilt(Denoising):
+        def losses(self, batch, draws):
+            bad = 6 <= draws.step + 1 <= 9 and draws.step not in seen
+            seen.update({draws.step} if bad else ())
+            return super().losses(batch, draws) * (math.nan if bad else 1.0)
+
+    engine(task=Spoilt, guard=Settings(patience=3), checkpoint_every=10, keep=1).train(there)
+    assert there.checkpoint().state()["guard"]["rollbacks"] == 1
+    assert [checkpoint.images for checkpoint in there.checkpoints()] == [60]
+
+
 @pytest.mark.parametrize("stop", [3, 6, 8])
 def test_what_was_skipped_is_exact_on_resuming(tmp_path, stop):
     """Also where the run stops between two bad steps."""

@@ -1,6 +1,7 @@
 """The books: sums are carried over lines, epochs and interruptions."""
 
 import math
+import time
 
 import pytest
 import torch
@@ -68,3 +69,12 @@ def test_steps_that_are_to_be_taken_again_are_forgotten():
     ledger.add(torch.tensor(1.0))
     ledger.restart()
     assert len(ledger.take()) == 0
+
+
+def test_time_in_which_nothing_is_learned_is_not_trainings():
+    ledger = Ledger(2, 4)
+    time.sleep(0.01)
+    with ledger.paused():
+        time.sleep(0.5)
+    (line,) = [line for line in lines(ledger, [1.0], 1) if "epoch" not in line]
+    assert line["images_per_second"] > 2 / 0.5

@@ -95,6 +95,21 @@ def torchrun(directory, *arguments, **more):
     )
 
 
+def test_processes_agree_on_a_directory_that_none_was_told(tmp_path):
+    """Each would name it after the second in which it got there."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, time, kakusan\n"
+        "time.sleep(1.5 * int(os.environ['RANK']))\n"
+        "run = kakusan.train('digits', steps=1, device='cpu', overrides={'network.channels': '8'}, show=False)\n"
+        "print(run.path)\n"
+    )
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
+    done = subprocess.run(launcher, cwd=tmp_path, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    assert len(set(done.stdout.split())) == len(list((tmp_path / "runs").iterdir())) == 1
+
+
 DIGITS = ("--device=cpu", "--training.samples_every=0", "--data.held_out=0.1", "--training.log_every=5")
 
 

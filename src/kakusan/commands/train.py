@@ -96,14 +96,16 @@ def _report(run: Run, json: bool) -> None:
     state = checkpoint.state()
     first = os.environ.get("RANK", "0") == "0"  # of several processes one speaks
     interrupted = state["images"] < state["total_images"]
-    loss = [line["loss"] for line in run.metrics() if "loss" in line][-1]
+    loss = next((line["loss"] for line in reversed(run.metrics()) if "loss" in line), None)  # all may have been skipped
     if json and first:
         facts = {"run": str(run.path), "images": state["images"], "steps": state["step"], "loss": loss}
         show_json({**facts, "checkpoint": str(checkpoint.path), "interrupted": interrupted})
     if interrupted:
         raise Interrupted  # training has said what was kept, and how to go on
     if first and not json:
-        typer.echo(f"{run.path}: {counted(state['images'], 'image')} seen, loss {loss:.4f}")
+        typer.echo(
+            f"{run.path}: {counted(state['images'], 'image')} seen{'' if loss is None else f', loss {loss:.4f}'}"
+        )
         typer.echo("next, with the running average (EMA) of the weights:")
         typer.echo(f"  kakusan sample {quote(str(run.path))} -n 64 -o {quote(run.name)}-samples")
         if len(state["class_names"]) > 1:  # the judge is a classifier

@@ -251,7 +251,9 @@ class EMA(Section):
 class Guard(Section):
     """What happens when losses or gradients are NaN or infinite: a step is skipped, and here is what if many are."""
 
-    patience: Count = Field(default=20, description="skipped steps in a row after which training goes back")
+    patience: Count = Field(
+        default=20, description="skipped steps in a row with which training goes back; asked every so many steps"
+    )
     rollbacks: CountOrZero = Field(default=3, description="times it may go back to a checkpoint; then it stops")
     lower: Annotated[Number, Field(gt=0, le=1)] = Field(
         default=0.5, description="what the learning rate is multiplied by each time"

@@ -12,7 +12,7 @@ from kakusan.data.images import ImageSet
 from kakusan.data.reading import Append, check_wishes, take
 from kakusan.data.sources import open_source
 from kakusan.data.sources.held import Held
-from kakusan.devices import memory
+from kakusan.devices import memory, processes_here
 from kakusan.errors import KakusanError
 
 _SHARE_OF_MEMORY = 0.5
@@ -72,7 +72,7 @@ def _is_as_asked(shape: Sequence[int], size: int | None, channels: int | None) -
 
 
 def _refuse_too_large(source: str, count: int, shape: tuple[int, int, int]) -> None:
-    need, there = count * int(np.prod(shape)), memory()
+    need, there = processes_here() * count * int(np.prod(shape)), memory()
     if there is not None and need > _SHARE_OF_MEMORY * there:
         wanted = f" --size {shape[1]}" if shape[1] == shape[2] else ""
         raise KakusanError(

@@ -15,6 +15,7 @@ from PIL import Image
 
 from kakusan.data.decode import Conversion, Picture, Unreadable, decode, describe
 from kakusan.data.sources.source import Source
+from kakusan.devices import processes_here
 from kakusan.errors import KakusanError, some
 from kakusan.progress import Bar
 
@@ -91,7 +92,7 @@ def take(
 
 def on_all_cores(function: Callable[[int], T], count: int, show: bool = True) -> Iterator[T]:
     """Yields ``function`` of 0 … count − 1 in order, with a bar, and never far ahead of whoever consumes it."""
-    cores = os.cpu_count() or 1
+    cores = max(1, (os.cpu_count() or 1) // processes_here())
 
     def chunk(start: int) -> list[T]:
         return [function(index) for index in range(start, min(start + _CHUNK, count))]
@@ -125,6 +126,8 @@ def _take(
     max_broken: float,
     show: bool,
 ) -> Taken:
+    if not len(source):
+        raise KakusanError(f"{source.name} holds no images at all (give another source)")
     conversions: Counter[Conversion] = Counter()
     kept: list[int] = []
     skipped: list[tuple[str, str]] = []

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from kakusan import build, config
@@ -44,7 +45,7 @@ _GPU_HINT = 0.5 * 3600
 
 
 def plan(settings: config.Config, source: str, seconds: float = SECONDS, show: bool = True) -> Forecast:
-    """Measures the beginning of a training and tells what the whole of it will cost. Nothing is written.
+    """Measures the beginning of a training and tells what the whole of it will cost. Nothing is kept.
 
     Args:
         settings: What would be trained.
@@ -92,7 +93,8 @@ def plan(settings: config.Config, source: str, seconds: float = SECONDS, show: b
         samples_seconds=len(moments.samples) * samples,
         validation_seconds=len(moments.validations) * validated,
         checkpoints_seconds=len(moments.checkpoints) * saved,
-        disk=(min(settings.training.keep, len(moments.checkpoints)) + (validation is not None)) * size
+        # A new checkpoint is whole before an old one is removed.
+        disk=(min(settings.training.keep + 1, len(moments.checkpoints)) + (validation is not None)) * size
         + sheets
         + steps // settings.training.log_every * _LINE,
         disk_free=shutil.disk_usage(Path.cwd()).free,
@@ -135,7 +137,8 @@ def flop_per_image(task: Denoising, batches: Batches, seed: int) -> float:
     device = device_of(task.network)
     draws = Draws(seed, 0, images, slice(0, images))
     task.network.train()
-    with FlopCounterMode(display=False) as counter:
+    # The fused kernel of attention on CPUs is none that the counter knows, and would count as nothing.
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         torch.autograd.backward(task.losses(batches(draws, device), draws).mean())
     task.network.zero_grad(set_to_none=True)
     return float(counter.get_total_flops()) / images
@@ -175,8 +178,9 @@ def advice(forecast: Forecast, settings: config.Config) -> Iterator[str]:
     if forecast.disk > forecast.disk_free:
         yield "it needs more disk than is free: lower training.keep, or run it elsewhere"
     if forecast.memory and forecast.memory_there and forecast.memory > 0.9 * forecast.memory_there:
-        yield f"memory is all but full: --training.microbatch {max(1, training.batch_size // 2)}"
-    if forecast.device == "cuda" and training.dtype == "float32":
+        half = max(1, (training.microbatch or training.batch_size) // 2)
+        yield f"memory is all but full: --training.microbatch {half}"
+    if forecast.device == "cuda" and training.dtype == "float32" and torch.cuda.is_bf16_supported(False):
         yield "--dtype bfloat16: this device computes faster in it"
     if forecast.device == "cuda" and not training.compile and total > _GPU_HINT:
         yield "--compile: minutes at the start, faster steps"
@@ -229,9 +233,9 @@ def _validation_seconds(
 
 def _checkpoint(model: Model) -> tuple[float, int]:
     """Returns how long a checkpoint takes, and its bytes: the weights, their average and two moments of each."""
-    packed = pack(model.denoiser.network.state_dict())
     with tempfile.TemporaryDirectory() as place:
         started = time.perf_counter()
+        packed = pack(model.denoiser.network.state_dict())
         atomic_write(Path(place) / "weights", packed)
         took = time.perf_counter() - started
     return 4 * took, 4 * len(packed)

@@ -41,14 +41,14 @@ def save(
         KakusanError: The disk refuses it; the earlier checkpoints are untouched.
     """
     path = run.path / "checkpoints" / f"{state['images']:07d}"
-    if not path.exists():
-        with atomic_path(path) as temporary:
-            temporary.mkdir()
-            new = Checkpoint(temporary)
-            new.weights_path("raw").write_bytes(pack(network.state_dict()))
-            new.weights_path("ema").write_bytes(pack(average.state_dict()))
-            (temporary / _OPTIMIZER).write_bytes(pack(_flatten(optimizer)))
-            (temporary / _STATE).write_text(_json(state), encoding="utf-8")
+    with atomic_path(path) as temporary:
+        temporary.mkdir()
+        new = Checkpoint(temporary)
+        new.weights_path("raw").write_bytes(pack(network.state_dict()))
+        new.weights_path("ema").write_bytes(pack(average.state_dict()))
+        (temporary / _OPTIMIZER).write_bytes(pack(_flatten(optimizer)))
+        (temporary / _STATE).write_text(_json(state), encoding="utf-8")
+        remove_whole(path)  # of a time that training went back from, if it could not be removed then
     run.settle()
     there = run.checkpoints()
     best = min(there, key=_held_out_loss)
@@ -91,9 +91,10 @@ def return_to(run: Run, checkpoint: Checkpoint, changes: dict[str, Any]) -> None
 
 def _held_out_loss(checkpoint: Checkpoint) -> float:
     try:
-        return float(checkpoint.state().get("held_out_loss", math.inf))
+        loss = float(checkpoint.state().get("held_out_loss", math.inf))
     except KakusanError:  # a damaged one is no reason to stop
         return math.inf
+    return loss if math.isfinite(loss) else math.inf
 
 
 def _json(state: dict[str, Any]) -> str:

@@ -6,8 +6,10 @@ batch → losses → mean → gradient → clip → guard → AdamW → running 
 from __future__ import annotations
 
 import math
+import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,7 +23,7 @@ from kakusan.progress import Bar, say
 from kakusan.runs import Run
 from kakusan.training import checkpoints, optimization, tracker
 from kakusan.training.average import Average
-from kakusan.training.gradient import gradient
+from kakusan.training.gradient import gradient, is_out_of_memory
 from kakusan.training.guard import Guard
 from kakusan.training.interrupt import stop_on_interrupt
 from kakusan.training.ledger import Ledger
@@ -138,6 +140,13 @@ class Engine:
         if self.keeps_books:
             run.sweep()
             run.forget_after(self.step)
+            # Samples come after the checkpoint of their moment, so whoever was killed in between lacks them.
+            if self._samples_are_due() and not self._samples_path(run).exists():
+                self._draw_samples(run)
+
+    def agree(self, choice: str) -> str:
+        """Returns what the process that writes has chosen; every process must call it."""
+        return self._processes.agree(choice)
 
     def train(self, run: Run | None = None) -> Outcome:
         """Trains to the end, or to Ctrl-C, and saves a checkpoint there.
@@ -168,8 +177,9 @@ class Engine:
 
     def _loop(self) -> bool:
         """Takes the steps that are left, or those until somebody wishes for an end: returns whether of the process."""
+        device = self._processes.device
         with (
-            torch.random.fork_rng(),
+            torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
             stop_on_interrupt() as stop,
             Bar(self._title, self.total_steps, self.step, show=self._show and self.keeps_books) as bar,
         ):
@@ -193,7 +203,8 @@ class Engine:
         self._ledger.data_seconds += time.perf_counter() - before
 
         buffers = [buffer.clone() for buffer in self._network.buffers()]
-        loss = gradient(self._task, batch, draws, self._training.microbatch, self._precision)
+        first = not self._optimizer.state
+        loss = gradient(self._task, batch, draws, self._training.microbatch, self._precision, first)
         norm = self._precision.clip(self._optimizer, self._network, self._optimizer_settings.clip_norm)
         loss = self._processes.mean(loss)
 
@@ -217,26 +228,30 @@ class Engine:
         return optimization.learning_rate(self._optimizer_settings, images, total) * self._guard.rate
 
     def _keep_books(self, norm: Tensor, bar: Bar, stopping: bool) -> None:
-        last = stopping or self.step == self.total_steps
-        saving = last or self._crossed(self._training.checkpoint_every)
-        if last or saving or self.step % self._training.log_every == 0:
+        due = self.step == self.total_steps or self._crossed(self._training.checkpoint_every)
+        if due or stopping or self.step % self._training.log_every == 0:
             line = self._record(norm)
             loss = f"loss {line['loss']:.4f}" if "loss" in line else "no loss"
             bar.update(self.step, f"{loss}  {line['images_per_second']:.0f} images/s")
         else:
             bar.update(self.step)
-        validated = self._validate() if saving or self._crossed(self._training.validate_every) else {}
-        if self._run is None or not self.keeps_books:
-            return
-        # What belongs to this moment is there before the checkpoint is: whoever resumes from it misses nothing.
-        if self._crossed(self._training.samples_every) or (last and self._training.samples_every):
-            self._draw_samples()
-        if saving:
-            self._save(validated)
+        with self._ledger.paused():
+            validated = self._validate() if due or self._crossed(self._training.validate_every) else {}
+            if self._run is None or not self.keeps_books:
+                return
+            # Who wishes for an end may not wait long for it: nothing slow comes before what must not be lost.
+            if due or stopping:
+                self._save(validated)
+            if self._samples_are_due():
+                self._draw_samples(self._run)
+
+    def _samples_are_due(self) -> bool:
+        every = self._training.samples_every
+        return self._crossed(every) or (every > 0 and self.step == self.total_steps)
 
     def _crossed(self, every: int) -> bool:
         """Whether the last step crossed a multiple of ``every`` images; of 0 there is none."""
-        return every > 0 and self.images // every > (self.images - self._training.batch_size) // every
+        return every > 0 < self.step and self.images // every > (self.images - self._training.batch_size) // every
 
     def _record(self, norm: Tensor) -> dict[str, Any]:
         numbers = {"lr": self._optimizer.param_groups[0]["lr"], "grad_norm": norm.item()}
@@ -259,8 +274,11 @@ class Engine:
         if self._validation is None:
             return {}
         measured = self._validation.measure(self._task, self._average.network, self._processes, self._precision)
+        loss = measured["held_out_loss"]
+        if not math.isfinite(loss):
+            return {}
         self._write({"step": self.step, "images": self.images, **measured})
-        return {"held_out_loss": measured["held_out_loss"]}
+        return {"held_out_loss": loss}
 
     def _go_back(self) -> None:
         """Returns to the last checkpoint that is known to be good, or stops where there is none.
@@ -292,8 +310,9 @@ class Engine:
         last = f"the last good checkpoint is {there.path}" if there is not None else "no checkpoint was saved before"
         back = f" after going back {self._guard.rollbacks} times" if self._guard.rollbacks else ""
         return (
-            f"{self._guard.trouble()} at step {began + 1} of {self.total_steps}{back}; {last} (try a lower "
-            "optimizer.learning_rate, a longer optimizer.warmup_images, or training.dtype float32)"
+            f"{self._guard.trouble()} at step {began + 1} of {self.total_steps}{back}; {last} (start another run, "
+            "from these weights by network.init or anew, with a lower optimizer.learning_rate, a longer "
+            "optimizer.warmup_images, or training.dtype float32)"
         )
 
     def _save(self, validated: dict[str, Any]) -> None:
@@ -316,15 +335,27 @@ class Engine:
             average=self._average.network,
             optimizer=self._optimizer,
             state=state,
-            keep=self._training.keep,
+            # While steps fail training may yet go back, to a checkpoint from before they did.
+            keep=self._training.keep if not self._guard.streak else sys.maxsize,
         )
 
-    def _draw_samples(self) -> None:
-        assert self._run is not None
-        picture = self._task.preview(self._average.network)
+    def _samples_path(self, run: Run) -> Path:
+        return run.samples_path / f"{self.images:07d}.png"
+
+    def _draw_samples(self, run: Run) -> None:
+        """Draws a grid, or says why there is none: no reason to stop training."""
+        try:
+            picture = self._task.preview(self._average.network)
+        except (KakusanError, RuntimeError) as error:
+            if not isinstance(error, KakusanError) and not is_out_of_memory(error):
+                raise
+            line = f"no samples after {self.images:,} images: {error}"
+            run.log(line)
+            if self._show:
+                say(line)
+            return
         if picture is not None:
-            sheet = pictures.legible(picture, self._batches.shape[-1])
-            pictures.save(self._run.samples_path / f"{self.images:07d}.png", sheet)
+            pictures.save(self._samples_path(run), pictures.legible(picture, self._batches.shape[-1]))
 
 
 def length(training: config.Training, epoch_images: int) -> int:

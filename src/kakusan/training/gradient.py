@@ -14,7 +14,9 @@ from kakusan.training.precision import Precision
 from kakusan.training.task import Task
 
 
-def gradient(task: Task, batch: Batch, draws: Draws, microbatch: int | None, precision: Precision) -> Tensor:
+def gradient(
+    task: Task, batch: Batch, draws: Draws, microbatch: int | None, precision: Precision, first: bool = False
+) -> Tensor:
     """Adds the gradient of the mean loss to that of the network's weights, and returns the loss, shape ().
 
     Args:
@@ -23,18 +25,33 @@ def gradient(task: Task, batch: Batch, draws: Draws, microbatch: int | None, pre
         draws: Its share of the randomness.
         microbatch: Images at a time; None takes all of them at once. The gradient is the same but for rounding.
         precision: In which numbers.
+        first: Whether the optimizer has no moments yet: what it will want after the gradient is kept free for it.
 
     Raises:
         KakusanError: So many images at a time do not fit into memory; it names how many do.
     """
     size = min(microbatch or len(batch), len(batch))
     try:
-        return _in_parts(task, batch, draws, size, precision)
+        room = _room_for_moments(task, first)
+        loss = _in_parts(task, batch, draws, size, precision)
+        room.clear()
+        return loss
     except RuntimeError as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
     # Out here nothing holds the error, and what it holds: the frames that hold the activations.
-    raise KakusanError(_what_fits(task, batch, draws, size, precision))
+    raise KakusanError(_what_fits(task, batch, draws, size, precision, first))
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch says that memory does not suffice."""
+    told = ("out of memory", "not enough memory", "can't allocate memory")  # CUDA and MPS, and the CPU in two ways
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in told)
+
+
+def _room_for_moments(task: Task, first: bool) -> list[Tensor]:
+    """Returns what takes as much memory as the two moments of every weight, where the optimizer has none yet."""
+    return [torch.empty_like(weight) for weight in task.network.parameters() for _ in range(2)] if first else []
 
 
 def _in_parts(task: Task, batch: Batch, draws: Draws, size: int, precision: Precision) -> Tensor:
@@ -60,25 +77,24 @@ def _alone(network: nn.Module) -> nullcontext[None]:
     return without
 
 
-def _what_fits(task: Task, batch: Batch, draws: Draws, size: int, precision: Precision) -> str:
+def _what_fits(task: Task, batch: Batch, draws: Draws, size: int, precision: Precision, first: bool) -> str:
     device, parameters = batch.images.device, list(task.network.parameters())
     tried = f"out of memory on {device} with {size} images at a time"
-    moments: list[Tensor] = []
+    room: list[Tensor] = []
     while size > 1:
         size //= 2
         _forget(parameters, device)
         try:
-            # The optimizer will want its moments beside; before the first step they are not there yet.
-            moments = [torch.empty_like(parameter) for parameter in parameters for _ in range(2)]
+            room = _room_for_moments(task, first)
             with _alone(task.network):
                 _part(task, batch[:size], draws.part(slice(size)), precision, len(batch))
         except RuntimeError as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
         else:
             return f"{tried}: {size} fit, with the same result (set training.microbatch to {size})"
         finally:
-            moments.clear()
+            room.clear()
             _forget(parameters, device)
     return f"{tried}, and not even with one (set training.activation_checkpointing or a smaller network)"
 
@@ -88,8 +104,3 @@ def _forget(parameters: list[nn.Parameter], device: torch.device) -> None:
         parameter.grad = None
     if device.type == "cuda":
         torch.cuda.empty_cache()
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    told = ("out of memory", "not enough memory", "can't allocate memory")  # CUDA and MPS, and the CPU in two ways
-    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in told)

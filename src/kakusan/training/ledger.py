@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,6 +46,13 @@ class Ledger:
         """Forgets the steps since the last line, which are to be taken again."""
         self._losses.clear()
         self._since, self.data_seconds = time.perf_counter(), 0.0
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """A context whose time is none of training's: pictures are drawn in it, and checkpoints saved."""
+        started = time.perf_counter()
+        yield
+        self._since += time.perf_counter() - started
 
     def lines(self, losses: list[float], step: int, **numbers: float) -> list[dict[str, Any]]:
         """Returns the lines to record after ``step`` steps: one on the last of them, and one an epoch that ended.

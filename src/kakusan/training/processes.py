@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, InitProcessGroupKwargs
 from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
 from kakusan.devices import resolve
 from kakusan.errors import KakusanError
+
+_PATIENCE = timedelta(days=1)  # while one draws, the others wait; where one dies, its launcher ends them
 
 
 class Processes:
@@ -34,7 +37,7 @@ class Processes:
         self.count: int = self._accelerator.num_processes
         self.index: int = self._accelerator.process_index
         # Votes go from host to host: through the devices they would cost a wait for them at every step.
-        self._hosts: Any = torch.distributed.new_group(backend="gloo") if self.count > 1 else None
+        self._hosts: Any = torch.distributed.new_group(backend="gloo", timeout=_PATIENCE) if self.count > 1 else None
 
     @property
     def first(self) -> bool:
@@ -77,6 +80,13 @@ class Processes:
         torch.distributed.all_reduce(votes, group=self._hosts)
         return votes.item() > 0
 
+    def agree(self, choice: str) -> str:
+        """Returns what the first process has chosen."""
+        choices = [choice]
+        if self._hosts is not None:
+            torch.distributed.broadcast_object_list(choices, group=self._hosts)
+        return choices[0]
+
     def wait(self) -> None:
         """Waits until all are here."""
         self._accelerator.wait_for_everyone()
@@ -88,6 +98,7 @@ def _accelerator(device: torch.device) -> Accelerator:
     # All accelerators of a process share one state, which refuses another device: a notebook may train twice. So it is
     # made anew and kept as a copy, for the next engine may come between two steps of this one: to train a judge, say.
     AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
-    accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="no")
+    patience = InitProcessGroupKwargs(timeout=_PATIENCE)
+    accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="no", kwargs_handlers=[patience])
     accelerator.state.__dict__ = dict(accelerator.state.__dict__)
     return accelerator

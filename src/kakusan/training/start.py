@@ -13,7 +13,7 @@ from torch import nn
 
 from kakusan import build, config
 from kakusan.config.names import PYTHON
-from kakusan.data.batches import Batches, LoaderBatches
+from kakusan.data.batches import Batches, ImageBatches, LoaderBatches
 from kakusan.data.sources import absolute
 from kakusan.errors import KakusanError, counted
 from kakusan.files import claimed, require_free
@@ -28,21 +28,21 @@ from kakusan.training.validation import Validation, hold_out
 
 # What may be changed of a run that goes on: anything else would make it another run.
 _RESUMABLE = (
-    "steps",
-    "images",
-    "epochs",
-    "device",
-    "compile",
-    "microbatch",
-    "tf32",
-    "channels_last",
-    "activation_checkpointing",
-    "log_every",
-    "checkpoint_every",
-    "samples_every",
-    "validate_every",
-    "tracker",
-    "keep",
+    "training.steps",
+    "training.images",
+    "training.epochs",
+    "training.device",
+    "training.compile",
+    "training.microbatch",
+    "training.tf32",
+    "training.channels_last",
+    "training.activation_checkpointing",
+    "training.log_every",
+    "training.checkpoint_every",
+    "training.samples_every",
+    "training.validate_every",
+    "training.tracker",
+    "training.keep",
 )
 
 
@@ -79,9 +79,10 @@ def begin(
     batches, validation = held_out(feed.batches, settings)
     started = _start_from(model, settings)
     engine = engine_of(model, batches, validation, settings, show)
+    path = Path(engine.agree(str(path)))  # which may name the second in which a process chose it
     lines = [introduction(model, batches.epoch, settings), *started, *feed.remarks]
     if not engine.keeps_books:
-        return _train(engine, Run(Path(path)), lines, show)
+        return _train(engine, Run(path), lines, show)
     with claimed(path):
         run = Run.create(path, overwrite)
         try:
@@ -116,7 +117,7 @@ def resume(
     """
     given_again = {"network.kind", "network.name"} | ({"data.source"} if data is not None else set())
     for key in changes.keys() - given_again:
-        if key.removeprefix("training.") not in _RESUMABLE:
+        if key not in _RESUMABLE:
             raise KakusanError(
                 f"{key} cannot change in a run that goes on: only its length, device and what it writes can "
                 f"({', '.join(_RESUMABLE)}); start another run instead"
@@ -134,6 +135,13 @@ def resume(
             f"these are of shape {shape} and classes {classes}: "
             "give the images that it was trained on"
         )
+    there = feed.batches.epoch
+    if state is not None and isinstance(feed.batches, ImageBatches) and state.get("epoch", there) != there:
+        raise KakusanError(
+            f"{run.path} learned from {counted(state['epoch'], 'image')}, and there are {there:,} in "
+            f"{settings.data.source} now: their order would be another, and those held out would be learned from "
+            "(give the images that it was trained on)"
+        )
     batches, validation = held_out(feed.batches, settings)
     started = [] if state is not None else _start_from(model, settings)
     engine = engine_of(model, batches, validation, settings, show)
@@ -142,7 +150,7 @@ def resume(
         if state is not None and engine.step >= engine.total_steps:
             seen = f"it has seen {counted(engine.images, 'image')} in {counted(engine.step, 'step')}"
             more = "give a greater length to go on, such as --steps"
-            if engine.total_images < state["total_images"]:
+            if engine.total_images < engine.images:
                 raise KakusanError(f"{run.path} is longer already: {seen}, not {engine.total_images:,} ({more})")
             if show and engine.keeps_books:
                 say(f"{run.path} is finished: {seen} ({more})")
@@ -173,6 +181,7 @@ def engine_of(
     model: Model, batches: Batches, validation: Validation | None, settings: config.Config, show: bool
 ) -> Engine:
     """Returns what trains a model as configured."""
+    kept_out = 0 if validation is None else len(validation)
     return Engine(
         task_of(model, settings),
         batches,
@@ -181,7 +190,11 @@ def engine_of(
         training=settings.training,
         guard=settings.guard,
         validation=validation,
-        facts={"shape": list(model.shape), "class_names": list(model.class_names)},
+        facts={
+            "shape": list(model.shape),
+            "class_names": list(model.class_names),
+            "epoch": batches.epoch + kept_out,
+        },
         show=show,
     )
 

@@ -1,5 +1,5 @@
 """The loss on images kept out of training, with noise that is always the same: so its curve is smooth, and says where a
-model is weak. It costs the memory of one batch."""
+model is weak. It costs the memory of one batch at most."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Validation:
         batches: Where images come from.
         indices: Which of its set are kept out, int64, shape (N,).
         seed: The seed of the run; the draws of the i-th image follow from it and i.
-        chunk: Images at a time.
+        chunk: Images at a time, of all processes together.
     """
 
     def __init__(self, batches: ImageBatches, indices: Tensor, seed: int, chunk: int) -> None:
@@ -51,8 +51,9 @@ class Validation:
         edges = task.levels()
         total = torch.zeros(max(1, len(edges) - 1), dtype=torch.float64)
         own = range(processes.index, len(self._indices), processes.count)
-        for first in range(0, len(own), self._chunk):
-            numbers = own[first : first + self._chunk]
+        chunk = -(-self._chunk // processes.count)
+        for first in range(0, len(own), chunk):
+            numbers = own[first : first + chunk]
             batch = self._batches.at(self._indices[list(numbers)], processes.device)
             with precision.autocast():
                 losses = task.held_out(network, batch, self._seed, numbers)
@@ -69,7 +70,7 @@ def hold_out(batches: Batches, held_out: float, seed: int, chunk: int) -> tuple[
         batches: All of them.
         held_out: How many are kept out, or which share if below 1; 0 for none.
         seed: The seed of the run.
-        chunk: Images to validate on at a time.
+        chunk: Images to validate on at a time, of all processes together.
 
     Raises:
         KakusanError: None would be left to learn from, or they come from a loader, which has an order of its own.

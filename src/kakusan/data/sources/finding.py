@@ -29,8 +29,8 @@ def open_source(source: str | Path) -> Source:
     if isinstance(source, str) and source.startswith(names.HUB):
         return hub(source.removeprefix(names.HUB))
     if isinstance(source, str) and source.startswith(names.PYTHON):
-        kind = source.removeprefix(names.PYTHON)
-        raise KakusanError(f"these images were given in Python, by a {kind}: give them again (data=…)")
+        name = source.removeprefix(names.PYTHON)
+        raise KakusanError(f"these images were given in Python, as {name}: give them again (data=…)")
     path = Path(source).expanduser()
     if os.path.isdir(path):  # not Path.is_dir, which raises where a name is too long
         return from_tree(Folder(path))
