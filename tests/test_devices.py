@@ -1,6 +1,9 @@
 """A device is there or is refused, naming those that are; a module is where its weights are."""
 
 import os
+import platform
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -71,3 +74,33 @@ def test_memory_is_what_the_container_may_have(tmp_path, monkeypatch, limit, exp
     monkeypatch.setattr("kakusan.devices._CONTAINER", tmp_path / "memory.max")
     whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     assert memory() == (expected or whole)
+
+
+FAULTS = """
+import resource, sys
+import torch
+from kakusan.devices import keep_freed_memory
+
+if sys.argv[1] == "kept":
+    keep_freed_memory()
+
+def take(n):
+    torch.empty(n).fill_(1)  # and free it at once
+
+for _ in range(30):  # until the pieces that are free have the size that is asked for
+    take(2**24)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    take(2**24)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library is left alone")
+def test_freed_memory_that_is_kept_is_not_waited_for_again():
+    """Counted in pages that the system had to clear, of 4 KiB each or of more."""
+    given_back, kept = (
+        int(subprocess.run([sys.executable, "-c", FAULTS, how], capture_output=True, text=True, check=True).stdout)
+        for how in ("given back", "kept")
+    )
+    assert kept < given_back / 10

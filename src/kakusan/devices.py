@@ -1,5 +1,6 @@
 """Where to compute: the name a person gives, checked against what is there; where a module is; how much memory."""
 
+import ctypes
 import os
 import sys
 from contextlib import suppress
@@ -15,6 +16,7 @@ from torch import nn
 
 from kakusan.errors import KakusanError
 
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # as malloc.h of the GNU C library numbers them
 _CONTAINER = Path("/sys/fs/cgroup/memory.max")
 
 
@@ -59,6 +61,18 @@ def peak_memory(device: torch.device) -> int | None:
     if resource is None:
         return None
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def keep_freed_memory() -> None:
+    """Lets this process keep what it frees, for what it takes next, instead of giving it back to the system.
+
+    A training step on the CPU frees all that it took, and the next would wait for the system to clear every page of it
+    anew. Does nothing where the C library is another than GNU's.
+    """
+    with suppress(AttributeError, OSError, TypeError):  # another library has no such function, or cannot be asked
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_TRIM_THRESHOLD, -1)
+        mallopt(_M_MMAP_MAX, 0)
 
 
 def memory_of(device: torch.device) -> int | None:

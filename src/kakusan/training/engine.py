@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from kakusan import pictures, seeds
 from kakusan.config import models as config
 from kakusan.data.batches import Batches
+from kakusan.devices import keep_freed_memory
 from kakusan.errors import KakusanError
 from kakusan.progress import Bar, say
 from kakusan.runs import Run
@@ -98,6 +99,8 @@ class Engine:
         self.total_steps = length(training, batches.epoch)
         self.step = self._began = 0
 
+        if self._processes.device.type == "cpu":
+            keep_freed_memory()
         self._network = task.network.to(self._processes.device).train()
         if training.channels_last:
             self._network.to(memory_format=torch.channels_last)
