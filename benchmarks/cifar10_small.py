@@ -15,6 +15,7 @@ from pathlib import Path
 
 import kakusan
 from kakusan import pictures
+from kakusan.data import load
 from kakusan.runs import Run
 from kakusan.studies.telling import machine
 
@@ -41,9 +42,9 @@ def main() -> None:
     pictures.save(RESULTS / "samples.png", pictures.legible(pictures.grid(images, len(model.class_names)), 32))
     shutil.copy(run.metrics_path, RESULTS / "metrics.jsonl")
 
-    rows = []
+    rows, real = [], load(given.against)
     for scale in GUIDANCE:
-        judged = kakusan.evaluate(model, against=given.against, n=given.n, guidance_scale=scale)
+        judged = kakusan.evaluate(model, against=real, n=given.n, guidance_scale=scale)
         rows.append(judged.model_dump(exclude={"remarks"}))
         print(
             f"guidance {scale:g}: distance {judged.frechet_distance:.2f} (real images {judged.noise_floor:.2f}), "

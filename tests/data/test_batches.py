@@ -97,6 +97,13 @@ def test_a_loaders_labels_stay_with_their_images():
         assert batch.labels.dtype == torch.int64
 
 
+def test_a_loader_whose_images_change_their_shape_is_refused():
+    batches = LoaderBatches([torch.zeros(2, 1, 4, 4), torch.zeros(2, 1, 4, 5)])
+    batches(Draws(0, 0, 2), CPU)
+    with pytest.raises(KakusanError, match=r"of one shape, not first \(1, 4, 4\) and then \(1, 4, 5\) \(resize"):
+        batches(Draws(0, 1, 2), CPU)
+
+
 def test_a_process_takes_its_share_of_a_loader():
     first, second = LoaderBatches(loader(4)), LoaderBatches(loader(4))
     for step in range(4):

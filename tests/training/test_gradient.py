@@ -53,7 +53,7 @@ def test_what_does_not_fit_names_what_does(tmp_path, limit, asked, fits):
     engine(task=task, microbatch=fits).train(there)
 
 
-def test_before_the_first_step_what_the_optimizer_will_want_is_kept_free(monkeypatch):
+def test_before_the_first_step_what_the_optimizer_will_want_is_kept_free():
     """Two numbers a weight: else a batch that just fits would be refused only after its gradient."""
     held = []
 

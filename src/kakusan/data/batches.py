@@ -137,12 +137,10 @@ class LoaderBatches:
             raise KakusanError("an iterator ends after one pass over its batches: give a DataLoader, or a list of them")
         self._loader = loader
         self._classes: int | None = None
-        self._shape: torch.Size | None = None
         self._batches: Iterator[Any] = iter(())
         first = self._read(next(iter(loader), None))
         self._waiting = first[:0]
-        self._shape = first.images.shape[1:]
-        channels, height, width = self._shape
+        _, channels, height, width = first.images.shape
         self.shape = (channels, height, width)
         self.batch_size = len(first.images)
         self.labelled = first.labels is not None
@@ -166,18 +164,20 @@ class LoaderBatches:
         if batch is None:
             self._batches = iter(self._loader)
             batch = next(self._batches, None)
-        return self._read(batch)
+        read = self._read(batch)
+        shape = tuple(read.images.shape[1:])
+        if shape != self.shape:
+            raise KakusanError(
+                f"a data loader must yield images of one shape, not first {self.shape} and then {shape} "
+                "(resize or crop them)"
+            )
+        return read
 
     def _read(self, batch: Any) -> Batch:
         parts: Sequence[Any] = batch if isinstance(batch, (tuple, list)) else (batch,)
         if not (parts and isinstance(parts[0], Tensor) and parts[0].ndim == 4 and len(parts[0]) > 0):
             raise KakusanError(
                 f"a data loader must yield images of shape (B, C, H, W), alone or with labels, not {_describe(batch)}"
-            )
-        if self._shape not in (None, parts[0].shape[1:]):
-            raise KakusanError(
-                f"a data loader must yield images of one shape, not first {tuple(self._shape)} and then "
-                f"{tuple(parts[0].shape[1:])} (resize or crop them)"
             )
         images = from_uint8(parts[0]) if parts[0].dtype == torch.uint8 else parts[0].float()
         labels = parts[1].to(torch.int64) if len(parts) > 1 and isinstance(parts[1], Tensor) else None

@@ -112,7 +112,7 @@ class Cached(Held):
 
     def read(self, index: int) -> Image.Image:
         pixels = self.images.images[index].numpy()
-        if self._checksums is not None and crc32(pixels.tobytes()) != self._checksums[index]:
+        if self._checksums is not None and crc32(pixels.data) != self._checksums[index]:
             raise ValueError("its bytes are not those that were written")
         return super().read(index)
 

@@ -303,10 +303,8 @@ class Engine:
         self.resume(self._run)
         self._ledger.restart()
         if self.keeps_books:
-            line = f"{trouble}: back to {good.images:,} images, at {self._guard.rate:g} times the learning rate"
-            self._run.log(line)
-            if self._show:
-                say(line)
+            rate = f"{self._guard.rate:g} times the learning rate"
+            self._tell(self._run, f"{trouble}: back to {good.images:,} images, at {rate}")
 
     def _hopeless(self, began: int) -> str:
         there = checkpoints.last_at(self._run, began) if self._run is not None else None
@@ -342,6 +340,11 @@ class Engine:
             keep=self._training.keep if not self._guard.streak else sys.maxsize,
         )
 
+    def _tell(self, run: Run, line: str) -> None:
+        run.log(line)
+        if self._show:
+            say(line)
+
     def _samples_path(self, run: Run) -> Path:
         return run.samples_path / f"{self.images:07d}.png"
 
@@ -352,10 +355,7 @@ class Engine:
         except (KakusanError, RuntimeError) as error:
             if not isinstance(error, KakusanError) and not is_out_of_memory(error):
                 raise
-            line = f"no samples after {self.images:,} images: {error}"
-            run.log(line)
-            if self._show:
-                say(line)
+            self._tell(run, f"no samples after {self.images:,} images: {error}")
             return
         if picture is not None:
             pictures.save(self._samples_path(run), pictures.legible(picture, self._batches.shape[-1]))
