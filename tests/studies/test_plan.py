@@ -12,8 +12,10 @@ from kakusan.data.batches import ImageBatches
 from kakusan.objective import TimeSampling
 from kakusan.results import Forecast
 from kakusan.studies import plan as planning
-from kakusan.studies.plan import Moments, advice, flop_per_image, peak_flops
+from kakusan.studies.advice import advice
+from kakusan.studies.plan import flop_per_image, peak_flops
 from kakusan.training.tasks.denoising import Denoising
+from kakusan.training.timetable import Timetable
 from tests import tiny
 
 SMALL = {
@@ -44,7 +46,9 @@ def test_the_moments_are_those_of_a_training(tmp_path, monkeypatch, checkpoints,
     monkeypatch.setattr(engine, "_draw_samples", lambda run: seen["samples"].add(engine.step))
     monkeypatch.setattr(engine, "_validate", lambda: seen["validations"].add(engine.step) or {})
     engine.train(there)
-    assert Moments.of(engine._training, 11) == Moments(**seen)
+    timetable = Timetable(engine._training, 11)
+    told = {"checkpoints": timetable.saves, "samples": timetable.draws, "validations": timetable.validates}
+    assert {name: set(filter(due, range(12))) for name, due in told.items()} == seen
 
 
 class Mixing(nn.Module):

@@ -14,9 +14,9 @@ from kakusan.config.models import Guard, Training
 from kakusan.errors import KakusanError
 from kakusan.objective import TimeSampling
 from kakusan.tensors import read_tensors
-from kakusan.training.engine import length
 from kakusan.training.optimization import learning_rate
 from kakusan.training.tasks.denoising import Denoising
+from kakusan.training.timetable import Timetable
 from tests import tiny
 from tests.tiny import assert_same, engine, metrics, run, with_rate
 
@@ -429,7 +429,7 @@ def test_how_long_counted_in_steps_images_or_epochs(given, steps):
 
 
 def test_length_needs_no_engine():
-    assert length(Training(epochs=3, batch_size=128), 1797) == 43
+    assert Timetable.of(Training(epochs=3, batch_size=128), 1797).steps == 43
 
 
 def test_resuming_what_was_never_saved_begins_anew(whole, tmp_path):

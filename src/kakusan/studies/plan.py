@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from kakusan import build, config
-from kakusan.config.models import Training
 from kakusan.data.batches import Batches
 from kakusan.devices import device_of, memory_of, peak_memory, synchronize
 from kakusan.files import atomic_write
@@ -25,13 +23,14 @@ from kakusan.progress import Bar
 from kakusan.results import Forecast
 from kakusan.sampling import Plan, evaluating
 from kakusan.seeds import Draws
+from kakusan.studies.advice import advice
 from kakusan.tensors import pack
-from kakusan.training.engine import length
 from kakusan.training.precision import Precision
 from kakusan.training.processes import Processes
 from kakusan.training.rehearsal import Stopwatch, rehearse
 from kakusan.training.start import engine_of, held_out, task_of
 from kakusan.training.tasks.denoising import Denoising
+from kakusan.training.timetable import Timetable
 from kakusan.training.validation import Validation
 
 SECONDS = 20.0  # of measurement, most of them for training
@@ -39,9 +38,6 @@ _TRAINING, _SAMPLING, _PEAK = 0.7, 0.2, 0.1  # shares of it
 _ENDLESS = 10**12
 _LINE = 250  # bytes of a line of metrics.jsonl, about
 _SIDES = (512, 1024, 2048, 4096, 8192)  # of the matrices whose product shows what a device can do
-_NOTICEABLE = 0.05
-_DAY = 86_400
-_GPU_HINT = 0.5 * 3600
 
 
 def plan(settings: config.Config, source: str, seconds: float = SECONDS, show: bool = True) -> Forecast:
@@ -59,22 +55,25 @@ def plan(settings: config.Config, source: str, seconds: float = SECONDS, show: b
     feed = build.feed(settings, None, None, ())
     model = build.model(settings, feed.batches.shape, feed.class_names)
     batches, validation = held_out(feed.batches, settings)
-    steps = length(settings.training, batches.epoch)
+    timetable = Timetable.of(settings.training, batches.epoch)
+    steps = timetable.steps
     with Bar("measuring", round(seconds), show=show) as bar:
         stopwatch = Stopwatch(batches, _TRAINING * seconds, lambda done: bar.update(round(done)))
         engine = engine_of(model, stopwatch, None, _endless(settings), show=False)
         pace = rehearse(engine, stopwatch)
         held = peak_memory(model.device)
         task, precision = task_of(model, settings), Precision(settings.training, model.device)
-        moments = Moments.of(settings.training, steps)
-        samples = _grid_seconds(task, _SAMPLING * seconds) if moments.samples else 0.0
+        saves, validates, draws = (
+            sum(map(due, range(1, steps + 1))) for due in (timetable.saves, timetable.validates, timetable.draws)
+        )
+        samples = _grid_seconds(task, _SAMPLING * seconds) if draws else 0.0
         validated = _validation_seconds(task, validation, precision, model.device)
         saved, size = _checkpoint(model)
         with precision.matrices():
             peak = peak_flops(model.device, getattr(torch, settings.training.dtype), _PEAK * seconds)
     flop = flop_per_image(task, batches, settings.training.seed)
     images_per_second = settings.training.batch_size / pace.step_seconds
-    sheets = len(moments.samples) * _sheet_bytes(task.preview_plan(task.network))
+    sheets = draws * _sheet_bytes(task.preview_plan(task.network))
     forecast = Forecast(
         source=source,
         device=model.device.type,
@@ -90,45 +89,16 @@ def plan(settings: config.Config, source: str, seconds: float = SECONDS, show: b
         memory_there=memory_of(model.device),
         start_seconds=pace.start_seconds,
         train_seconds=steps * pace.step_seconds,
-        samples_seconds=len(moments.samples) * samples,
-        validation_seconds=len(moments.validations) * validated,
-        checkpoints_seconds=len(moments.checkpoints) * saved,
+        samples_seconds=draws * samples,
+        validation_seconds=validates * validated,
+        checkpoints_seconds=saves * saved,
         # A new checkpoint is whole before an old one is removed.
-        disk=(min(settings.training.keep + 1, len(moments.checkpoints)) + (validation is not None)) * size
+        disk=(min(settings.training.keep + 1, saves) + (validation is not None)) * size
         + sheets
         + steps // settings.training.log_every * _LINE,
         disk_free=shutil.disk_usage(Path.cwd()).free,
     )
     return forecast.model_copy(update={"advice": tuple(advice(forecast, settings))})
-
-
-@dataclass(frozen=True)
-class Moments:
-    """After which steps something beside a step is done.
-
-    Attributes:
-        checkpoints: Those that save.
-        validations: Those that judge on images held out.
-        samples: Those that draw a grid.
-    """
-
-    checkpoints: set[int]
-    validations: set[int]
-    samples: set[int]
-
-    @classmethod
-    def of(cls, training: Training, steps: int) -> Moments:
-        """Returns those of a training of so many steps."""
-
-        def crossing(every: int) -> set[int]:
-            """Returns the first step after which each multiple of ``every`` images has been seen, and the last."""
-            if not every:
-                return set()
-            seen = steps * training.batch_size
-            return {-(-k * every // training.batch_size) for k in range(1, seen // every + 1)} | {steps}
-
-        saving = crossing(training.checkpoint_every)
-        return cls(saving, saving | crossing(training.validate_every), crossing(training.samples_every))
 
 
 def flop_per_image(task: Denoising, batches: Batches, seed: int) -> float:
@@ -172,34 +142,6 @@ def peak_flops(device: torch.device, dtype: torch.dtype, seconds: float) -> floa
     return best
 
 
-def advice(forecast: Forecast, settings: config.Config) -> Iterator[str]:
-    """Says what to change first."""
-    training, total = settings.training, forecast.seconds
-    if forecast.disk > forecast.disk_free:
-        yield "it needs more disk than is free: lower training.keep, or run it elsewhere"
-    if forecast.memory and forecast.memory_there and forecast.memory > 0.9 * forecast.memory_there:
-        half = max(1, (training.microbatch or training.batch_size) // 2)
-        yield f"memory is all but full: --training.microbatch {half}"
-    if forecast.device == "cuda" and training.dtype == "float32" and torch.cuda.is_bf16_supported(False):
-        yield "--dtype bfloat16: this device computes faster in it"
-    if forecast.device == "cuda" and not training.compile and total > _GPU_HINT:
-        yield "--compile: minutes at the start, faster steps"
-    if forecast.data_wait > 0.02:
-        yield (
-            f"steps wait {forecast.data_wait:.0%} of the time for images: decode them once, with kakusan data prepare"
-        )
-    parts = (
-        (forecast.samples_seconds, "grids of samples", "raise training.samples_every, or lower sampling.steps"),
-        (forecast.validation_seconds, "the held-out loss", "raise training.validate_every, or lower data.held_out"),
-        (forecast.checkpoints_seconds, "saving", "raise training.checkpoint_every"),
-    )
-    for seconds, what, mend in sorted(parts, reverse=True):
-        if seconds > _NOTICEABLE * total:
-            yield f"{what} will take {seconds / total:.0%} of the time: {mend}"
-    if forecast.device == "cpu" and total > _DAY:
-        yield "a GPU: here it takes days; or a smaller network (network.channels), or fewer steps (--steps)"
-
-
 def _endless(settings: config.Config) -> config.Config:
     """Returns the settings with no end in sight, so that a pace can be found before it."""
     return config.from_mapping(settings.model_dump(), {"training.images": _ENDLESS, "training.tracker": None})
@@ -233,7 +175,8 @@ def _validation_seconds(
 
 def _checkpoint(model: Model) -> tuple[float, int]:
     """Returns how long a checkpoint takes, and its bytes: the weights, their average and two moments of each."""
-    with tempfile.TemporaryDirectory() as place:
+    here = Path.cwd()  # where runs are written: the place of temporary files may be memory
+    with tempfile.TemporaryDirectory(dir=here if os.access(here, os.W_OK) else None) as place:
         started = time.perf_counter()
         packed = pack(model.denoiser.network.state_dict())
         atomic_write(Path(place) / "weights", packed)

@@ -30,7 +30,7 @@ from kakusan.studies import guidance
 from kakusan.studies.mixture import mixture
 from kakusan.studies.neighbours import neighbours
 from kakusan.tensors import read_tensors
-from kakusan.training.engine import length
+from kakusan.training.timetable import Timetable
 
 _SEED = 0
 _SHOWN_LABEL = 3
@@ -129,7 +129,8 @@ def _total_images(settings: config.Config, run: Run, data: ImageSet | None) -> i
             return int(checkpoint.state().get("total_images", 0))
     if settings.training.epochs is not None and data is None:
         return 0
-    return length(settings.training, 0 if data is None else len(data)) * settings.training.batch_size
+    timetable = Timetable.of(settings.training, 0 if data is None else len(data))
+    return timetable.steps * settings.training.batch_size
 
 
 def _last(run: Run, device: str) -> tuple[Checkpoint, Model] | None:

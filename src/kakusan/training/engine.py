@@ -32,6 +32,7 @@ from kakusan.training.precision import Precision
 from kakusan.training.processes import Processes
 from kakusan.training.recomputing import recomputing
 from kakusan.training.task import Task
+from kakusan.training.timetable import Timetable
 from kakusan.training.validation import Validation
 
 
@@ -72,7 +73,6 @@ class Engine:
 
     Attributes:
         step: Steps taken.
-        total_steps: Steps at the end.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Engine:
         tracker.require(training.tracker)
         self._processes = Processes(training.device)
         self._share = self._processes.share(training.batch_size)
-        self.total_steps = length(training, batches.epoch)
+        self._timetable = Timetable.of(training, batches.epoch)
         self.step = self._began = 0
 
         if self._processes.device.type == "cpu":
@@ -114,6 +114,11 @@ class Engine:
     def keeps_books(self) -> bool:
         """Whether this is the one process that writes."""
         return self._processes.first
+
+    @property
+    def total_steps(self) -> int:
+        """Steps at the end."""
+        return self._timetable.steps
 
     @property
     def images(self) -> int:
@@ -144,7 +149,7 @@ class Engine:
             run.sweep()
             run.forget_after(self.step)
             # Samples come after the checkpoint of their moment, so whoever was killed in between lacks them.
-            if self._samples_are_due() and not self._samples_path(run).exists():
+            if self._timetable.draws(self.step) and not self._samples_path(run).exists():
                 self._draw_samples(run)
 
     def agree(self, choice: str) -> str:
@@ -231,30 +236,22 @@ class Engine:
         return optimization.learning_rate(self._optimizer_settings, images, total) * self._guard.rate
 
     def _keep_books(self, norm: Tensor, bar: Bar, stopping: bool) -> None:
-        due = self.step == self.total_steps or self._crossed(self._training.checkpoint_every)
-        if due or stopping or self.step % self._training.log_every == 0:
+        saving = stopping or self._timetable.saves(self.step)
+        if saving or self.step % self._training.log_every == 0:
             line = self._record(norm)
             loss = f"loss {line['loss']:.4f}" if "loss" in line else "no loss"
             bar.update(self.step, f"{loss}  {line['images_per_second']:.0f} images/s")
         else:
             bar.update(self.step)
         with self._ledger.paused():
-            validated = self._validate() if due or self._crossed(self._training.validate_every) else {}
+            validated = self._validate() if self._timetable.validates(self.step) else {}
             if self._run is None or not self.keeps_books:
                 return
             # Who wishes for an end may not wait long for it: nothing slow comes before what must not be lost.
-            if due or stopping:
+            if saving:
                 self._save(validated)
-            if self._samples_are_due():
+            if self._timetable.draws(self.step):
                 self._draw_samples(self._run)
-
-    def _samples_are_due(self) -> bool:
-        every = self._training.samples_every
-        return self._crossed(every) or (every > 0 and self.step == self.total_steps)
-
-    def _crossed(self, every: int) -> bool:
-        """Whether the last step crossed a multiple of ``every`` images; of 0 there is none."""
-        return every > 0 < self.step and self.images // every > (self.images - self._training.batch_size) // every
 
     def _record(self, norm: Tensor) -> dict[str, Any]:
         numbers = {"lr": self._optimizer.param_groups[0]["lr"], "grad_norm": norm.item()}
@@ -359,11 +356,3 @@ class Engine:
             return
         if picture is not None:
             pictures.save(self._samples_path(run), pictures.legible(picture, self._batches.shape[-1]))
-
-
-def length(training: config.Training, epoch_images: int) -> int:
-    """Returns how many steps a training takes whose length may be given in steps, images or epochs."""
-    if training.steps is not None:
-        return training.steps
-    images = training.images if training.images is not None else (training.epochs or 0) * epoch_images
-    return math.ceil(images / training.batch_size)

@@ -3,13 +3,13 @@
 from kakusan.config.models import Config
 from kakusan.errors import counted
 from kakusan.model import Model
-from kakusan.training.engine import length
+from kakusan.training.timetable import Timetable
 
 
 def introduction(model: Model, images: int, settings: Config) -> str:
     """Returns a sentence on the network and the images that it will see."""
     size = "×".join(map(str, model.shape))
-    steps = length(settings.training, images)
+    steps = Timetable.of(settings.training, images).steps
     seen = steps * settings.training.batch_size
     warming = settings.optimizer.warmup_images
     cut = f", all within the warm-up of {warming:,} images (see optimizer.warmup_images)" if seen <= warming else ""

@@ -1,0 +1,47 @@
+"""When training ends, and after which steps something beside a step is done."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from kakusan.config.models import Training
+
+
+@dataclass(frozen=True)
+class Timetable:
+    """The moments of a training: those that save, validate and draw, and its end.
+
+    Attributes:
+        training: How often, in images seen.
+        steps: How many there are.
+    """
+
+    training: Training
+    steps: int
+
+    @classmethod
+    def of(cls, training: Training, epoch_images: int) -> Timetable:
+        """Returns that of a training whose length may be given in steps, images or epochs of so many images."""
+        if training.steps is not None:
+            return cls(training, training.steps)
+        images = training.images if training.images is not None else (training.epochs or 0) * epoch_images
+        return cls(training, math.ceil(images / training.batch_size))
+
+    def saves(self, step: int) -> bool:
+        """Whether a checkpoint follows this step."""
+        return step == self.steps or self._crosses(step, self.training.checkpoint_every)
+
+    def validates(self, step: int) -> bool:
+        """Whether the held-out loss follows this step: every checkpoint tells its own."""
+        return self.saves(step) or self._crosses(step, self.training.validate_every)
+
+    def draws(self, step: int) -> bool:
+        """Whether a grid of samples follows this step."""
+        every = self.training.samples_every
+        return self._crosses(step, every) or (every > 0 and step == self.steps)
+
+    def _crosses(self, step: int, every: int) -> bool:
+        """Whether this step crosses a multiple of ``every`` images; of 0 there is none."""
+        batch_size = self.training.batch_size
+        return every > 0 < step and step * batch_size // every > (step - 1) * batch_size // every
