@@ -1,7 +1,8 @@
 """What ``kakusan plan`` says beside what then happens: time of a whole training, its pace, its memory, its disk.
 
 Plan and training are processes of their own, one after the other, as a person would start them. A ratio
-is what happened over what was said: 1 is a true prophet.
+is what happened over what was said: 1 is a true prophet. Disk is said at its peak, while one checkpoint takes the place
+of another, and found at the end, when there is one less.
 
     python benchmarks/plan.py
     python benchmarks/plan.py --case cifar10 --data ~/data/cifar10/train
@@ -27,7 +28,8 @@ CASES = {  # the arguments of both commands
     "digits, held out": ["digits", "--data.held_out=200", "--training.steps=400", "--training.samples_every=10000"],
     "cifar10": [
         *("cifar10-conditional", "--network.channels=64,128,128", "--network.attention_resolutions=8"),
-        *("--training.batch_size=64", "--training.steps=150", "--sampling.sampler=ddim", "--sampling.steps=20"),
+        *("--training.batch_size=64", "--training.steps=150", "--sampling.sampler=ddim"),
+        *("--sampling.variance=posterior", "--sampling.steps=20"),
     ],
 }
 
