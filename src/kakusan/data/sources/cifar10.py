@@ -99,7 +99,7 @@ def _binary(where: Path, content: bytes) -> tuple[NDArray[np.uint8], NDArray[np.
 def _pickled(where: Path, content: bytes) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     try:
         batch = _Unpickler(io.BytesIO(content), encoding="latin1").load()
-        return np.asarray(batch["data"], np.uint8), np.asarray(batch["labels"], np.int64)
+        return batch["data"].pixels, np.asarray(batch["labels"], np.int64)
     except KakusanError as error:
         raise KakusanError(f"{where} {error}") from error
     # What is no batch makes an unpickler raise almost anything.
@@ -116,11 +116,11 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         match module, name:
             case ("numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct"):
-                return _empty_array
+                return _array
             case ("numpy", "ndarray"):
                 return "ndarray"  # only ever an argument of the function above
             case ("numpy", "dtype"):
-                return _byte_dtype
+                return _byte
             case ("_codecs", "encode"):
                 return _encode
         raise KakusanError(
@@ -129,14 +129,32 @@ class _Unpickler(pickle.Unpickler):
         )
 
 
-def _empty_array(*_: object) -> NDArray[np.uint8]:
-    return np.empty(0, np.uint8)
+class _Array:
+    """Stands for an array of bytes while it is unpickled: numpy's own believes whatever state it is given."""
+
+    pixels: NDArray[np.uint8]
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _, shape, _, transposed, content = state
+        raw = content.encode("latin1") if isinstance(content, str) else content
+        self.pixels = np.frombuffer(raw, np.uint8).reshape(shape, order="F" if transposed else "C")
 
 
-def _byte_dtype(code: str, *_: object) -> np.dtype[np.uint8]:
+class _Byte:
+    """Stands for the kind of its numbers."""
+
+    def __setstate__(self, state: object) -> None:
+        """Passes over byte order and the like, which bytes have none of."""
+
+
+def _array(*_: object) -> _Array:
+    return _Array()
+
+
+def _byte(code: str, *_: object) -> _Byte:
     if code != "u1":
         raise ValueError(f"its pixels are {code}, not bytes")
-    return np.dtype(np.uint8, copy=True)
+    return _Byte()
 
 
 def _encode(text: str, encoding: str) -> bytes:
