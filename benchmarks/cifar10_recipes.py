@@ -17,7 +17,7 @@ from typing import Any
 import kakusan
 from kakusan import config
 from kakusan.runs import Run
-from kakusan.studies.plan import plan
+from kakusan.studies.forecast import forecast
 from kakusan.studies.telling import machine
 
 RESULTS = Path(__file__).parent / "results" / "cifar10_recipes.json"
@@ -69,7 +69,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 def measure(name: str, source: str, minutes: float) -> dict[str, Any]:
     """Trains one recipe for so many minutes and returns what it reached."""
     settings = config.from_mapping({**BASE, "data": {**BASE["data"], "source": source}}, RECIPES[name])
-    pace = plan(settings, name, seconds=10, show=False).images_per_second
+    pace = forecast(settings, name, seconds=10, show=False).images_per_second
     length = {"training.images": round(60 * minutes * pace)}
     with tempfile.TemporaryDirectory() as place:
         run: Run = kakusan.train(

@@ -5,11 +5,16 @@ that whatever slows the machine slows all of them. Five rounds after a first tha
 caches); the median is reported, as images a second, beside the memory that training took at its peak.
 
 * ``kakusan``: the engine, with clipping, guard, running average and books.
-* ``bare``: our network and loss in a loop of ten lines, with the same AdamW, clipping and running average. What the
-  engine costs is the time of ``kakusan`` over that of ``bare``.
+* ``bare``: our network and loss in a loop of ten lines, with the same AdamW, clipping and running average, on images
+  that lie ready; on a CPU it keeps freed memory, as our trainings do. What the engine costs is the time of ``kakusan``
+  over that of ``bare``.
+* ``bare, as torch comes``: the same, with freed memory given back: what keeping it gains.
 * ``diffusers``: ``UNet2DModel`` of the same size in the loop of its example, unconditional image generation.
 * ``lucidrains``: ``denoising_diffusion_pytorch``, where it is installed, as its trainer trains; its widths are whole
   multiples of the first, so that it can do the large network alone.
+
+Utilisation is the work of the matrices and convolutions of our network over the most that products of matrices reach
+here; diffusers' network is the same, lucidrains' another.
 
     python benchmarks/training.py                          # both networks, eager
     python benchmarks/training.py --compile
@@ -27,6 +32,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import date
+from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from multiprocessing.connection import Connection
@@ -36,14 +42,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
+from torch.utils.data import TensorDataset
 
 from kakusan import build, config
+from kakusan.condition import Condition
 from kakusan.data.images import ImageSet
 from kakusan.denoiser import Denoiser
-from kakusan.devices import peak_memory, resolve
+from kakusan.devices import keep_freed_memory, peak_memory, resolve
 from kakusan.networks import UNet
 from kakusan.objective import TimeSampling, denoising_loss
-from kakusan.training.start import engine_of
+from kakusan.studies.forecast import flop_per_image, peak_flops
+from kakusan.training.start import engine_of, task_of
 
 RESULTS = Path(__file__).parent / "results" / "training.json"
 ROUNDS = 5
@@ -108,25 +117,30 @@ def images(case: str) -> ImageSet:
 
 
 def kakusan(gate: Gate, made: config.Config, data: ImageSet) -> None:
-    """Trains with the engine."""
+    """Trains with the engine, as ``kakusan train`` does."""
+    if resolve(made.training.device).type == "cpu":
+        keep_freed_memory()
     feed = build.feed(made, data, None, ())
     model = build.model(made, data.shape, feed.class_names)
     engine_of(model, Gated(feed.batches, gate), None, made, show=False).train()
 
 
-def bare(gate: Gate, made: config.Config, data: ImageSet) -> None:
-    """Trains the same network without an engine, unconditionally, on batches that lie ready."""
+def bare(gate: Gate, made: config.Config, data: ImageSet, keep: bool = True) -> None:
+    """Trains the same network without an engine."""
     device = resolve(made.training.device)
+    if keep and device.type == "cpu":
+        keep_freed_memory()
     network = build.model(made, data.shape, data.class_names).denoiser.network.to(device).train()
     average, parameters = copy.deepcopy(network), list(network.parameters())
     averaged = list(average.parameters())
     live: Any = torch.compile(network) if made.training.compile else network
     denoiser = Denoiser(live, build.schedule(made.schedule), build.parametrization(made.parametrization))
     optimizer = torch.optim.AdamW(parameters, lr=1e-4, fused=True)
-    for x0, _ in forever(data, made.training.batch_size, device):
+    for x0, labels in forever(data, made.training.batch_size, device):
         gate.pass_one()
+        condition = None if labels is None else Condition(labels)
         times = TimeSampling()(denoiser.schedule, torch.rand(len(x0), dtype=torch.float64))
-        denoising_loss(denoiser, x0, times, torch.randn_like(x0)).mean().backward()
+        denoising_loss(denoiser, x0, times, torch.randn_like(x0), condition).mean().backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         optimizer.zero_grad()
@@ -195,17 +209,19 @@ def lucidrains(gate: Gate, made: config.Config, data: ImageSet) -> None:
 CONTENDERS: dict[str, Callable[[Gate, config.Config, ImageSet], None]] = {
     "kakusan": kakusan,
     "bare": bare,
+    "bare, as torch comes": partial(bare, keep=False),
     "diffusers": diffusers,
     "lucidrains": lucidrains,
 }
 
 
 def forever(data: ImageSet, batch: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Yields batches of pixels in [-1, 1], by torch's own loader."""
-    pixels = torch.utils.data.TensorDataset(data.images)
+    """Yields batches of pixels in [-1, 1], with their labels where there are any, by torch's own loader."""
+    tensors = (data.images,) if data.labels is None else (data.images, data.labels)
+    loader = torch.utils.data.DataLoader(TensorDataset(*tensors), batch, shuffle=True, drop_last=True)
     while True:
-        for (images,) in torch.utils.data.DataLoader(pixels, batch, shuffle=True, drop_last=True):
-            yield (images.to(device).float() / 127.5 - 1), None
+        for images, *labels in loader:
+            yield images.to(device).float() / 127.5 - 1, labels[0].to(device) if labels else None
 
 
 def serve(orders: Connection, who: str, case: str, batch: int, arguments: argparse.Namespace, fields: dict) -> None:
@@ -238,12 +254,13 @@ def measure(case: str, arguments: argparse.Namespace) -> list[dict[str, Any]]:
         for name, (orders, _, _) in workers.items():
             orders.send(steps if turn else 2)
             told[name].append(orders.recv())
-    rows = []
+    rows, peak, work = [], *possible(case, arguments)
     for name, (orders, before, process) in workers.items():
         orders.send(0)
         process.join()
         seconds = statistics.median(spent for spent, _ in told[name][1:]) / steps
         memory = (told[name][-1][1] - before) / 2**20
+        busy = None if name == "lucidrains" else round(batch / seconds * work / peak, 3)
         rows.append(
             {
                 "case": case,
@@ -253,10 +270,22 @@ def measure(case: str, arguments: argparse.Namespace) -> list[dict[str, Any]]:
                 "images_per_second": round(batch / seconds, 2),
                 "first_seconds": round(told[name][0][0], 1),
                 "peak_mib": round(memory),
+                "utilisation": busy,
             }
         )
-        print(f"{case:8} {name:32} {batch / seconds:9.2f} images/s  {memory:7.0f} MiB", flush=True)
+        print(f"{case:8} {name:32} {batch / seconds:9.2f} images/s  {memory:7.0f} MiB  {busy or ''}", flush=True)
     return rows
+
+
+def possible(case: str, arguments: argparse.Namespace) -> tuple[float, float]:
+    """Returns the operations a second that are possible here, and those that an image takes."""
+    torch.set_num_threads(arguments.threads)
+    data, made = images(case), settings(case, 2, arguments.device, False, {})
+    feed, device = build.feed(made, data, None, ()), resolve(arguments.device)
+    model = build.model(made, data.shape, feed.class_names)
+    model.denoiser.to(device)
+    peak = peak_flops(device, getattr(torch, made.training.dtype), 3.0)
+    return peak, flop_per_image(task_of(model, made), feed.batches, 0)
 
 
 def read(given: str) -> tuple[str, Any]:
@@ -292,7 +321,8 @@ def main() -> None:
         "versions": {name: version(name) for name in ("kakusan", "torch", "diffusers", "accelerate")},
         "rounds": arguments.rounds,
         "images_per_second": "of the median turn; contenders take turns",
-        "peak_mib": "growth of the process from before the network was made; on CUDA what tensors took",
+        "peak_mib": "growth of the process from before the network was made; on CUDA what torch reserved",
+        "utilisation": "of the most that products of matrices reach here, in the dtype of the case",
     }
     arguments.output.parent.mkdir(exist_ok=True)
     arguments.output.write_text(json.dumps({"protocol": protocol, "rows": rows}, indent=2) + "\n")

@@ -16,6 +16,7 @@ from kakusan.config.models import Data, Evaluation, Sampling
 from kakusan.config.names import PYTHON
 from kakusan.data.images import ImageSet
 from kakusan.data.remarks import remarks_on
+from kakusan.data.sources import source_named
 from kakusan.denoiser import Denoise, Denoiser
 from kakusan.devices import resolve
 from kakusan.errors import KakusanError
@@ -77,7 +78,9 @@ def train(
 
     Raises:
         KakusanError: Something asked for cannot be had; or the loss became NaN or infinite again and again. Whatever
-            ends a new run before its first checkpoint, the directory is then as it was.
+            ends a new run before its first line of books, the directory is then as it was.
+
+    On a CPU this process keeps from now on the memory that a step frees, for the next one, and does not return it.
     """
     for name, value in {"preset": preset, "run": run, "resume": resume}.items():
         if value is not None and not isinstance(value, (str, Path, Run, config.Config)):
@@ -314,7 +317,7 @@ def evaluate(
     given = {name: value if value is not None else getattr(own, name) for name, value in given.items()}
     n = own.n if n is None else n
     if not isinstance(against, ImageSet):
-        against = build.images(_compared_with(against, model.shape, data))
+        against = build.images(_compared_with(against, model.shape, data), show)
         for remark in remarks_on(against) if show else ():
             say(remark)
     require_alike(model, against, against.name)  # before a judge is trained
@@ -341,7 +344,8 @@ def _compared_with(against: str | Path | None, shape: tuple[int, int, int], own:
         return own
     channels, height, width = shape
     alike = {"size": height if height == width else None, "channels": channels if channels in (1, 3) else None}
-    return (own or Data(source=str(against))).model_copy(update={"source": str(against), **alike})
+    source = source_named(against)
+    return (own or Data(source=source)).model_copy(update={"source": source, **alike})
 
 
 def _fields(
@@ -366,7 +370,7 @@ def _fields(
         build.require_network(network)
         fields |= _section("network", {"kind": "own", "name": type(network).__name__})
     if isinstance(data, (str, Path)):
-        fields["data.source"] = str(data)
+        fields["data.source"] = source_named(data)
     return fields
 
 
@@ -407,5 +411,5 @@ def _settings(preset: str | Path | config.Config | None, given: dict[str, Any], 
         name = data.name if isinstance(data, ImageSet) else type(data).__name__
         given = {**given, "data.source": f"{PYTHON}{name}"}
     if isinstance(preset, config.Config):
-        return config.from_mapping(preset.model_dump(), given)
+        return config.changed(preset, given)
     return config.from_mapping({}, given) if preset is None else config.load(preset, given)

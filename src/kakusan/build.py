@@ -60,16 +60,23 @@ class Feed:
     remarks: tuple[str, ...]
 
 
-def images(settings: config.Data) -> ImageSet:
+def images(settings: config.Data, show: bool = True) -> ImageSet:
     """Loads the images of a configuration.
+
+    Args:
+        settings: Which, and how.
+        show: Whether to show progress.
 
     Raises:
         KakusanError: There are none, or too many of them are broken.
     """
-    return load(settings.source, size=settings.size, channels=settings.channels, max_broken=settings.max_broken)
+    wishes = {"size": settings.size, "channels": settings.channels}
+    return load(settings.source, **wishes, max_broken=settings.max_broken, show=show)
 
 
-def feed(settings: config.Config, data: object, network: nn.Module | None, class_names: Sequence[str]) -> Feed:
+def feed(
+    settings: config.Config, data: object, network: nn.Module | None, class_names: Sequence[str], show: bool = True
+) -> Feed:
     """Returns what a training is fed with.
 
     Args:
@@ -77,6 +84,7 @@ def feed(settings: config.Config, data: object, network: nn.Module | None, class
         data: A source by name or path, an :class:`ImageSet`, or any iterable of batches; None is that of the settings.
         network: A network of the user's own.
         class_names: The classes, where the data do not name them.
+        show: Whether to show progress.
 
     Raises:
         KakusanError: The data cannot be read, or have no labels where the network needs them; or the network itself is
@@ -86,7 +94,7 @@ def feed(settings: config.Config, data: object, network: nn.Module | None, class
         raise KakusanError(f'class_names must be a list of names, not the text {class_names!r} (["cat", "dog"])')
     if network is None and isinstance(settings.network, config.OwnNetwork):
         raise _missing(settings.network)
-    given = _given(settings, data)
+    given = _given(settings, data, show)
     named = replace(given, class_names=tuple(class_names) or given.class_names)
     match settings.network:
         case config.UNet(class_conditional=True):
@@ -181,10 +189,10 @@ def parametrization_settings(of: Parametrization | str) -> dict[str, object]:
     return _section(of, _PARAMETRIZATIONS, "a parametrization", "kakusan.parametrization")
 
 
-def _given(settings: config.Config, data: object) -> Feed:
+def _given(settings: config.Config, data: object, show: bool) -> Feed:
     """Returns where batches come from, with all the classes that the data name."""
     if data is None or isinstance(data, (str, Path)):
-        data = images(settings.data)
+        data = images(settings.data, show)
     if isinstance(data, ImageSet):
         remarks = (*remarks_on(data), *remarks_on_count(len(data), settings.training.batch_size))
         named = tuple(map(str, data.class_names))

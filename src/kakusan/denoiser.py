@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from kakusan.condition import Condition
+from kakusan.devices import sent
 from kakusan.errors import KakusanError
 from kakusan.parametrization import Parametrization
 from kakusan.schedules import Schedule
@@ -23,7 +24,7 @@ def expand(coefficient: Tensor, x: Tensor) -> Tensor:
     """Returns a ``coefficient`` of shape () or (B,) shaped and cast so that it multiplies ``x``, shape (B, *)."""
     if coefficient.ndim == 0:  # a scalar on the CPU multiplies a tensor anywhere, and no GPU is waited for
         return coefficient.to(x.dtype)
-    return coefficient.to(device=x.device, dtype=x.dtype).reshape(-1, *[1] * (x.ndim - 1))
+    return sent(coefficient.to(x.dtype), x.device).reshape(-1, *[1] * (x.ndim - 1))
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ class Denoiser(nn.Module):
     def output(self, x_t: Tensor, t: Tensor, condition: Condition | None = None) -> Tensor:
         """Returns F itself, shaped and typed like ``x_t``: what training compares with the target."""
         c_in = self.parametrization.c_in(*self.schedule(t))
-        clock = self.schedule.clock(t).to(device=x_t.device, dtype=torch.float32).expand(len(x_t))
+        clock = sent(self.schedule.clock(t).float(), x_t.device).expand(len(x_t))
         x = (expand(c_in, x_t) * x_t).to(self._dtype(x_t))
         output: Tensor = self.network(x, clock) if condition is None else self.network(x, clock, condition)
         if output.shape != x_t.shape:  # which broadcasting would take for a prediction of another shape

@@ -12,7 +12,7 @@ except ImportError:  # a system without it
     resource = None  # type: ignore[assignment]
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from kakusan.errors import KakusanError
 
@@ -44,6 +44,13 @@ def device_of(module: nn.Module) -> torch.device:
     """Returns the device of a module's weights; without weights, the CPU."""
     parameter = next(module.parameters(), None)
     return torch.device("cpu") if parameter is None else parameter.device
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """Returns a tensor on another device; one that goes from the CPU to a GPU is waited for by nobody."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def synchronize(device: torch.device) -> None:

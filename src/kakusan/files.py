@@ -117,6 +117,8 @@ def require_free(path: str | Path, overwrite: bool = False) -> None:
     Raises:
         KakusanError: The directory holds files and ``overwrite`` is false, is a file, or cannot be made.
     """
+    if not str(path):
+        raise KakusanError("a directory needs a name, and none was given")
     path = Path(path)
     with writing(path):
         if path.is_file():

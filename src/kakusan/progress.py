@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from datetime import timedelta
 from types import TracebackType
 
@@ -15,11 +16,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 _QUIET_SECONDS = 2.0
 _LINE_SECONDS = 15.0
+_UNHEARD = (OSError, ValueError)  # what telling something ends in, where nobody listens
 
 
 def say(sentence: str) -> None:
-    """Prints a sentence on standard error, beside the bars: standard output belongs to results."""
-    print(sentence, file=sys.stderr, flush=True)
+    """Prints a sentence on standard error, beside the bars: standard output belongs to results.
+
+    Where nobody listens any more, a closed pipe or terminal, it is lost, and what it tells of goes on.
+    """
+    if sys.stderr is not None:  # as in a process that was started without
+        with suppress(*_UNHEARD):
+            print(sentence, file=sys.stderr, flush=True)
 
 
 class Bar:
@@ -33,7 +40,7 @@ class Bar:
     """
 
     def __init__(self, description: str, total: int, done: int = 0, show: bool = True) -> None:
-        self._description, self._total, self._show = description, total, show
+        self._description, self._total, self._show = description, total, show and sys.stderr is not None
         self._console = Console(stderr=True)
         self._progress: Progress | None = None
         self._started = self._spoken = time.monotonic()
@@ -47,7 +54,8 @@ class Bar:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._progress is not None:
-            self._progress.stop()
+            with suppress(*_UNHEARD):
+                self._progress.stop()
 
     def report(self, done: int, total: int) -> None:
         """Shows that ``done`` units of a ``total`` found only now are done."""
@@ -65,9 +73,9 @@ class Bar:
                 self._spoken = now
                 say(f"{self._description}: {done} of {self._total}{self._left(done, now)}  {self._numbers}")
             return
-        if self._progress is None:
-            self._progress = self._start()
-        self._progress.update(self._progress.task_ids[0], completed=done, total=self._total, numbers=self._numbers)
+        with suppress(*_UNHEARD):
+            self._progress = self._progress or self._start()
+            self._progress.update(self._progress.task_ids[0], completed=done, total=self._total, numbers=self._numbers)
 
     def _left(self, done: int, now: float) -> str:
         """Returns the time that the rest takes at the pace so far; nothing before there is a pace."""

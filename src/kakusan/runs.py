@@ -129,6 +129,11 @@ class Run:
         """Removes what an earlier run left, once this one has a checkpoint to take its place."""
         self._aside.forget()
 
+    @property
+    def replaces(self) -> bool:
+        """Whether an earlier run lies aside, to be brought back where this one fails."""
+        return self._aside.place.exists()
+
     def undo(self) -> None:
         """Leaves the directory as :meth:`create` found it, of a run that failed before its first checkpoint."""
         with suppress(OSError):

@@ -23,7 +23,7 @@ def photos(tmp_path):
 
 def test_check_tells_a_person(kakusan, photos):
     answer = kakusan("data", "check", photos, "--size=11", "-o", "sheet.png")
-    assert answer.status == 0
+    assert answer.status == 1  # one is broken
     lines = [line.split() for line in answer.out.splitlines()]
     assert ["can", "be", "read", "12", "from", "12×10", "to", "23×10"] in lines
     assert ["broken", "1", "cat/x.png", "(empty", "file)"] in lines

@@ -1,5 +1,6 @@
 """The front door: quick help, and whatever goes wrong told in one line with the right exit status."""
 
+import os
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 from kakusan import errors
 from kakusan.commands import front
 from kakusan.runs import Run
+from tests.commands.conftest import TINY
 
 COMMANDS = ("data check", "data prepare", "demo", "evaluate", "info", "plan", "report", "sample", "train")
 
@@ -112,3 +114,21 @@ def test_a_reader_who_has_seen_enough_is_no_error():
 
 def test_the_script_is_the_module():
     assert front.main(["--version"]) == 0
+
+
+@pytest.mark.parametrize("closed", [(1,), (2,), (1, 2)])
+def test_where_nobody_listens_work_goes_on(tmp_path, closed):
+    """As in a process that was started without standard output or error, or whose reader has gone."""
+    command = [sys.executable, "-m", "kakusan", "train", "digits", "--steps=2", "--run=mine", *TINY]
+    done = subprocess.run(command, cwd=tmp_path, preexec_fn=lambda: [os.close(number) for number in closed])
+    assert done.returncode == 0
+    assert (tmp_path / "mine" / "checkpoints").exists()
+
+
+def test_a_reader_that_has_seen_enough_ends_no_training(tmp_path):
+    command = [sys.executable, "-m", "kakusan", "train", "digits", "--steps=30", "--run=mine", *TINY]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        process.stderr.readline()
+        process.stderr.close()
+        assert process.wait(timeout=60) == 0
+    assert (tmp_path / "mine" / "checkpoints").exists()

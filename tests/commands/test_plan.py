@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from kakusan.studies import plan as planning
+from kakusan.studies import forecast as planning
 from tests.commands.conftest import TINY
 
 SHORT = [option for option in TINY if not option.startswith("--device")]
@@ -12,7 +12,7 @@ SHORT = [option for option in TINY if not option.startswith("--device")]
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(planning.plan, "__defaults__", (0.2, True))
+    monkeypatch.setattr(planning.forecast, "__defaults__", (0.2, True))
 
 
 def test_it_is_told_to_people(kakusan, tmp_path):

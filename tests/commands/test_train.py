@@ -170,7 +170,9 @@ def test_a_full_disk_is_told_in_one_line(kakusan, tmp_path):
         answer = kakusan("train", "digits", "--steps=1", "--run=mine", *TINY)
     assert answer.status == 2
     assert answer.err.splitlines()[-1].startswith("kakusan: cannot write mine/checkpoints/")
-    assert files(tmp_path) == []
+    assert files(tmp_path / "mine") == ["checkpoints", "config.yaml", "log.txt", "metrics.jsonl"]
+    assert "ended by an error: cannot write" in (tmp_path / "mine" / "log.txt").read_text()
+    assert kakusan("train", "--resume", "mine").status == 0
 
 
 def test_overwrite_replaces_a_run(kakusan, run, tmp_path):

@@ -143,7 +143,7 @@ class Stream(IterableDataset):
     [
         (loader(4), 4, 10, True),
         (loader(4, labelled=False), 4, 10, False),
-        (DataLoader(Stream(), batch_size=4), 4, 4, False),
+        (DataLoader(Stream(), batch_size=4), 4, None, False),
         ([torch.zeros(3, 1, 2, 2)] * 5, 3, 15, False),
         ([(torch.zeros(3, 1, 2, 2), torch.zeros(3))] * 5, 3, 15, True),
         ([[torch.zeros(3, 1, 2, 2), {"name": "not a label"}]], 3, 3, False),

@@ -217,8 +217,44 @@ def test_a_cache_without_checksums_is_read(tmp_path):
     prepare("digits", tmp_path / "a.safetensors")
     with safe_open(tmp_path / "a.safetensors", framework="pt") as file:
         tensors, about = {name: file.get_tensor(name) for name in ("images", "labels")}, file.metadata()
+    del about["checksum"]
     save_file(tensors, tmp_path / "old.safetensors", about)
     assert check(tmp_path / "old.safetensors", show=False).count == 1797
+
+
+@pytest.mark.parametrize("name", ["labels", "captions", "checksums"])
+def test_a_changed_label_or_caption_is_found(tmp_path, photos, name):
+    """By its checksum: a label may change into another that there is."""
+    for number, path in enumerate(sorted(photos.rglob("*.png"))):
+        path.with_suffix(".txt").write_text(f"picture {number}")
+    path = tmp_path / "a.safetensors"
+    prepare(photos, path, size=8, channels=3, show=False)
+    with safe_open(path, framework="pt") as file:
+        tensors, about = {part: file.get_tensor(part) for part in file.keys()}, file.metadata()  # noqa: SIM118
+    tensors[name][0] = tensors[name][-1] if name == "labels" else tensors[name][0] ^ 1
+    save_file(tensors, path, about)
+    with pytest.raises(KakusanError, match="its labels or captions are not those that were written"):
+        load(path)
+
+
+@pytest.mark.parametrize("names", ["5", "null"])
+def test_class_names_that_are_none_are_damage(tmp_path, names):
+    prepare("digits", tmp_path / "a.safetensors")
+    with safe_open(tmp_path / "a.safetensors", framework="pt") as file:
+        tensors, about = {part: file.get_tensor(part) for part in file.keys()}, file.metadata()  # noqa: SIM118
+    save_file(tensors, tmp_path / "a.safetensors", {**about, "class_names": names})
+    with pytest.raises(KakusanError, match="is damaged or cut short"):
+        load(tmp_path / "a.safetensors")
+
+
+def test_half_an_emoji_in_a_caption_is_no_bug(tmp_path, photos):
+    (photos / "metadata.jsonl").write_text(
+        "\n".join(
+            f'{{"file_name": "{path.relative_to(photos)}", "text": "\\ud83d"}}'
+            for path in sorted(photos.rglob("*.png"))
+        )
+    )
+    assert set(prepare(photos, tmp_path / "a.safetensors", size=8, channels=3, show=False).captions) == {"?"}
 
 
 def test_weights_are_no_images(tmp_path):

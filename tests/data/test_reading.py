@@ -251,7 +251,9 @@ def test_too_many_broken_files_are_refused_with_their_names(tmp_path):
     assert str(caught.value).startswith(
         f"7 of 10 images in {tmp_path.name} cannot be read, where 10% may be: 0.png (empty"
     )
-    assert "and 2 more (remove them, or raise --data.max_broken," in str(caught.value)
+    assert "and 2 more (kakusan data check --json lists them all; remove them, or raise --data.max_broken," in str(
+        caught.value
+    )
 
 
 def test_a_folder_with_nothing_but_broken_files_is_refused(tmp_path):

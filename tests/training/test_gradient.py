@@ -7,6 +7,7 @@ import torch
 
 from kakusan.errors import KakusanError
 from kakusan.seeds import Draws
+from kakusan.training.gradient import is_out_of_memory
 from kakusan.training.tasks.denoising import Denoising
 from tests import tiny
 from tests.tiny import engine, everything, run
@@ -75,6 +76,19 @@ def test_where_nothing_fits_it_is_told_too():
         KakusanError, match=r"with 5 images at a time, and not even with one \(set training\.activation"
     ):
         engine(task=narrow(0)).train()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "could not create a primitive",
+        "could not create a memory object",
+        "std::bad_alloc",
+        "[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes",
+    ],
+)
+def test_what_a_cpu_says_where_memory_ends_is_known(words):
+    assert is_out_of_memory(RuntimeError(words))
 
 
 def test_another_error_stays_what_it_is():

@@ -99,18 +99,31 @@ def assert_as_if_nothing_had_happened(path, whole):
         assert picture.read_bytes() == (path / "samples" / picture.name).read_bytes()
 
 
+def steps_told(path: Path) -> int:
+    """Returns how far the books of a run say that it has come."""
+    try:
+        return max((line["step"] for line in Run(path).metrics()), default=0)
+    except (OSError, KakusanError):
+        return 0
+
+
 @pytest.mark.slow
 def test_ten_kills_at_random_moments(start, whole, tmp_path):
-    path, dice, killed = tmp_path / "run", random.Random(0), 0
-    while killed < 10:
-        process = start(path)
-        time.sleep(dice.uniform(0.05, 0.7))
+    """Each at some moment after the books have gone on by some lines: so it is training that is killed."""
+    path, dice, moments = tmp_path / "run", random.Random(0), []
+    while len(moments) < 10:
+        process, target = start(path), steps_told(path) + dice.choice((1, 1, 4, 7))
+        while process.is_alive() and steps_told(path) < target:
+            time.sleep(0.002)
+        time.sleep(dice.uniform(0, 0.05))
         process.kill()
         process.join()
-        killed += process.exitcode == -signal.SIGKILL
         assert process.exitcode in (0, -signal.SIGKILL)
-        if process.exitcode == 0:
-            path = tmp_path / f"run-{killed}"  # it was too quick: another one
+        moments += [steps_told(path)] if process.exitcode else []
+        if process.exitcode == 0:  # it came to its end first: another one
+            assert_as_if_nothing_had_happened(path, whole)
+            path = tmp_path / f"run-{len(moments)}"
+    assert len(set(moments)) > 3
     assert_as_if_nothing_had_happened(path, whole)
 
 

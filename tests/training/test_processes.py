@@ -110,6 +110,24 @@ def test_processes_agree_on_a_directory_that_none_was_told(tmp_path):
     assert len(set(done.stdout.split())) == len(list((tmp_path / "runs").iterdir())) == 1
 
 
+def test_one_of_them_may_judge_alone(tmp_path):
+    """Training a judge asks no other process for anything."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, kakusan, kakusan.evaluation.judge as judging\n"
+        "from kakusan.config.models import Training\n"
+        "judging.Training = lambda **given: Training(**{**given, 'images': 640})\n"
+        "judging.user_cache_path = lambda name: __import__('pathlib').Path('cache')\n"
+        "settings = {'network.channels': '8', 'sampling.steps': 2}\n"
+        "run = kakusan.train('digits', run='run', steps=1, device='cpu', overrides=settings, show=False)\n"
+        "if os.environ['RANK'] == '0':\n"
+        "    print(kakusan.evaluate(run, n=20, device='cpu', show=False).protocol['n'])\n"
+    )
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
+    done = subprocess.run(launcher, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout.split()) == (0, ["20"]), done.stderr
+
+
 DIGITS = ("--device=cpu", "--training.samples_every=0", "--data.held_out=0.1", "--training.log_every=5")
 
 

@@ -30,7 +30,7 @@ def learner(net=None):
 
 def measure(validation, task):
     cpu = torch.device("cpu")
-    return validation.measure(task, task.network.eval(), Processes("cpu"), Precision(Training(), cpu))
+    return validation.measure(task, task.network.eval(), Processes(cpu), Precision(Training(), cpu))
 
 
 def parts(batches, validation):

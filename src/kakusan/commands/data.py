@@ -84,7 +84,8 @@ def check(
 ) -> None:
     """Says what is wrong with images, and changes nothing.
 
-    Broken, duplicated, too small, of another kind than most; and how many there are of each class.
+    Broken, duplicated, too small, of another kind than most; and how many there are of each class. Ends with 1 where
+    some are broken.
     """
     if out is not None and out.suffix.lower() != ".png":
         raise KakusanError(f"a contact sheet is a PNG, unlike {out} (-o {out.stem}.png)")
@@ -95,6 +96,7 @@ def check(
     from kakusan.data.checking import check_source
     from kakusan.data.contact_sheet import contact_sheet
     from kakusan.data.reading import check_wishes
+    from kakusan.data.remarks import remarks_on_classes
     from kakusan.data.sources import open_source
     from kakusan.progress import say
 
@@ -102,9 +104,15 @@ def check(
     listed = open_source(source)
     findings = check_source(listed, size)
     show_json(asdict(findings)) if json else _show(findings, size)
+    for remark in remarks_on_classes(tuple(findings.classes)):
+        say(remark)
     if out is not None:
         pictures.save(out, contact_sheet(listed))
         say(f"contact sheet: {out}")
+    elif not json:
+        say("a contact sheet of them: -o FILE.png")
+    if findings.broken:
+        raise typer.Exit(1)
 
 
 def _show(found: Findings, size: int | None) -> None:

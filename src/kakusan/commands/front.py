@@ -100,6 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: What follows the program's name; by default what was typed.
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 (as in a process that was started without)
     try:
         with _tidy_ends():
             status = typer.main.get_command(app).main(given, prog_name="kakusan", standalone_mode=False)
@@ -142,11 +143,12 @@ def _verdict(error: BaseException) -> tuple[str, int]:
         case KeyboardInterrupt() | typer.Abort():
             return "interrupted", _INTERRUPTED
         case OSError():
-            return f"{error.filename or 'the system'}: {error.strerror or error}", 2
+            # What is written into files names them.
+            return f"{error.filename or 'standard output cannot be written'}: {error.strerror or error}", 2
     if isinstance(error, _UsageError):
         return _usage(error), 2
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return "there is not enough memory (draw or train with a smaller batch)", 2
+        return "there is not enough memory (train with a smaller training.microbatch, or draw with a smaller batch)", 2
     return (
         f"this is a bug of kakusan, not a mistake of yours: {type(error).__name__}: {error} "
         "(--debug shows the traceback, which we would like to see)"

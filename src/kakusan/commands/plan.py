@@ -29,34 +29,34 @@ def plan(
     """
     settings = config.load(preset, fields_of(context))  # refused before anything heavy is imported
 
-    from kakusan.studies.plan import plan as study
+    from kakusan.studies.forecast import forecast
 
-    forecast = study(settings, preset)
-    show_json(forecast.as_dict()) if json else show_facts(_in_words(forecast))
+    found = forecast(settings, preset)
+    show_json(found.as_dict()) if json else show_facts(_in_words(found))
 
 
-def _in_words(forecast: Forecast) -> dict[str, Any]:
+def _in_words(found: Forecast) -> dict[str, Any]:
     """Returns the facts as people write them."""
     parts = {
-        "training": forecast.train_seconds,
-        "samples": forecast.samples_seconds,
-        "held-out loss": forecast.validation_seconds,
-        "saving": forecast.checkpoints_seconds,
+        "training": found.train_seconds,
+        "samples": found.samples_seconds,
+        "held-out loss": found.validation_seconds,
+        "saving": found.checkpoints_seconds,
     }
     told = ", ".join(f"{name} {_duration(seconds)}" for name, seconds in parts.items() if seconds >= 1)
-    memory = None if forecast.memory is None else _gibibytes(forecast.memory)
-    there = "" if forecast.memory_there is None else f" of {_gibibytes(forecast.memory_there)}"
-    first, *others = forecast.advice or ("nothing stands out",)
+    memory = None if found.memory is None else _gibibytes(found.memory)
+    there = "" if found.memory_there is None else f" of {_gibibytes(found.memory_there)}"
+    first, *others = found.advice or ("nothing stands out",)
     return {
-        "parameters": f"{forecast.parameters:,}",
-        "length": f"{forecast.steps:,} steps, {forecast.images:,} images",
-        "pace": f"{forecast.images_per_second:,.4g} images/s on {forecast.device}",
-        "data wait": f"{forecast.data_wait:.1%}",
-        "work": f"{forecast.flop_per_image / 1e9:.3g} GFLOP an image, {forecast.flops / 1e9:,.4g} GFLOP/s",
-        "utilisation": f"{forecast.utilisation:.0%} of {forecast.peak_flops / 1e9:,.4g} GFLOP/s, a matrix product's",
+        "parameters": f"{found.parameters:,}",
+        "length": f"{found.steps:,} steps, {found.images:,} images",
+        "pace": f"{found.images_per_second:,.4g} images/s on {found.device}",
+        "data wait": f"{found.data_wait:.1%}",
+        "work": f"{found.flop_per_image / 1e9:.3g} GFLOP an image, {found.flops / 1e9:,.4g} GFLOP/s",
+        "utilisation": f"{found.utilisation:.0%} of {found.peak_flops / 1e9:,.4g} GFLOP/s, a matrix product's",
         "memory": None if memory is None else f"{memory}{there}",
-        "time to the end": f"{_duration(forecast.seconds)}{f' ({told})' if told else ''}",
-        "disk": f"{_gibibytes(forecast.disk)} of {_gibibytes(forecast.disk_free)} free",
+        "time to the end": f"{_duration(found.seconds)}{f' ({told})' if told else ''}",
+        "disk": f"{_gibibytes(found.disk)} of {_gibibytes(found.disk_free)} free",
         "change first": first,
         **{f"then{' ' * place}": other for place, other in enumerate(others)},
     }

@@ -1,12 +1,13 @@
 """What a run is made from, as frozen and validated values, and the torch-free tables of what can be named."""
 
 from kakusan.config.describing import FieldRow, describe_section, field_rows, to_mapping, to_yaml
-from kakusan.config.loading import from_mapping, load, section
+from kakusan.config.loading import changed, from_mapping, load, section
 from kakusan.config.models import Config
 
 __all__ = [
     "Config",
     "FieldRow",
+    "changed",
     "describe_section",
     "field_rows",
     "from_mapping",

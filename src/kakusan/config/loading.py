@@ -46,6 +46,15 @@ def from_mapping(values: Mapping[str, Any], overrides: Overrides = ()) -> Config
     return _validated(Config, {"data": {}, **values}, {}, overrides)
 
 
+def changed(settings: Config, overrides: Overrides) -> Config:
+    """Returns a configuration with single fields replaced as by :func:`load`.
+
+    Raises:
+        KakusanError: It is no valid configuration then; the field is named.
+    """
+    return from_mapping(settings.model_dump(), overrides)
+
+
 def section(name: str, values: Mapping[str, Any] | str) -> Any:
     """Returns one section, validated by itself in the words of the whole.
 

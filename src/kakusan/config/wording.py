@@ -35,8 +35,10 @@ def explain(error: ValidationError, places: Mapping[Path, str]) -> KakusanError:
         error: What pydantic says.
         places: Where sections and fields stand, by path; the longest one that fits a field is named.
     """
-    # What is missing comes last: mostly it stands there, misspelt.
+    # What is missing is told where nothing else is: mostly it stands there, misspelt.
     complaints = sorted(error.errors(), key=lambda details: details["type"] == "missing")
+    if complaints[0]["type"] != "missing":
+        complaints = [details for details in complaints if details["type"] != "missing"]
     (path, sentence), *others = map(_sentence, complaints)
     place = next((places[path[:n]] for n in (2, 1, 0) if path[:n] in places), "")
     more = f" (and {len(others)} more: {', '.join('.'.join(path) for path, _ in others)})" if others else ""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
+from zlib import crc32
 
 import torch
 from torch import Tensor
@@ -13,12 +15,14 @@ from kakusan import seeds
 from kakusan.data.augment import flip
 from kakusan.data.images import ImageSet
 from kakusan.data.order import batch_indices
+from kakusan.devices import sent
 from kakusan.errors import KakusanError
 from kakusan.pictures import from_uint8
 from kakusan.seeds import Draws
 
 # A set up to this size is kept on the device, so that a batch costs no transfer.
 _RESIDENT_BYTES = 2**30
+_LOOKED_AT = 64  # images, for a fingerprint
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """Returns the batch on another device."""
-        return Batch(self.images.to(device), None if self.labels is None else self.labels.to(device))
+        return Batch(sent(self.images, device), None if self.labels is None else sent(self.labels, device))
 
     def then(self, other: Batch) -> Batch:
         """Returns the images of both, in this order; there are labels where both have them."""
@@ -53,8 +57,8 @@ class Batches(Protocol):
     """Where batches come from."""
 
     @property
-    def epoch(self) -> int:
-        """Images in one pass over the data."""
+    def epoch(self) -> int | None:
+        """Images in one pass over the data; None where nobody knows."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -88,6 +92,15 @@ class ImageBatches:
         """Class of every image of the set, int64, shape (N,); or None."""
         return self._set.labels
 
+    @property
+    def fingerprint(self) -> int:
+        """A number that other images will hardly have: the CRC-32 of some, spread evenly over the set, and of all its
+        labels. They may lie elsewhere, or in another kind of file."""
+        count = len(self._set)
+        some = self._set.images[torch.arange(0, count, -(-count // _LOOKED_AT))]
+        found = crc32(some.numpy().tobytes())
+        return found if self.labels is None else crc32(self.labels.numpy().tobytes(), found)
+
     def only(self, among: Tensor) -> ImageBatches:
         """Returns batches of some of the set's images, by number."""
         return ImageBatches(self._set, self._flip, among)
@@ -100,16 +113,16 @@ class ImageBatches:
         indices = batch_indices(draws.seed, draws.step * draws.count, draws.count, self.epoch)[draws.share]
         batch = self.at(indices if self._among is None else self._among[indices], device)
         if self._flip:
-            return Batch(flip(batch.images, draws.chance("flip", 0.5).to(device)), batch.labels)
+            return Batch(flip(batch.images, sent(draws.chance("flip", 0.5), device)), batch.labels)
         return batch
 
     def at(self, indices: Tensor, device: torch.device) -> Batch:
         """Returns images of the set by number, int64, shape (B,), as they are, on ``device``."""
         if self._pixels.device != device and self._pixels.nbytes <= _RESIDENT_BYTES:
             self._pixels = self._pixels.to(device)
-        images = from_uint8(self._pixels[indices.to(self._pixels.device)].to(device))
+        images = from_uint8(sent(self._pixels[sent(indices, self._pixels.device)], device))
         labels = self._set.labels
-        return Batch(images, None if labels is None else labels[indices].to(device))
+        return Batch(images, None if labels is None else sent(labels[indices], device))
 
 
 class LoaderBatches:
@@ -129,7 +142,8 @@ class LoaderBatches:
         lowest, highest: The ends of the values in it.
 
     Raises:
-        KakusanError: It yields nothing, or something else, or can be gone through only once.
+        KakusanError: It yields nothing, or something else, values that are no numbers among it, or can be gone through
+            only once.
     """
 
     def __init__(self, loader: Iterable[Any]) -> None:
@@ -145,6 +159,11 @@ class LoaderBatches:
         self.batch_size = len(first.images)
         self.labelled = first.labels is not None
         self.lowest, self.highest = (end.item() for end in first.images.aminmax())
+        if not math.isfinite(self.lowest + self.highest):
+            raise KakusanError(
+                f"the loader's first batch holds values from {self.lowest:g} to {self.highest:g}: no images (mend what "
+                "makes them)"
+            )
         self.epoch = _images_in(loader, self.batch_size)
 
     def expect(self, classes: int) -> None:
@@ -195,14 +214,14 @@ def _check_labels(labels: Tensor | None, images: int, classes: int) -> None:
         )
 
 
-def _images_in(loader: Iterable[Any], batch_size: int) -> int:
-    """Returns the images in a pass, as far as a loader tells: of its data set, of its batches, or of one batch."""
+def _images_in(loader: Iterable[Any], batch_size: int) -> int | None:
+    """Returns the images in a pass, as far as a loader tells: of its data set, or of its batches; or None."""
     for countable, factor in ((getattr(loader, "dataset", None), 1), (loader, batch_size)):
         try:
             return len(countable) * factor  # type: ignore[arg-type]
         except TypeError:  # iterable data sets have no length
             continue
-    return batch_size
+    return None
 
 
 def _describe(batch: Any) -> str:

@@ -2,8 +2,8 @@
 
 It is a safetensors file: ``images``, uint8 of shape (N, C, H, W), ``checksums``, the CRC-32 of each image as int64 of
 shape (N,), ``labels``, int64 of shape (N,), and ``captions``, all of them in UTF-8, each of which ends where
-``caption_ends``, int64 of shape (N,), says. Names and origin are in its metadata. Its header is longer than need be, so
-that images can be written before it is known how many are broken.
+``caption_ends``, int64 of shape (N,), says. Names, origin and the CRC-32 of these tensors are in its metadata. Its
+header is longer than need be, so that images can be written before it is known how many are broken.
 """
 
 import json
@@ -128,8 +128,10 @@ def open_cache(path: Path) -> Cached:
             about = file.metadata() or {}
             if about.get("format") == _FORMAT:
                 small = {name: file.get_tensor(name) for name in file.keys() if name != "images"}  # noqa: SIM118
+                if about.get("checksum", here := _checksum(small)) != here:
+                    raise ValueError("its labels or captions are not those that were written")
                 return Cached(_image_set(path, small, about), small.get("checksums"))
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
         raise KakusanError(
             f"{path} is damaged or cut short: {error} (prepare it anew: kakusan data prepare SOURCE -o {path})"
         ) from error
@@ -188,12 +190,13 @@ def _front(
     if source.labels is not None:
         tensors["labels"] = np.array([source.labels[index] for index in kept], np.int64)
     if source.captions:
-        captions = [source.captions[index].encode() for index in kept]
+        captions = [source.captions[index].encode("utf-8", "replace") for index in kept]  # half an emoji is no text
         tensors["caption_ends"] = np.cumsum([len(caption) for caption in captions], dtype=np.int64)
         text = b"".join(captions)
         tensors["captions"] = np.frombuffer(text.ljust(-(-len(text) // 8) * 8), np.uint8)  # what follows stays aligned
-    entries: dict[str, Any] = {"__metadata__": {"format": _FORMAT, "name": source.name}}
-    entries["__metadata__"] |= {"class_names": json.dumps(source.class_names), "made_from": json.dumps(made_from)}
+    about = {"format": _FORMAT, "name": source.name, "checksum": _checksum(tensors)}
+    about |= {"class_names": json.dumps(source.class_names), "made_from": json.dumps(made_from)}
+    entries: dict[str, Any] = {"__metadata__": about}
     end = 0
     for name, array in tensors.items():
         start, end = end, end + array.nbytes
@@ -201,3 +204,11 @@ def _front(
     images = (len(kept), *shape)
     entries["images"] = {"dtype": "U8", "shape": images, "data_offsets": [end, end + math.prod(images)]}
     return json.dumps(entries).encode(), b"".join(array.tobytes() for array in tensors.values())
+
+
+def _checksum(tensors: Mapping[str, NDArray[Any]]) -> str:
+    """Returns the CRC-32 of what stands beside the images, in the order of its names."""
+    found = 0
+    for name in sorted(tensors):
+        found = crc32(tensors[name].tobytes(), found)
+    return f"{found:08x}"

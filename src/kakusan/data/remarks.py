@@ -1,17 +1,31 @@
 """What a person should know of the images they gave: what was done to them, and what looks wrong with them."""
 
+from collections.abc import Sequence
+
 from kakusan.data.images import ImageSet
 from kakusan.errors import counted, some
 
 _SHOWN = 20
+_PARTS = {"train", "training", "val", "valid", "validation", "test", "testing", "eval"}
 
 
 def remarks_on(images: ImageSet) -> list[str]:
     """Returns what was converted, a sentence a kind, and what was skipped, by name and reason."""
-    if not images.skipped:
-        return list(images.notes)
-    listed = some([f"{name} ({reason})" for name, reason in images.skipped], _SHOWN)
-    return [*images.notes, f"skipped {counted(len(images.skipped), 'file')} that cannot be read: {listed}"]
+    remarks = [*images.notes, *remarks_on_classes(images.class_names)]
+    if images.skipped:
+        listed = some([f"{name} ({reason})" for name, reason in images.skipped], _SHOWN)
+        remarks.append(f"skipped {counted(len(images.skipped), 'file')} that cannot be read: {listed}")
+    return remarks
+
+
+def remarks_on_classes(names: Sequence[str]) -> list[str]:
+    """Returns a warning where the folders taken for classes seem to be parts of a data set."""
+    if len(names) < 2 or not {name.lower() for name in names} <= _PARTS:
+        return []
+    return [
+        f"the folders {some(names, 3)} are taken for classes, and seem to be parts of a data set (give one of them, "
+        "whose own folders then are the classes)"
+    ]
 
 
 def remarks_on_count(images: int, batch_size: int) -> list[str]:

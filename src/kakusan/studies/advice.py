@@ -11,7 +11,7 @@ from kakusan.results import Forecast
 
 _NOTICEABLE = 0.05
 _DAY = 86_400
-_GPU_HINT = 0.5 * 3600
+_COMPILING_PAYS = 0.5 * 3600  # seconds of training, and more
 
 
 def advice(forecast: Forecast, settings: Config) -> Iterator[str]:
@@ -24,12 +24,10 @@ def advice(forecast: Forecast, settings: Config) -> Iterator[str]:
         yield f"memory is all but full: --training.microbatch {half}"
     if forecast.device == "cuda" and training.dtype == "float32" and torch.cuda.is_bf16_supported(False):
         yield "--dtype bfloat16: this device computes faster in it"
-    if forecast.device == "cuda" and not training.compile and total > _GPU_HINT:
+    if forecast.device == "cuda" and not training.compile and total > _COMPILING_PAYS:
         yield "--compile: minutes at the start, faster steps"
-    if forecast.data_wait > 0.02:
-        yield (
-            f"steps wait {forecast.data_wait:.0%} of the time for images: decode them once, with kakusan data prepare"
-        )
+    if forecast.data_wait > 0.02 and settings.data.source.endswith(".safetensors"):  # others lie in memory
+        yield f"steps wait {forecast.data_wait:.0%} of the time for images: a faster disk, or memory for the whole file"
     parts = (
         (forecast.samples_seconds, "grids of samples", "raise training.samples_every, or lower sampling.steps"),
         (forecast.validation_seconds, "the held-out loss", "raise training.validate_every, or lower data.held_out"),

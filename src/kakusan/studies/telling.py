@@ -31,6 +31,7 @@ from kakusan.studies.mixture import mixture
 from kakusan.studies.neighbours import neighbours
 from kakusan.tensors import read_tensors
 from kakusan.training.timetable import Timetable
+from kakusan.training.validation import kept_out
 
 _SEED = 0
 _SHOWN_LABEL = 3
@@ -129,7 +130,8 @@ def _total_images(settings: config.Config, run: Run, data: ImageSet | None) -> i
             return int(checkpoint.state().get("total_images", 0))
     if settings.training.epochs is not None and data is None:
         return 0
-    timetable = Timetable.of(settings.training, 0 if data is None else len(data))
+    images = 0 if data is None else len(data)
+    timetable = Timetable.of(settings.training, images - kept_out(settings.data.held_out, images))
     return timetable.steps * settings.training.batch_size
 
 

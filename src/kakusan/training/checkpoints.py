@@ -113,11 +113,17 @@ def _unflatten(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
     for key, tensor in tensors.items():
         number, _, name = key.partition(".")
         state.setdefault(int(number), {})[name] = tensor
-    if state and len(state) != len(parameters):
-        raise KakusanError(f"the checkpoint's optimizer has {len(state)} parameters, the network {len(parameters)}")
+    # A weight that no loss ever reached has no moments.
+    if state and max(state) >= len(parameters):
+        raise KakusanError(f"the checkpoint's optimizer has {max(state) + 1} parameters, the network {len(parameters)}")
     for index, moments in state.items():
         for name, moment in moments.items():
             parameter = parameters[index]
+            if moment.ndim and moment.shape != parameter.shape:
+                raise KakusanError(
+                    f"the checkpoint's optimizer has a weight of shape {tuple(moment.shape)}, where the network has "
+                    f"one of {tuple(parameter.shape)}"
+                )
             if moment.shape == parameter.shape:  # laid out as the weight is, which fused kernels take for granted
                 moments[name] = torch.empty_like(parameter, dtype=moment.dtype).copy_(moment)
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from kakusan import pictures, seeds
 from kakusan.config import models as config
 from kakusan.data.batches import Batches
-from kakusan.devices import keep_freed_memory
+from kakusan.devices import resolve
 from kakusan.errors import KakusanError
 from kakusan.progress import Bar, say
 from kakusan.runs import Run
@@ -64,6 +64,7 @@ class Engine:
         optimizer, ema, training, guard: Those sections of the configuration.
         validation: What the running average is judged on, if anything.
         facts: What checkpoints shall say of the model beside its weights, as JSON.
+        processes: Who trains together, and where; by default this process alone, whatever started it.
         show: Whether to show progress.
         title: What the progress is called.
 
@@ -86,6 +87,7 @@ class Engine:
         guard: config.Guard | None = None,
         validation: Validation | None = None,
         facts: dict[str, Any] | None = None,
+        processes: Processes | None = None,
         show: bool = True,
         title: str = "training",
     ) -> None:
@@ -94,13 +96,11 @@ class Engine:
         self._optimizer_settings, self._training = optimizer, training
         self._show, self._title = show, title
         tracker.require(training.tracker)
-        self._processes = Processes(training.device)
+        self._processes = processes or Processes(resolve(training.device))
         self._share = self._processes.share(training.batch_size)
         self._timetable = Timetable.of(training, batches.epoch)
         self.step = self._began = 0
 
-        if self._processes.device.type == "cpu":
-            keep_freed_memory()
         self._network = task.network.to(self._processes.device).train()
         if training.channels_last:
             self._network.to(memory_format=torch.channels_last)
@@ -109,6 +109,11 @@ class Engine:
         self._precision = Precision(training, self._processes.device)
         self._guard = Guard(guard or config.Guard(), self._processes.device)
         self._ledger = Ledger(training.batch_size, batches.epoch)
+
+    @property
+    def device(self) -> torch.device:
+        """Where this process computes."""
+        return self._processes.device
 
     @property
     def keeps_books(self) -> bool:
@@ -141,7 +146,7 @@ class Engine:
                 run.checkpoint(), network=self._network, average=self._average.network, optimizer=self._optimizer
             )
             self.step = state["step"]
-            self._ledger.epoch_sum, self._ledger.epoch_steps = state["epoch_sum"], state["epoch_steps"]
+            self._ledger.restore(state)
             if "guard" in state:  # format 1 stopped at the first step that was no number
                 self._guard.restore(state["guard"])
                 self._precision.restore(state["scale"])
@@ -151,10 +156,6 @@ class Engine:
             # Samples come after the checkpoint of their moment, so whoever was killed in between lacks them.
             if self._timetable.draws(self.step) and not self._samples_path(run).exists():
                 self._draw_samples(run)
-
-    def agree(self, choice: str) -> str:
-        """Returns what the process that writes has chosen; every process must call it."""
-        return self._processes.agree(choice)
 
     def train(self, run: Run | None = None) -> Outcome:
         """Trains to the end, or to Ctrl-C, and saves a checkpoint there.
@@ -168,6 +169,7 @@ class Engine:
         """
         started = time.perf_counter()
         self._run, self._began = run, self.step
+        self._ledger.restart()
         live: nn.Module = torch.compile(self._network) if self._training.compile else self._network  # type: ignore[assignment]
         self._task.network = self._processes.wrap(live)
         try:
@@ -308,9 +310,9 @@ class Engine:
         last = f"the last good checkpoint is {there.path}" if there is not None else "no checkpoint was saved before"
         back = f" after going back {self._guard.rollbacks} times" if self._guard.rollbacks else ""
         return (
-            f"{self._guard.trouble()} at step {began + 1} of {self.total_steps}{back}; {last} (start another run, "
-            "from these weights by network.init or anew, with a lower optimizer.learning_rate, a longer "
-            "optimizer.warmup_images, or training.dtype float32)"
+            f"{self._guard.trouble()} at step {began + 1} of {self.total_steps}{back}; {last} (start another run"
+            f"{', from these weights by network.init or anew,' if there is not None else ''} with a lower "
+            "optimizer.learning_rate, a longer optimizer.warmup_images, or training.dtype float32)"
         )
 
     def _save(self, validated: dict[str, Any]) -> None:
@@ -320,8 +322,7 @@ class Engine:
             "step": self.step,
             "images": self.images,
             "total_images": self.total_images,
-            "epoch_sum": self._ledger.epoch_sum,
-            "epoch_steps": self._ledger.epoch_steps,
+            **self._ledger.state(),
             "guard": self._guard.state(),
             "scale": self._precision.state(),
             **validated,

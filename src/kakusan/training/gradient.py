@@ -45,7 +45,8 @@ def gradient(
 
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether torch says that memory does not suffice."""
-    told = ("out of memory", "not enough memory", "can't allocate memory")  # CUDA and MPS, and the CPU in two ways
+    # CUDA and MPS; and the CPU: torch itself in two ways, C++, and oneDNN, which says no more than that.
+    told = ("out of memory", "not enough memory", "can't allocate memory", "std::bad_alloc", "could not create a ")
     return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in told)
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from torch import nn
 
-from kakusan.errors import KakusanError, some
+from kakusan.errors import KakusanError
 from kakusan.runs import Run
 from kakusan.tensors import read_tensors
-
-_NAMED = 8
 
 
 def start_from(network: nn.Module, path: str) -> str:
@@ -44,4 +42,4 @@ def start_from(network: nn.Module, path: str) -> str:
 
 
 def _listed(what: str, names: list[str]) -> str:
-    return f"{what}: {some(names, _NAMED, '; ')}" if names else ""
+    return f"{what}: {'; '.join(names)}" if names else ""

@@ -15,7 +15,8 @@ class Wish(threading.Event):
     """Set once somebody wishes for an end.
 
     Attributes:
-        terminate: Whether of the process, and not only of what it is doing: SIGTERM, where Ctrl-C is SIGINT.
+        terminate: Whether of the process, and not only of what it is doing: SIGTERM, or SIGHUP of a terminal that was
+            closed, where Ctrl-C is SIGINT.
     """
 
     terminate = False
@@ -37,16 +38,22 @@ def stop_on_interrupt() -> Iterator[Wish]:
 
     def handle(number: int, frame: FrameType | None) -> None:
         nonlocal wished
-        stop.terminate |= number == signal.SIGTERM
+        stop.terminate |= number != signal.SIGINT
         if not stop.is_set():
             wished = time.monotonic()
             stop.set()
         elif time.monotonic() - wished >= patience:
             raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    wishes = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if _hangs_up() else []))
+    before = {number: signal.signal(number, handle) for number in wishes}
     try:
         yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _hangs_up() -> bool:
+    """Whether a closed terminal ends this process, which ``nohup`` forbids it, and Windows does not know."""
+    return hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN

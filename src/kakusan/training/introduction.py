@@ -6,15 +6,17 @@ from kakusan.model import Model
 from kakusan.training.timetable import Timetable
 
 
-def introduction(model: Model, images: int, settings: Config) -> str:
-    """Returns a sentence on the network and the images that it will see."""
+def introduction(model: Model, images: int | None, kept_out: int, settings: Config) -> str:
+    """Returns a sentence on the network and the images that it will see, beside those kept out to judge on."""
     size = "×".join(map(str, model.shape))
     steps = Timetable.of(settings.training, images).steps
     seen = steps * settings.training.batch_size
     warming = settings.optimizer.warmup_images
     cut = f", all within the warm-up of {warming:,} images (see optimizer.warmup_images)" if seen <= warming else ""
+    seen_once = "images" if images is None else counted(images, "image")
+    judged_on = f" ({counted(kept_out, 'other')} held out)" if kept_out else ""
     classes = f", by {len(model.class_names)} class{'es' * (len(model.class_names) > 1)}" if model.class_names else ""
     return (
-        f"{settings.network.kind} with {model.parameters:,} parameters learns {counted(images, 'image')} of {size} "
-        f"from {settings.data.source}{classes}, for {counted(steps, 'step')}{cut}"
+        f"{settings.network.kind} with {model.parameters:,} parameters learns {seen_once} of {size} "
+        f"from {settings.data.source}{judged_on}{classes}, for {counted(steps, 'step')}{cut}"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,13 +19,13 @@ class Ledger:
 
     Attributes:
         batch_size: Images a step.
-        epoch_images: Images an epoch.
-        epoch_sum, epoch_steps: Loss of the epoch in hand, summed over its steps; saved in checkpoints.
+        epoch_images: Images an epoch; None where nobody knows, and there are no lines of epochs.
+        epoch_sum, epoch_steps: Loss of the epoch in hand, summed over its steps.
         data_seconds: Time spent waiting for batches since the last line.
     """
 
     batch_size: int
-    epoch_images: int
+    epoch_images: int | None
     epoch_sum: float = 0.0
     epoch_steps: int = 0
     data_seconds: float = 0.0
@@ -42,8 +42,16 @@ class Ledger:
         self._losses.clear()
         return losses
 
+    def state(self) -> dict[str, Any]:
+        """Returns what a checkpoint shall say of it."""
+        return {"epoch_sum": self.epoch_sum, "epoch_steps": self.epoch_steps}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes on from what a checkpoint says."""
+        self.epoch_sum, self.epoch_steps = state["epoch_sum"], state["epoch_steps"]
+
     def restart(self) -> None:
-        """Forgets the steps since the last line, which are to be taken again."""
+        """Forgets the steps since the last line, and begins to measure time."""
         self._losses.clear()
         self._since, self.data_seconds = time.perf_counter(), 0.0
 
@@ -78,7 +86,9 @@ class Ledger:
         return [*self._epochs(losses, step - len(losses)), line]
 
     def _epochs(self, losses: list[float], step: int) -> list[dict[str, Any]]:
-        ended = []
+        ended: list[dict[str, Any]] = []
+        if self.epoch_images is None:
+            return ended
         for loss in losses:
             before, step = step * self.batch_size // self.epoch_images, step + 1
             if not math.isnan(loss):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 from datetime import timedelta
 from typing import Any
 
 import torch
-from accelerate import Accelerator, InitProcessGroupKwargs
-from accelerate.state import AcceleratorState
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from kakusan.devices import resolve
 from kakusan.errors import KakusanError
@@ -17,27 +18,44 @@ _PATIENCE = timedelta(days=1)  # while one draws, the others wait; where one die
 
 
 class Processes:
-    """What a launcher (``torchrun``, ``accelerate launch``) started; without one, this process alone.
+    """This process alone, or those that a launcher started, by :meth:`launched`.
 
     Args:
-        device: Where to compute, by name; each process of several takes the device that its launcher gave it.
-
-    Raises:
-        KakusanError: The device is not there.
-
-    Attributes:
         device: This process's.
         count: How many there are.
         index: Which of them this is, from 0.
+
+    Attributes:
+        device, count, index: As given.
     """
 
-    def __init__(self, device: str) -> None:
-        self._accelerator = _accelerator(resolve(device))
-        self.device: torch.device = self._accelerator.device
-        self.count: int = self._accelerator.num_processes
-        self.index: int = self._accelerator.process_index
+    def __init__(self, device: torch.device, count: int = 1, index: int = 0) -> None:
+        self.device, self.count, self.index = device, count, index
         # Votes go from host to host: through the devices they would cost a wait for them at every step.
-        self._hosts: Any = torch.distributed.new_group(backend="gloo", timeout=_PATIENCE) if self.count > 1 else None
+        self._hosts: Any = distributed.new_group(backend="gloo", timeout=_PATIENCE) if count > 1 else None
+
+    @classmethod
+    def launched(cls, device: str) -> Processes:
+        """Returns what a launcher (``torchrun``, ``accelerate launch``) started; without one, this process alone.
+
+        Every process that it started must call it.
+
+        Args:
+            device: Where to compute, by name; each process of several on GPUs takes that of its number on its machine.
+
+        Raises:
+            KakusanError: The device is not there.
+        """
+        there = resolve(device)
+        if not distributed.is_initialized():
+            if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+                return cls(there)
+            distributed.init_process_group("nccl" if there.type == "cuda" else "gloo", timeout=_PATIENCE)
+            atexit.register(distributed.destroy_process_group)
+        if there.type == "cuda":
+            there = resolve(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
+            torch.cuda.set_device(there)
+        return cls(there, distributed.get_world_size(), distributed.get_rank())
 
     @property
     def first(self) -> bool:
@@ -59,17 +77,20 @@ class Processes:
 
     def wrap(self, network: nn.Module) -> nn.Module:
         """Returns the network with its gradients shared; nothing of it where this process is alone."""
-        wrapped: nn.Module = self._accelerator.prepare(network)
-        return wrapped
+        if self.count == 1:
+            return network
+        return DistributedDataParallel(network, device_ids=[self.device] if self.device.type == "cuda" else None)
 
     def mean(self, value: Tensor) -> Tensor:
         """Returns the mean of what all processes give."""
-        mean: Tensor = value if self.count == 1 else self._accelerator.reduce(value, "mean")
-        return mean
+        return self.sum(value) / self.count
 
     def sum(self, value: Tensor) -> Tensor:
         """Returns the sum of what all processes give."""
-        total: Tensor = value if self.count == 1 else self._accelerator.reduce(value, "sum")
+        if self.count == 1:
+            return value
+        total = value.clone()
+        distributed.all_reduce(total)
         return total
 
     def any(self, vote: bool) -> bool:
@@ -77,28 +98,17 @@ class Processes:
         if self._hosts is None:
             return vote
         votes = torch.tensor(float(vote))
-        torch.distributed.all_reduce(votes, group=self._hosts)
+        distributed.all_reduce(votes, group=self._hosts)
         return votes.item() > 0
 
     def agree(self, choice: str) -> str:
         """Returns what the first process has chosen."""
         choices = [choice]
         if self._hosts is not None:
-            torch.distributed.broadcast_object_list(choices, group=self._hosts)
+            distributed.broadcast_object_list(choices, group=self._hosts)
         return choices[0]
 
     def wait(self) -> None:
         """Waits until all are here."""
-        self._accelerator.wait_for_everyone()
-
-
-def _accelerator(device: torch.device) -> Accelerator:
-    if device.type == "cuda" and device.index is not None:
-        torch.cuda.set_device(device)
-    # All accelerators of a process share one state, which refuses another device: a notebook may train twice. So it is
-    # made anew and kept as a copy, for the next engine may come between two steps of this one: to train a judge, say.
-    AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
-    patience = InitProcessGroupKwargs(timeout=_PATIENCE)
-    accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="no", kwargs_handlers=[patience])
-    accelerator.state.__dict__ = dict(accelerator.state.__dict__)
-    return accelerator
+        if self._hosts is not None:
+            distributed.barrier(group=self._hosts)

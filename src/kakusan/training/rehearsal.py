@@ -55,7 +55,7 @@ class Stopwatch:
         self.pace: Pace | None = None
 
     @property
-    def epoch(self) -> int:
+    def epoch(self) -> int | None:
         return self._batches.epoch
 
     @property

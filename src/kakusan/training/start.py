@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -15,6 +15,7 @@ from kakusan import build, config
 from kakusan.config.names import PYTHON
 from kakusan.data.batches import Batches, ImageBatches, LoaderBatches
 from kakusan.data.sources import absolute
+from kakusan.devices import keep_freed_memory
 from kakusan.errors import KakusanError, counted
 from kakusan.files import claimed, require_free
 from kakusan.model import Model
@@ -23,11 +24,16 @@ from kakusan.runs import Run
 from kakusan.training.engine import Engine, Outcome
 from kakusan.training.initial import start_from
 from kakusan.training.introduction import introduction
+from kakusan.training.processes import Processes
 from kakusan.training.tasks.denoising import Denoising
 from kakusan.training.validation import Validation, hold_out
 
+_LONG = 500  # characters of what is said
+
 # What may be changed of a run that goes on: anything else would make it another run.
 _RESUMABLE = (
+    "data.source",  # the same images may have moved, or lie in a cache now
+    "optimizer.fused",
     "training.steps",
     "training.images",
     "training.epochs",
@@ -44,6 +50,8 @@ _RESUMABLE = (
     "training.tracker",
     "training.keep",
 )
+# Fields that a training which goes on does not ask, or finds in what it is given.
+_IDLE = ("sampling.", "evaluation.", "network.init", "network.kind", "network.name")
 
 
 def begin(
@@ -69,19 +77,23 @@ def begin(
 
     Raises:
         KakusanError: Something asked for cannot be had, or another training writes there; or the loss became NaN or
-            infinite again and again. Whatever ends the run before its first checkpoint, the directory is as it was.
+            infinite again and again. What ends the run before its first checkpoint leaves its books, where it has
+            any and replaces no other; else the directory is as it was.
     """
-    require_free(path, overwrite)
-    feed = build.feed(settings, data, network, class_names)
+    processes = Processes.launched(settings.training.device)
+    show = show and processes.first
+    if processes.first:
+        require_free(path, overwrite)
+    path = Path(processes.agree(str(path)))  # which may name the second in which a process chose it
+    feed = build.feed(settings, data, network, class_names, show)
     if loaders_batch_size and isinstance(feed.batches, LoaderBatches):
-        settings = config.from_mapping(settings.model_dump(), {"training.batch_size": feed.batches.batch_size})
+        settings = config.changed(settings, {"training.batch_size": feed.batches.batch_size})
     model = build.model(settings, feed.batches.shape, feed.class_names, network)
-    batches, validation = held_out(feed.batches, settings)
+    batches, validation = held_out(feed.batches, settings, processes)
     started = _start_from(model, settings)
-    engine = engine_of(model, batches, validation, settings, show)
-    path = Path(engine.agree(str(path)))  # which may name the second in which a process chose it
-    lines = [introduction(model, batches.epoch, settings), *started, *feed.remarks]
-    if not engine.keeps_books:
+    engine = engine_of(model, batches, validation, settings, show, processes)
+    lines = [introduction(model, batches.epoch, _count(validation), settings), *started, *feed.remarks]
+    if not processes.first:
         return _train(engine, Run(path), lines, show)
     with claimed(path):
         run = Run.create(path, overwrite)
@@ -89,7 +101,8 @@ def begin(
             run.write_config(config.to_yaml(_portable(settings)))
             return _train(engine, run, lines, show)
         except BaseException:
-            if not run.checkpoints():
+            # What its books say of a failure is worth more than an empty place.
+            if not run.checkpoints() and (run.replaces or not run.metrics()):
                 run.undo()
             raise
 
@@ -124,9 +137,13 @@ def resume(
             )
     settings = config.load(run.config_path, changes)
     state = run.checkpoint().state() if run.checkpoints() else None
+    if state is not None:
+        _require_same(run, settings, state)
+    processes = Processes.launched(settings.training.device)
+    show = show and processes.first
     if state is not None and settings.data.source.startswith(PYTHON):
         class_names = class_names or state.get("class_names", ())  # which a loader need not name again
-    feed = build.feed(settings, data, network, class_names)
+    feed = build.feed(settings, data, network, class_names, show)
     model = build.model(settings, feed.batches.shape, feed.class_names, network)
     shape, classes = list(model.shape), list(model.class_names)
     if state is not None and (state.get("shape"), state.get("class_names")) != (shape, classes):
@@ -135,29 +152,26 @@ def resume(
             f"these are of shape {shape} and classes {classes}: "
             "give the images that it was trained on"
         )
-    there = feed.batches.epoch
-    if state is not None and isinstance(feed.batches, ImageBatches) and state.get("epoch", there) != there:
-        raise KakusanError(
-            f"{run.path} learned from {counted(state['epoch'], 'image')}, and there are {there:,} in "
-            f"{settings.data.source} now: their order would be another, and those held out would be learned from "
-            "(give the images that it was trained on)"
-        )
-    batches, validation = held_out(feed.batches, settings)
+    if state is not None and isinstance(feed.batches, ImageBatches):
+        _require_same_images(run, feed.batches, settings.data.source, state)
+    batches, validation = held_out(feed.batches, settings, processes)
+    anew = [] if state is not None else [f"{run.path} was ended before its first checkpoint, and begins anew"]
     started = [] if state is not None else _start_from(model, settings)
-    engine = engine_of(model, batches, validation, settings, show)
-    with claimed(run.path) if engine.keeps_books else nullcontext():
+    engine = engine_of(model, batches, validation, settings, show, processes)
+    with claimed(run.path) if processes.first else nullcontext():
         engine.resume(run)
         if state is not None and engine.step >= engine.total_steps:
             seen = f"it has seen {counted(engine.images, 'image')} in {counted(engine.step, 'step')}"
             more = "give a greater length to go on, such as --steps"
             if engine.total_images < engine.images:
                 raise KakusanError(f"{run.path} is longer already: {seen}, not {engine.total_images:,} ({more})")
-            if show and engine.keeps_books:
+            if show:
                 say(f"{run.path} is finished: {seen} ({more})")
             return run
-        if engine.keeps_books:
+        if processes.first:
             run.write_config(config.to_yaml(_portable(settings)))
-        return _train(engine, run, [introduction(model, batches.epoch, settings), *started, *feed.remarks], show)
+        about = introduction(model, batches.epoch, _count(validation), settings)
+        return _train(engine, run, [*anew, about, *started, *feed.remarks], show)
 
 
 def _start_from(model: Model, settings: config.Config) -> list[str]:
@@ -165,11 +179,45 @@ def _start_from(model: Model, settings: config.Config) -> list[str]:
     return [] if init is None else [start_from(model.denoiser.network, init)]
 
 
-def held_out(batches: Batches, settings: config.Config) -> tuple[Batches, Validation | None]:
+def _require_same(run: Run, settings: config.Config, state: Mapping[str, Any]) -> None:
+    """Refuses a configuration that somebody changed so that another run would go on under this one's name."""
+    now = _lasting(settings)
+    for key, before in state.get("settings", {}).items():
+        if key in now and now[key] != before:
+            raise KakusanError(
+                f"{key} was {before} when {run.path} was trained, and its {run.config_path.name} says {now[key]} now: "
+                "that would be another run (put it back, or start another run)"
+            )
+
+
+def _lasting(settings: config.Config) -> dict[str, Any]:
+    """Returns the fields that decide what is learned, and may not change in a run that goes on."""
+    sections = {name: fields for name, fields in settings.model_dump(mode="json").items() if isinstance(fields, dict)}
+    fields = {f"{section}.{name}": value for section, fields in sections.items() for name, value in fields.items()}
+    return {key: value for key, value in fields.items() if key not in _RESUMABLE and not key.startswith(_IDLE)}
+
+
+def _require_same_images(run: Run, batches: ImageBatches, source: str, state: Mapping[str, Any]) -> None:
+    """Refuses images that a run did not learn from, as far as a glance at some of them tells."""
+    there = batches.epoch
+    if state.get("epoch", there) != there:
+        raise KakusanError(
+            f"{run.path} learned from {counted(state['epoch'], 'image')}, and there are {there:,} in {source} now: "
+            "their order would be another, and those held out would be learned from (give the images that it was "
+            "trained on)"
+        )
+    if state.get("fingerprint") not in (None, batches.fingerprint):
+        raise KakusanError(
+            f"{run.path} learned from other images, or other labels, than those in {source} now "
+            "(give the images that it was trained on)"
+        )
+
+
+def held_out(batches: Batches, settings: config.Config, processes: Processes) -> tuple[Batches, Validation | None]:
     """Returns what is learned from and what is judged on."""
     training = settings.training
-    chunk = min(training.microbatch or training.batch_size, training.batch_size)
-    return hold_out(batches, settings.data.held_out, training.seed, chunk)
+    share = max(1, training.batch_size // processes.count)
+    return hold_out(batches, settings.data.held_out, training.seed, min(training.microbatch or share, share))
 
 
 def task_of(model: Model, settings: config.Config) -> Denoising:
@@ -178,10 +226,21 @@ def task_of(model: Model, settings: config.Config) -> Denoising:
 
 
 def engine_of(
-    model: Model, batches: Batches, validation: Validation | None, settings: config.Config, show: bool
+    model: Model,
+    batches: Batches,
+    validation: Validation | None,
+    settings: config.Config,
+    show: bool,
+    processes: Processes | None = None,
 ) -> Engine:
     """Returns what trains a model as configured."""
-    kept_out = 0 if validation is None else len(validation)
+    facts: dict[str, Any] = {
+        "shape": list(model.shape),
+        "class_names": list(model.class_names),
+        "settings": _lasting(settings),
+    }
+    if isinstance(batches, ImageBatches):
+        facts |= {"epoch": batches.epoch + _count(validation), "fingerprint": batches.fingerprint}
     return Engine(
         task_of(model, settings),
         batches,
@@ -190,25 +249,33 @@ def engine_of(
         training=settings.training,
         guard=settings.guard,
         validation=validation,
-        facts={
-            "shape": list(model.shape),
-            "class_names": list(model.class_names),
-            "epoch": batches.epoch + kept_out,
-        },
+        facts=facts,
+        processes=processes,
         show=show,
     )
 
 
+def _count(validation: Validation | None) -> int:
+    return 0 if validation is None else len(validation)
+
+
 def _train(engine: Engine, run: Run, lines: Sequence[str], show: bool) -> Run:
     """Says and logs the ``lines`` of what is about to be learned, and learns it."""
+    if engine.device.type == "cpu":
+        keep_freed_memory()
     if not engine.keeps_books:
         _end(engine.train(run))
         return run
     for line in (*lines, f"training from {engine.images:,} to {counted(engine.total_images, 'image')} in {run.path}"):
         run.log(line)
         if show:
-            say(line)
-    outcome = engine.train(run)
+            say(line if len(line) < _LONG else f"{line[:_LONG]} … (the rest stands in log.txt)")
+    try:
+        outcome = engine.train(run)
+    except KakusanError as error:
+        with suppress(KakusanError):  # on a full disk, say, which may be what ended it
+            run.log(f"ended by an error: {error}")
+        raise
     how = "interrupted" if outcome.interrupted else "finished"
     run.log(f"{how} after {counted(outcome.images, 'image')}, {outcome.seconds:.1f} s")
     if outcome.interrupted and show:
@@ -231,4 +298,4 @@ def _portable(settings: config.Config) -> config.Config:
     changes: dict[str, Any] = {"data.source": absolute(settings.data.source)}
     if settings.network.init is not None:
         changes["network.init"] = str(Path(settings.network.init).resolve())
-    return config.from_mapping(settings.model_dump(), changes)
+    return config.changed(settings, changes)

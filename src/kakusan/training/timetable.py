@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from kakusan.config.models import Training
+from kakusan.errors import KakusanError
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,22 @@ class Timetable:
     steps: int
 
     @classmethod
-    def of(cls, training: Training, epoch_images: int) -> Timetable:
-        """Returns that of a training whose length may be given in steps, images or epochs of so many images."""
+    def of(cls, training: Training, epoch_images: int | None) -> Timetable:
+        """Returns that of a training whose length may be given in steps, images or epochs of so many images.
+
+        Raises:
+            KakusanError: It is given in epochs, and nobody knows how many images one has.
+        """
         if training.steps is not None:
             return cls(training, training.steps)
-        images = training.images if training.images is not None else (training.epochs or 0) * epoch_images
+        images = training.images
+        if images is None:
+            if epoch_images is None:
+                raise KakusanError(
+                    "training.epochs needs data whose length is known, and this loader has none (give training.steps "
+                    "or training.images)"
+                )
+            images = (training.epochs or 0) * epoch_images
         return cls(training, math.ceil(images / training.batch_size))
 
     def saves(self, step: int) -> bool:

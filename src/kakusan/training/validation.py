@@ -23,7 +23,7 @@ class Validation:
         batches: Where images come from.
         indices: Which of its set are kept out, int64, shape (N,).
         seed: The seed of the run; the draws of the i-th image follow from it and i.
-        chunk: Images at a time, of all processes together.
+        chunk: Images that a process sees at a time.
     """
 
     def __init__(self, batches: ImageBatches, indices: Tensor, seed: int, chunk: int) -> None:
@@ -51,9 +51,8 @@ class Validation:
         edges = task.levels()
         total = torch.zeros(max(1, len(edges) - 1), dtype=torch.float64)
         own = range(processes.index, len(self._indices), processes.count)
-        chunk = -(-self._chunk // processes.count)
-        for first in range(0, len(own), chunk):
-            numbers = own[first : first + chunk]
+        for first in range(0, len(own), self._chunk):
+            numbers = own[first : first + self._chunk]
             batch = self._batches.at(self._indices[list(numbers)], processes.device)
             with precision.autocast():
                 losses = task.held_out(network, batch, self._seed, numbers)
@@ -70,7 +69,7 @@ def hold_out(batches: Batches, held_out: float, seed: int, chunk: int) -> tuple[
         batches: All of them.
         held_out: How many are kept out, or which share if below 1; 0 for none.
         seed: The seed of the run.
-        chunk: Images to validate on at a time, of all processes together.
+        chunk: Images that a process validates on at a time.
 
     Raises:
         KakusanError: None would be left to learn from, or they come from a loader, which has an order of its own.
@@ -82,12 +81,19 @@ def hold_out(batches: Batches, held_out: float, seed: int, chunk: int) -> tuple[
             "data.held_out needs images that can be told apart, not a data loader (set data.held_out to 0, or give a "
             "folder or an ImageSet)"
         )
-    count = max(1, round(held_out * batches.epoch)) if held_out < 1 else int(held_out)
+    count = kept_out(held_out, batches.epoch)
     if count >= batches.epoch:
         raise KakusanError(f"data.held_out must be below the {batches.epoch} images there are, not {count}")
     order = _in_proportion(batches.epoch, batches.labels, seed)
     rest = batches.only(order[count:].sort().values)
     return rest, Validation(rest, order[:count].sort().values, seed, chunk)
+
+
+def kept_out(held_out: float, images: int) -> int:
+    """Returns how many images are kept out: so many, or which share if below 1; 0 for none."""
+    if not held_out:
+        return 0
+    return max(1, round(held_out * images)) if held_out < 1 else int(held_out)
 
 
 def _in_proportion(count: int, labels: Tensor | None, seed: int) -> Tensor:

@@ -48,6 +48,11 @@ def open_source(source: str | Path) -> Source:
     return found
 
 
+def source_named(source: str | Path) -> str:
+    """Returns a source as text; a path stays one, also where it is called as a source is: ``Path("digits")``."""
+    return source if isinstance(source, str) else str(source.expanduser().absolute())
+
+
 def absolute(source: str) -> str:
     """Returns a source that means the same in every directory: paths in full, names as they are."""
     path = Path(source).expanduser()

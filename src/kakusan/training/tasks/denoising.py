@@ -13,6 +13,7 @@ from kakusan.condition import Condition
 from kakusan.config.models import Sampling
 from kakusan.data.batches import Batch
 from kakusan.denoiser import Denoiser
+from kakusan.devices import sent
 from kakusan.model import Model
 from kakusan.objective import TimeSampling, denoising_loss
 from kakusan.seeds import Draws
@@ -58,7 +59,7 @@ class Denoising:
     def losses(self, batch: Batch, draws: Draws) -> Tensor:
         denoiser = self._model.denoiser
         quantiles = self._times.quantiles(draws.count, draws.generator("times"))[draws.share]
-        noise = draws.normal("noise", self._model.shape).to(batch.images.device, non_blocking=True)
+        noise = sent(draws.normal("noise", self._model.shape), batch.images.device)
         condition = None
         if self._model.class_names:
             assert batch.labels is not None, "a conditional model is built from labelled data only"

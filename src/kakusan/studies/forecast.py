@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from kakusan import build, config
 from kakusan.data.batches import Batches
-from kakusan.devices import device_of, memory_of, peak_memory, synchronize
+from kakusan.devices import device_of, keep_freed_memory, memory_of, peak_memory, resolve, synchronize
 from kakusan.files import atomic_write
 from kakusan.model import Model
 from kakusan.progress import Bar
@@ -40,7 +40,7 @@ _LINE = 250  # bytes of a line of metrics.jsonl, about
 _SIDES = (512, 1024, 2048, 4096, 8192)  # of the matrices whose product shows what a device can do
 
 
-def plan(settings: config.Config, source: str, seconds: float = SECONDS, show: bool = True) -> Forecast:
+def forecast(settings: config.Config, source: str, seconds: float = SECONDS, show: bool = True) -> Forecast:
     """Measures the beginning of a training and tells what the whole of it will cost. Nothing is kept.
 
     Args:
@@ -52,9 +52,12 @@ def plan(settings: config.Config, source: str, seconds: float = SECONDS, show: b
     Raises:
         KakusanError: The training could not begin: data, network or device are wanting, or a batch does not fit.
     """
-    feed = build.feed(settings, None, None, ())
+    feed = build.feed(settings, None, None, (), show)
     model = build.model(settings, feed.batches.shape, feed.class_names)
-    batches, validation = held_out(feed.batches, settings)
+    processes = Processes(resolve(settings.training.device))
+    batches, validation = held_out(feed.batches, settings, processes)
+    if processes.device.type == "cpu":
+        keep_freed_memory()
     timetable = Timetable.of(settings.training, batches.epoch)
     steps = timetable.steps
     with Bar("measuring", round(seconds), show=show) as bar:
@@ -67,14 +70,14 @@ def plan(settings: config.Config, source: str, seconds: float = SECONDS, show: b
             sum(map(due, range(1, steps + 1))) for due in (timetable.saves, timetable.validates, timetable.draws)
         )
         samples = _grid_seconds(task, _SAMPLING * seconds) if draws else 0.0
-        validated = _validation_seconds(task, validation, precision, model.device)
+        validated = _validation_seconds(task, validation, precision, processes)
         saved, size = _checkpoint(model)
         with precision.matrices():
             peak = peak_flops(model.device, getattr(torch, settings.training.dtype), _PEAK * seconds)
     flop = flop_per_image(task, batches, settings.training.seed)
     images_per_second = settings.training.batch_size / pace.step_seconds
     sheets = draws * _sheet_bytes(task.preview_plan(task.network))
-    forecast = Forecast(
+    found = Forecast(
         source=source,
         device=model.device.type,
         parameters=model.parameters,
@@ -84,7 +87,7 @@ def plan(settings: config.Config, source: str, seconds: float = SECONDS, show: b
         data_wait=pace.data_wait,
         flop_per_image=flop,
         flops=flop * images_per_second,
-        peak_flops=peak,
+        peak_flops=max(peak, flop * images_per_second),  # what is done is possible, whatever disturbed the measurement
         memory=held,
         memory_there=memory_of(model.device),
         start_seconds=pace.start_seconds,
@@ -98,7 +101,7 @@ def plan(settings: config.Config, source: str, seconds: float = SECONDS, show: b
         + steps // settings.training.log_every * _LINE,
         disk_free=shutil.disk_usage(Path.cwd()).free,
     )
-    return forecast.model_copy(update={"advice": tuple(advice(forecast, settings))})
+    return found.model_copy(update={"advice": tuple(advice(found, settings))})
 
 
 def flop_per_image(task: Denoising, batches: Batches, seed: int) -> float:
@@ -144,7 +147,7 @@ def peak_flops(device: torch.device, dtype: torch.dtype, seconds: float) -> floa
 
 def _endless(settings: config.Config) -> config.Config:
     """Returns the settings with no end in sight, so that a pace can be found before it."""
-    return config.from_mapping(settings.model_dump(), {"training.images": _ENDLESS, "training.tracker": None})
+    return config.changed(settings, {"training.images": _ENDLESS, "training.tracker": None})
 
 
 def _grid_seconds(task: Denoising, seconds: float) -> float:
@@ -162,12 +165,12 @@ def _grid_seconds(task: Denoising, seconds: float) -> float:
 
 
 def _validation_seconds(
-    task: Denoising, validation: Validation | None, precision: Precision, device: torch.device
+    task: Denoising, validation: Validation | None, precision: Precision, processes: Processes
 ) -> float:
     """Returns how long a held-out loss takes, from a part of it."""
     if validation is None:
         return 0.0
-    part, processes = validation.beginning(), Processes(str(device))
+    part = validation.beginning()
     started = time.perf_counter()
     part.measure(task, task.network, processes, precision)
     return (time.perf_counter() - started) / len(part) * len(validation)

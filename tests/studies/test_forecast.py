@@ -11,9 +11,9 @@ from kakusan.condition import Condition
 from kakusan.data.batches import ImageBatches
 from kakusan.objective import TimeSampling
 from kakusan.results import Forecast
-from kakusan.studies import plan as planning
+from kakusan.studies import forecast as planning
 from kakusan.studies.advice import advice
-from kakusan.studies.plan import flop_per_image, peak_flops
+from kakusan.studies.forecast import flop_per_image, peak_flops
 from kakusan.training.tasks.denoising import Denoising
 from kakusan.training.timetable import Timetable
 from tests import tiny
@@ -92,7 +92,7 @@ def test_a_peak_is_one_of_a_machine():
 
 def test_a_plan_adds_up_and_writes_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    told = planning.plan(config.load("digits", {**SMALL, "data.held_out": 10}), "digits", seconds=0.3, show=False)
+    told = planning.forecast(config.load("digits", {**SMALL, "data.held_out": 10}), "digits", seconds=0.3, show=False)
     assert list(tmp_path.iterdir()) == []
     assert (told.steps, told.images, told.device) == (40, 320, "cpu")
     assert told.train_seconds == pytest.approx(told.images / told.images_per_second)
@@ -121,8 +121,13 @@ def forecast(**changes):
         ({"disk": 11}, {}, ["more disk than is free"]),
         ({"memory": 9.5 * 2**30, "memory_there": 10 * 2**30}, {}, ["--training.microbatch 4"]),
         ({"memory": 10 * 2**30, "memory_there": 10 * 2**30}, {"training.microbatch": 4}, ["--training.microbatch 2"]),
-        ({"data_wait": 0.021}, {}, ["steps wait 2% of the time for images"]),
-        ({"data_wait": 0.019}, {}, []),
+        (
+            {"data_wait": 0.021},
+            {"data.source": "a.safetensors"},
+            ["steps wait 2% of the time for images: a faster disk"],
+        ),
+        ({"data_wait": 0.021}, {}, []),
+        ({"data_wait": 0.019}, {"data.source": "a.safetensors"}, []),
         (
             {"samples_seconds": 500.0, "checkpoints_seconds": 900.0},
             {},
