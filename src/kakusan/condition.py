@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kakusan.devices import sent
 from kakusan.errors import KakusanError, counted
 
 NULL_LABEL = -1
@@ -41,7 +40,7 @@ class Condition:
 
     def drop(self, mask: Tensor) -> Condition:
         """Returns the conditions with those nulled where ``mask``, bool of shape (B,), is true."""
-        return Condition(labels=self.labels.masked_fill(sent(mask, self.labels.device), NULL_LABEL))
+        return Condition(labels=self.labels.masked_fill(mask.to(self.labels.device), NULL_LABEL))
 
     def to(self, device: torch.device | str) -> Condition:
         """Returns the conditions on another device."""

@@ -63,7 +63,8 @@ class Denoising:
         condition = None
         if self._model.class_names:
             assert batch.labels is not None, "a conditional model is built from labelled data only"
-            condition = Condition(batch.labels).drop(draws.chance("dropped", self._condition_dropout))
+            dropped = sent(draws.chance("dropped", self._condition_dropout), batch.images.device)
+            condition = Condition(batch.labels).drop(dropped)
         return denoising_loss(denoiser, batch.images, self._times(denoiser.schedule, quantiles), noise, condition)
 
     def levels(self) -> list[float]:
