@@ -8,10 +8,13 @@ FIDs. Give it a machine that has nothing else to do. A run that is there is judg
 
 import argparse
 import json
+import re
 import shutil
 import statistics
 from datetime import date
 from pathlib import Path
+
+from matplotlib.figure import Figure
 
 import kakusan
 from kakusan import pictures
@@ -22,6 +25,25 @@ from kakusan.studies.telling import machine
 RESULTS = Path(__file__).parent / "results" / "cifar10_small"
 ROWS = 8
 GUIDANCE = (1.0, 1.5, 2.0)
+
+
+def seconds(run: Run) -> float:
+    """Returns how long the run took, as its log says."""
+    return float(re.findall(r"finished after .*, ([\d.]+) s", (run.path / "log.txt").read_text())[-1])
+
+
+def curve(run: Run, path: Path) -> None:
+    """Draws the losses of a run: of the steps, smoothed over ten lines, and of the images held out."""
+    lines = run.metrics()
+    told = [(line["images"], line["loss"]) for line in lines if "loss" in line]
+    held = [(line["images"], line["held_out_loss"]) for line in lines if "held_out_loss" in line]
+    axes = Figure(figsize=(7.2, 3.0), dpi=100, layout="constrained").subplots()
+    smooth = [statistics.mean(loss for _, loss in told[max(0, i - 9) : i + 1]) for i in range(len(told))]
+    axes.plot([seen for seen, _ in told], smooth, color="0.6", label="of the steps, mean of ten lines")
+    axes.plot(*zip(*held, strict=True), "o-", color="C0", label="of 250 images held out, by the running average")
+    axes.set(xlabel="images seen", ylabel="loss", ylim=(0.1, 0.2))
+    axes.legend(frameon=False)
+    axes.figure.savefig(path)
 
 
 def main() -> None:
@@ -41,6 +63,7 @@ def main() -> None:
     images = kakusan.sample(model, n=ROWS * len(model.class_names), labels=list(range(len(model.class_names))) * ROWS)
     pictures.save(RESULTS / "samples.png", pictures.legible(pictures.grid(images, len(model.class_names)), 32))
     shutil.copy(run.metrics_path, RESULTS / "metrics.jsonl")
+    curve(run, RESULTS / "curve.png")
 
     rows, real = [], load(given.against)
     for scale in GUIDANCE:
@@ -55,6 +78,7 @@ def main() -> None:
         "command": f"python benchmarks/cifar10_small.py --data IMAGES --against OTHERS -n {given.n}",
         "machine": machine(),
         "images": model.images,
+        "seconds": seconds(run),
         "images_per_second": statistics.median(line["images_per_second"] for line in run.metrics() if "loss" in line),
         "parameters": model.parameters,
         "evaluations": rows,
