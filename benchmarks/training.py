@@ -254,7 +254,8 @@ def measure(case: str, arguments: argparse.Namespace) -> list[dict[str, Any]]:
         for name, (orders, _, _) in workers.items():
             orders.send(steps if turn else 2)
             told[name].append(orders.recv())
-    rows, peak, work = [], *possible(case, arguments)
+    with context.Pool(1) as elsewhere:  # or this process would grow, and the next contenders would begin as large
+        rows, peak, work = [], *elsewhere.apply(possible, (case, arguments))
     for name, (orders, before, process) in workers.items():
         orders.send(0)
         process.join()

@@ -63,7 +63,7 @@ def test_a_scaled_gradient_is_clipped_at_its_own_size():
     weight = nn.Linear(1, 1, bias=False)
     optimizer = torch.optim.AdamW(weight.parameters(), fused=True)
     precision.backward(3 * weight.weight.sum())
-    assert precision.clip(optimizer, weight, limit=2.0) == pytest.approx(3)
+    assert precision.clip(optimizer, limit=2.0) == pytest.approx(3)
     assert weight.weight.grad.item() == pytest.approx(2, rel=1e-5)
 
 

@@ -16,7 +16,7 @@ class Average:
     Source: Karras et al., 2022, appendix F.2 and the code published with it.
 
     Args:
-        network: Its weights are where the average starts.
+        network: Its weights are where the average starts, and what it follows.
         half_life: h in images.
         ramp_up: The share; 0 caps nothing.
 
@@ -27,19 +27,21 @@ class Average:
     def __init__(self, network: nn.Module, half_life: float, ramp_up: float) -> None:
         self.network = deepcopy(network).eval().requires_grad_(False)
         self._half_life, self._ramp_up = half_life, ramp_up
+        # Once: to walk through the modules of a small network takes a noticeable part of a step.
+        self._averaged: list[Tensor] = list(self.network.parameters())
+        self._learned: list[Tensor] = list(network.parameters())
+        self._buffers = list(zip(self.network.buffers(), network.buffers(), strict=True))
 
     @torch.no_grad()
-    def update(self, network: nn.Module, batch_size: int, images: int, skip: Tensor | None = None) -> None:
-        """Moves the average towards ``network``, after ``images`` images, the last ``batch_size`` of them just now.
+    def update(self, batch_size: int, images: int, skip: Tensor | None = None) -> None:
+        """Moves the average to the network, after ``images`` images, the last ``batch_size`` of them just now.
 
         Where ``skip``, bool of shape (), is true, the average stays where it is; nobody waits to learn whether it is.
         """
         half_life = min(self._half_life, images * self._ramp_up) if self._ramp_up > 0 else self._half_life
-        averaged: list[Tensor] = list(self.network.parameters())
-        current: list[Tensor] = list(network.parameters())
         counts = torch.tensor(True) if skip is None else ~skip
         step = 1 - 0.5 ** (batch_size / half_life)
-        weights = {own.dtype: counts.to(own) * step for own in {own.dtype: own for own in averaged}.values()}
-        torch._foreach_lerp_(averaged, current, [weights[own.dtype] for own in averaged])
-        for own, other in zip(self.network.buffers(), network.buffers(), strict=True):
+        weights = {own.dtype: counts.to(own) * step for own in {own.dtype: own for own in self._averaged}.values()}
+        torch._foreach_lerp_(self._averaged, self._learned, [weights[own.dtype] for own in self._averaged])
+        for own, other in self._buffers:
             own.copy_(other)

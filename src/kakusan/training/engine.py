@@ -104,6 +104,7 @@ class Engine:
         self._network = task.network.to(self._processes.device).train()
         if training.channels_last:
             self._network.to(memory_format=torch.channels_last)
+        self._buffers = list(self._network.buffers())
         self._average = Average(self._network, ema.half_life, ema.ramp_up)
         self._optimizer = optimization.adamw(task, optimizer)
         self._precision = Precision(training, self._processes.device)
@@ -212,19 +213,19 @@ class Engine:
         batch = self._batches(draws, self._processes.device)
         self._ledger.data_seconds += time.perf_counter() - before
 
-        buffers = [buffer.clone() for buffer in self._network.buffers()]
+        buffers = [buffer.clone() for buffer in self._buffers]
         first = not self._optimizer.state
         loss = gradient(self._task, batch, draws, self._training.microbatch, self._precision, first)
-        norm = self._precision.clip(self._optimizer, self._network, self._optimizer_settings.clip_norm)
+        norm = self._precision.clip(self._optimizer, self._optimizer_settings.clip_norm)
         loss = self._processes.mean(loss)
 
         skip = self._guard.judge(loss, norm)
-        for buffer, old in zip(self._network.buffers(), buffers, strict=True):
+        for buffer, old in zip(self._buffers, buffers, strict=True):
             buffer.copy_(torch.where(skip, old, buffer))  # a bad batch may have spoilt the statistics of a norm
         optimization.step(self._optimizer, self._optimizer_settings, self._learning_rate(), skip)
         self._precision.settle()
         self.step += 1
-        self._average.update(self._network, self._training.batch_size, self.images, skip)
+        self._average.update(self._training.batch_size, self.images, skip)
         self._ledger.add(torch.where(skip, math.nan, loss))
         return norm
 

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
@@ -55,14 +55,15 @@ class Precision:
         """Adds the gradient of a loss, shape (), scaled where need be."""
         torch.autograd.backward(self._scaler.scale(loss))
 
-    def clip(self, optimizer: Optimizer, network: nn.Module, limit: float | None) -> Tensor:
+    def clip(self, optimizer: Optimizer, limit: float | None) -> Tensor:
         """Brings the gradient to its own size, then to a norm of at most ``limit``, and returns the norm before that.
 
         Returns:
             Shape (), on the device; not finite where the gradient overflowed.
         """
         self._scaler.unscale_(optimizer)
-        return clip_grad_norm_(list(network.parameters()), math.inf if limit is None else limit)
+        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+        return clip_grad_norm_(weights, math.inf if limit is None else limit)
 
     def settle(self) -> None:
         """Adapts the scale, once a step, after the optimizer's."""
