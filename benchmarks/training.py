@@ -18,6 +18,7 @@ here; diffusers' network is the same, lucidrains' another.
 
     python benchmarks/training.py                          # both networks, eager
     python benchmarks/training.py --compile
+    python benchmarks/training.py --profile                # where the time of a step of ours goes
     python benchmarks/training.py --case cifar10 --batch 8 --steps 1 --with channels_last=true --with dtype=bfloat16
 """
 
@@ -31,6 +32,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import date
 from functools import partial
 from importlib.metadata import version
@@ -68,6 +70,16 @@ CASES = {  # overrides of the defaults, shape of an image, images a step, steps 
 }
 
 
+KINDS = {  # words in the names of torch's operators
+    "convolutions": ("convolution",),
+    "matrix products": ("aten::mm", "addmm", "bmm"),
+    "attention": ("attention",),
+    "dropout": ("bernoulli", "dropout"),
+    "normalisation": ("group_norm",),
+    "optimizer and average": ("adam", "lerp"),
+}
+
+
 class Gate:
     """Lets a training loop pass so many steps at a time, and tells how long they took."""
 
@@ -88,10 +100,27 @@ class Gate:
         self._left -= 1
 
 
+class Window:
+    """Lets two steps pass, three under torch's profiler, and then ends."""
+
+    def __init__(self) -> None:
+        self.profiler = torch.profiler.profile()
+        self._passed = 0
+
+    def pass_one(self) -> None:
+        """Called at the beginning of every step."""
+        self._passed += 1
+        if self._passed == 3:
+            self.profiler.start()
+        if self._passed == 6:
+            self.profiler.stop()
+            raise SystemExit
+
+
 class Gated:
     """Batches behind a gate: so the engine is measured as it is."""
 
-    def __init__(self, batches: Any, gate: Gate) -> None:
+    def __init__(self, batches: Any, gate: Gate | Window) -> None:
         self._batches, self._gate = batches, gate
         self.epoch, self.shape = batches.epoch, batches.shape
 
@@ -289,6 +318,25 @@ def possible(case: str, arguments: argparse.Namespace) -> tuple[float, float]:
     return peak, flop_per_image(task_of(model, made), feed.batches, 0)
 
 
+def shares(case: str, arguments: argparse.Namespace) -> dict[str, float]:
+    """Returns which share of three steps of ours each kind of work takes, by torch's profiler."""
+    torch.set_num_threads(arguments.threads)
+    made, data = settings(case, arguments.batch or CASES[case][2], arguments.device, False, {}), images(case)
+    if resolve(arguments.device).type == "cpu":
+        keep_freed_memory()
+    feed = build.feed(made, data, None, ())
+    window, spent = Window(), dict[str, float]()
+    with suppress(SystemExit):
+        model = build.model(made, data.shape, feed.class_names)
+        engine_of(model, Gated(feed.batches, window), None, made, show=False).train()
+    rows = window.profiler.key_averages()
+    total = sum(row.self_device_time_total or row.self_cpu_time_total for row in rows)
+    for row in rows:
+        kind = next((kind for kind, words in KINDS.items() if any(word in row.key for word in words)), "the rest")
+        spent[kind] = spent.get(kind, 0.0) + (row.self_device_time_total or row.self_cpu_time_total) / total
+    return dict(sorted(((kind, round(share, 3)) for kind, share in spent.items()), key=lambda it: -it[1]))
+
+
 def read(given: str) -> tuple[str, Any]:
     """Returns the field and the value of FIELD=VALUE."""
     name, _, value = given.partition("=")
@@ -312,7 +360,12 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="where to compute")
     parser.add_argument("--compile", action="store_true", help="compile the networks")
     parser.add_argument("-o", "--output", type=Path, default=RESULTS, help="where the rows go")
+    parser.add_argument("--profile", action="store_true", help="tell only which work takes how much of a step of ours")
     arguments = parser.parse_args()
+    if arguments.profile:
+        for case in [arguments.case] if arguments.case else CASES:
+            print(case, ", ".join(f"{kind} {share:.1%}" for kind, share in shares(case, arguments).items()))
+        return
     rows = [row for case in ([arguments.case] if arguments.case else CASES) for row in measure(case, arguments)]
     protocol = {
         "date": date.today().isoformat(),
