@@ -63,6 +63,35 @@ class Judgement(_Record):
         return seen, self.drawn_by(settings), n, calls
 
 
+class Measurement(_Record):
+    """A published metric of images, the doubt about it, and how it was found.
+
+    Attributes:
+        metric: Its name.
+        value: The number.
+        interval: Where it would lie for 95 of 100 other draws of as many images; None where these are too few.
+        infinity: What it would be of infinitely many; None where that is not known.
+        noise_floor: What real images score; None where there are none to ask.
+        noise_floor_n: How many of them on each side.
+        protocol: Everything another person needs to repeat the number.
+        remarks: What makes the number less than it seems, a sentence each.
+    """
+
+    metric: str
+    value: float
+    interval: tuple[float, float] | None = None
+    infinity: float | None = None
+    noise_floor: float | None = None
+    noise_floor_n: int | None = None
+    protocol: dict[str, Any] = {}
+    remarks: list[str] = []
+
+
+def differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Returns what differs between two protocols, so that numbers under them cannot be compared without a word."""
+    return {name: (a.get(name), b.get(name)) for name in {**a, **b} if a.get(name) != b.get(name)}
+
+
 def judgements_in(lines: Iterable[Mapping[str, Any]]) -> list[Judgement]:
     """Returns the evaluations among the lines of ``metrics.jsonl``; one that is not whole is left out."""
     found = []

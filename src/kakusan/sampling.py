@@ -152,21 +152,31 @@ def sample(plan: Plan, progress: Progress | None = None) -> Tensor:
         plan: What is drawn.
         progress: Called after every step with the steps done and the steps there are.
     """
-    chunks = plan.chunks()
-    total = plan.steps * len(chunks)
-    drawn = []
+    return torch.cat([draw(plan, images, progress) for images in plan.chunks()])
+
+
+def draw(plan: Plan, images: range, progress: Progress | None = None) -> Tensor:
+    """Draws one chunk of a plan, shape (B, C, H, W), on the model's device.
+
+    Args:
+        plan: What is drawn.
+        images: Those of the chunk.
+        progress: Called after every step with the steps done and the steps there are, in all chunks.
+
+    Raises:
+        KakusanError: They became NaN or infinite.
+    """
+    before = images.start // plan.settings.batch * plan.steps
     with evaluating(plan.denoiser):
-        for number, images in enumerate(chunks):
-            for step in plan.walk(images):
-                if progress is not None:
-                    progress(number * plan.steps + step.index + 1, total)
-            if not step.x.isfinite().all():
-                raise KakusanError(
-                    f"the samples {images.start} to {images.stop - 1} became NaN or infinite (try float32, or weights "
-                    "from before training went wrong)"
-                )
-            drawn.append(step.x)
-    return torch.cat(drawn)
+        for step in plan.walk(images):
+            if progress is not None:
+                progress(before + step.index + 1, plan.steps * len(plan.chunks()))
+    if not step.x.isfinite().all():
+        raise KakusanError(
+            f"the samples {images.start} to {images.stop - 1} became NaN or infinite (try float32, or weights "
+            "from before training went wrong)"
+        )
+    return step.x
 
 
 def walk(plan: Plan) -> Iterator[Step]:

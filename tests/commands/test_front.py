@@ -13,7 +13,7 @@ from kakusan.commands import front
 from kakusan.runs import Run
 from tests.commands.conftest import TINY
 
-COMMANDS = ("data check", "data prepare", "demo", "evaluate", "info", "plan", "report", "sample", "train")
+COMMANDS = ("data check", "data prepare", "demo", "evaluate", "info", "plan", "report", "sample", "train", "weights")
 
 
 def python(*arguments, **options):

@@ -13,8 +13,8 @@ from kakusan.config.models import Sampling
 from kakusan.data.images import ImageSet
 from kakusan.denoiser import Denoiser
 from kakusan.errors import KakusanError
-from kakusan.evaluation.distances import frechet_distance
 from kakusan.evaluation.evaluate import evaluate, reference
+from kakusan.evaluation.moments import frechet_distance
 from kakusan.parametrization import X0
 from kakusan.pictures import from_uint8, save
 from kakusan.schedules import cosine

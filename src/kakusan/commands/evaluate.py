@@ -1,27 +1,43 @@
-"""``kakusan evaluate``: how good samples are, beside what real images score."""
+"""``kakusan evaluate``: how good images are, beside what real images score."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kakusan.commands import options
-from kakusan.commands.options import Debug, Json, RunDirectory
+from kakusan.commands.options import Debug, Json
 from kakusan.commands.output import in_words, show_json, show_table
 from kakusan.errors import KakusanError
 
 if TYPE_CHECKING:
-    from kakusan.results import Judgement
+    from collections.abc import Mapping
+
+    from kakusan.results import Judgement, Measurement
+
+_NAMED = {"nfe": "network calls an image", "splits": "random splits"}
 
 
 def evaluate(
-    run: RunDirectory,
+    what: Annotated[Path, typer.Argument(metavar="RUN|DIR|ARCHIVE", help="a run, or images in a folder or an archive")],
     n: Annotated[
         int | None, typer.Option("-n", "--n", metavar="N", help="images on each side  [default: half of the real ones]")
     ] = None,
     against: Annotated[
-        str | None, typer.Option(metavar="SOURCE", help="labelled real images  [default: what the run learned from]")
+        str | None,
+        typer.Option(
+            metavar="SOURCE", help="real images, a run, or FILE.npz of statistics  [default: what it learned from]"
+        ),
+    ] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B",
+            help="fid, is, kid, prc: published metrics, which need pretrained weights  "
+            "[default: a distance by a classifier of the data's own]",
+        ),
     ] = None,
     sampler: options.Sampler = None,
     steps: options.SamplingSteps = None,
@@ -29,42 +45,65 @@ def evaluate(
     seed: options.Seed = 0,
     checkpoint: options.CheckpointImages = None,
     weights_from: options.WeightsFrom = None,
+    weights: options.Weights = None,
+    offline: options.Offline = False,
+    keep_statistics: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.npz", help="keep the statistics of the images, for --against"),
+    ] = None,
     device: options.Device = "auto",
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Judges samples of a run, beside real images.
+    """Judges samples of a run, or images, beside real images.
 
     Every number comes with its protocol and beside what real images score: with the noise floor.
     """
     from kakusan import api
-    from kakusan.progress import say
     from kakusan.runs import Run
 
-    opened = Run.open(run)
-    judgement = api.evaluate(
-        opened,
-        against=against,
-        n=n,
-        sampler=sampler,
-        steps=steps,
-        guidance_scale=guidance,
-        seed=seed,
-        checkpoint=checkpoint,
-        weights_from=weights_from,
-        device=device,
-    )
+    how: dict[str, Any] = {
+        "against": against,
+        "n": n,
+        "sampler": sampler,
+        "steps": steps,
+        "guidance_scale": guidance,
+        "seed": seed,
+        "checkpoint": checkpoint,
+        "weights_from": weights_from,
+        "device": device,
+    }
+    run = Run.open(what) if metrics is None or (what / "config.yaml").is_file() else None
+    if metrics is None:
+        assert run is not None
+        judgement = api.evaluate(run, **how)
+        _record(run, {"evaluation": judgement.as_dict()})
+        if json:
+            show_json(judgement.as_dict())
+        else:
+            _show_judgement(judgement)
+        return
+    kept: dict[str, Any] = {"weights": weights, "offline": offline, "keep_statistics": keep_statistics}
+    found = api.measure(run or str(what), metrics, **kept, **how)
+    document = {"measurements": [it.as_dict() for it in found]}
+    if run is not None:
+        _record(run, document)
+    if json:
+        show_json(document)
+    else:
+        _show_measurements(found)
+
+
+def _record(run: Any, line: Mapping[str, Any]) -> None:
+    from kakusan.progress import say
+
     try:
-        opened.record({"evaluation": judgement.as_dict()})
+        run.record(line)
     except KakusanError as error:  # a run that may only be read can be judged all the same
         say(f"not added to the run's metrics: {error}")
-    if json:
-        show_json(judgement.as_dict())
-    else:
-        _show(judgement)
 
 
-def _show(judgement: Judgement) -> None:
+def _show_judgement(judgement: Judgement) -> None:
     distance = f"{judgement.frechet_distance:.2f} ± {judgement.frechet_distance_spread:.2f}"
     floor = f"{judgement.noise_floor:.2f} ± {judgement.noise_floor_spread:.2f}"
     rows = [("", "samples", "real images (noise floor)"), ("Fréchet distance", distance, floor)]
@@ -72,5 +111,23 @@ def _show(judgement: Judgement) -> None:
         rows.append(("class accuracy", f"{judgement.class_accuracy:.1%}", f"{judgement.classifier_accuracy:.1%}"))
     show_table(rows)
     typer.echo()
-    named: dict[str, Any] = {"nfe": "network calls an image", "splits": "random splits"}
-    show_table([(named.get(name, name), in_words(value)) for name, value in judgement.protocol.items()])
+    _show_protocol(judgement.protocol)
+
+
+def _show_measurements(found: list[Measurement]) -> None:
+    rows = [("", "value", "95 % interval", "of infinitely many", "real images (noise floor)")]
+    for it in found:
+        interval = "" if it.interval is None else "{:.4g} to {:.4g}".format(*it.interval)
+        floor = "" if it.noise_floor is None else f"{it.noise_floor:.4g}, {it.noise_floor_n:,} on each side"
+        rows.append((it.metric, f"{it.value:.4g}", interval, in_words(it.infinity) if it.infinity else "", floor))
+    show_table(rows)
+    typer.echo()
+    own = {name for it in found for name in it.protocol if it.protocol[name] != found[0].protocol.get(name)}
+    _show_protocol({name: value for name, value in found[0].protocol.items() if name not in own})
+    for it in found:
+        told = ", ".join(f"{name} {in_words(it.protocol[name])}" for name in it.protocol if name in own - {"metric"})
+        typer.echo(f"{it.metric}: {told}" if told else "", nl=bool(told))
+
+
+def _show_protocol(protocol: Mapping[str, Any]) -> None:
+    show_table([(_NAMED.get(name, name.replace("_", " ")), in_words(value)) for name, value in protocol.items()])

@@ -23,6 +23,7 @@ from kakusan.commands.plan import plan
 from kakusan.commands.report import report
 from kakusan.commands.sample import sample
 from kakusan.commands.train import train
+from kakusan.commands.weights import weights
 from kakusan.config.wording import either
 from kakusan.errors import KakusanError, unknown
 
@@ -56,6 +57,7 @@ app.command()(sample)
 app.command()(evaluate)
 app.command()(report)
 app.command()(info)
+app.command()(weights)
 data = typer.Typer(cls=Commands, rich_markup_mode=None, invoke_without_command=True)
 data.command()(check)
 data.command()(prepare)

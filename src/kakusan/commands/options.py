@@ -12,6 +12,10 @@ FILM_IMAGES = 8
 
 RunDirectory = Annotated[Path, typer.Argument(metavar="RUN", help="a run directory, which training wrote")]
 
+Weights = Annotated[
+    Path | None, typer.Option("--weights", metavar="DIR", help="a directory with pretrained weights of your own")
+]
+Offline = Annotated[bool, typer.Option("--offline", help="never touch the network")]
 Device = Annotated[
     str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps; auto takes the best there is")
 ]

@@ -20,6 +20,7 @@ class ImageSet:
         captions: What every image shows in words, empty where nobody said; or nothing at all.
         notes: Each kind of conversion once, as a sentence for the person whose images they are.
         skipped: Files that could not be read: path below the source, and reason.
+        names: What each image is called, its path below the source; or nothing at all.
 
     Raises:
         KakusanError: The parts do not fit together.
@@ -32,6 +33,7 @@ class ImageSet:
     captions: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
+    names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.images.dtype != torch.uint8 or self.images.ndim != 4 or 0 in self.images.shape:
@@ -41,6 +43,8 @@ class ImageSet:
             )
         if len(self.captions) not in (0, len(self)):
             raise KakusanError(f"{len(self.captions):,} captions do not match {len(self):,} images (give one an image)")
+        if len(self.names) not in (0, len(self)):
+            raise KakusanError(f"{len(self.names):,} names do not match {len(self):,} images (give one an image)")
         if self.labels is None:
             if self.class_names:
                 raise KakusanError(f"{len(self.class_names)} class names need labels (give both or neither)")

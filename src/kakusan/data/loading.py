@@ -64,6 +64,7 @@ def load(
         captions=tuple(captions[index] for index in taken.kept) if captions else (),
         notes=taken.notes,
         skipped=taken.skipped,
+        names=tuple(listed.entry(index) for index in taken.kept),
     )
 
 

@@ -15,8 +15,8 @@ from kakusan import sampling, seeds
 from kakusan.config.models import Sampling
 from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError, counted, some
-from kakusan.evaluation.distances import frechet_distance
 from kakusan.evaluation.judge import Judge, judge
+from kakusan.evaluation.moments import frechet_distance
 from kakusan.model import Model
 from kakusan.pictures import to_uint8
 from kakusan.results import Judgement

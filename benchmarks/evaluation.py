@@ -1,0 +1,154 @@
+"""Seeing images for a FID, on this machine: ours, torch-fidelity's and torchmetrics', taking turns; and our memory.
+
+All run the Inception-v3 of torch-fidelity, with random weights, since speed does not ask for others: nothing is
+downloaded. Images are random, 32×32, in batches of 64; the median of the rounds counts, as images a second. Ours also
+puts the features onto the disk, and makes the distance of them.
+
+Memory is told as the growth of a process while it measures 1,000 images and 10,000, of which the features of the second
+would take 120 MB: on the disk they do not count.
+
+    python benchmarks/evaluation.py
+    python benchmarks/evaluation.py --images 128 --rounds 3 --sizes 500 1000
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from kakusan.data.images import ImageSet
+from kakusan.devices import peak_memory
+from kakusan.evaluation import measure as measuring
+from kakusan.evaluation.features import extractor
+from kakusan.evaluation.sources import Stored
+from kakusan.evaluation.store import Store
+from kakusan.studies.telling import machine
+from kakusan.weights import PRETRAINED
+
+RESULTS = Path(__file__).parent / "results" / "evaluation.json"
+CPU = torch.device("cpu")
+
+
+def make_weights(place: Path) -> None:
+    """Writes random weights in the format of the published ones."""
+    from torch_fidelity import feature_extractor_inceptionv3 as real
+
+    torch.manual_seed(0)
+    real.load_state_dict_from_url = lambda *arguments, **options: {}
+    load, real.FeatureExtractorInceptionV3.load_state_dict = nn.Module.load_state_dict, lambda self, state: None
+    network = real.FeatureExtractorInceptionV3("inception", ["2048"])
+    real.FeatureExtractorInceptionV3.load_state_dict = load
+    torch.save(network.state_dict(), place / PRETRAINED["inception"].file)
+
+
+def images(count: int) -> Tensor:
+    """Returns images of nothing."""
+    return torch.randint(0, 256, (count, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def contenders(place: Path, pixels: Tensor) -> dict[str, Callable[[], object]]:
+    """Returns what sees all images once, by name."""
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+    from torch_fidelity.utils import get_featuresdict_from_dataset
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
+    file = str(place / PRETRAINED["inception"].file)
+    ours = extractor("inception", place, device=CPU)
+    theirs = FeatureExtractorInceptionV3("inception", ["2048"], feature_extractor_weights_path=file)
+    metric = FrechetInceptionDistance(feature=2048, feature_extractor_weights_path=file)
+
+    class Pixels(torch.utils.data.Dataset):  # type: ignore[type-arg]
+        def __len__(self) -> int:
+            return len(pixels)
+
+        def __getitem__(self, index: int) -> Tensor:
+            return pixels[index]
+
+    def kakusan() -> None:
+        with tempfile.TemporaryDirectory() as directory:
+            store = Store(Path(directory), len(pixels), ours.layers)
+            for chunk in torch.split(pixels, 64):
+                store.add(ours(chunk, None))
+
+    def torchmetrics() -> None:
+        for chunk in torch.split(pixels, 64):
+            metric.update(chunk, real=True)
+
+    return {
+        "kakusan": kakusan,
+        "torch-fidelity": lambda: get_featuresdict_from_dataset(Pixels(), theirs, 64, False, True, False),
+        "torchmetrics": torchmetrics,
+    }
+
+
+def grown(place: Path, count: int) -> float:
+    """Returns by how many MiB a process grows that measures so many images, in a process of its own."""
+    command = [sys.executable, __file__, "--grow", str(count), "--place", str(place)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def grow(place: Path, count: int) -> None:
+    """Prints by how much this process grows."""
+    measuring.user_cache_path = lambda name: place / "cache"
+    sets = [ImageSet(images(count + more), name=f"set {more}") for more in (0, 1)]
+    measuring.measure(
+        *(Stored(ImageSet(it.images[:64], name=it.name)) for it in sets), ["fid"], weights=place, device=CPU, show=False
+    )
+    before = peak_memory(CPU) or 0
+    measuring.measure(*map(Stored, sets), ["fid", "kid"], weights=place, device=CPU, show=False)
+    print(((peak_memory(CPU) or 0) - before) / 2**20)
+
+
+def main() -> None:
+    """Measures and stores the rows beside where and how they were measured."""
+    parser = argparse.ArgumentParser(description="Seeing images for a FID, beside others; and our memory.")
+    parser.add_argument("--images", type=int, default=256, help="images a turn")
+    parser.add_argument("--rounds", type=int, default=5, help="turns that count")
+    parser.add_argument("--sizes", type=int, nargs="*", default=[1000, 10_000], help="images whose memory is told")
+    parser.add_argument("--grow", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--place", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.grow:
+        grow(given.place, given.grow)
+        return
+    with tempfile.TemporaryDirectory() as directory:
+        place = Path(directory)
+        make_weights(place)
+        seen = contenders(place, images(given.images))
+        spent: dict[str, list[float]] = {name: [] for name in seen}
+        for turn in range(given.rounds + 1):
+            for name, see in seen.items():
+                started = time.perf_counter()
+                see()
+                if turn:
+                    spent[name].append(time.perf_counter() - started)
+        rates = {name: round(given.images / statistics.median(each), 2) for name, each in spent.items()}
+        ratios = {name: round(rates["kakusan"] / rate, 3) for name, rate in rates.items() if name != "kakusan"}
+        for name, rate in rates.items():
+            print(f"{name:16} {rate:8.2f} images/s", flush=True)
+        memory = {str(count): round(grown(place, count), 1) for count in given.sizes}
+        print("memory, MiB:", memory)
+    found = {
+        "date": date.today().isoformat(),
+        "command": " ".join(["python benchmarks/evaluation.py", *sys.argv[1:]]),
+        "machine": machine(),
+        "versions": {name: version(name) for name in ("torch-fidelity", "torchmetrics", "torch")},
+        "images_per_second": rates,
+        "ratios": ratios,
+        "memory_mib": memory,
+    }
+    RESULTS.write_text(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

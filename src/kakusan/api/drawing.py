@@ -1,0 +1,192 @@
+"""Samples from a notebook: a model from its run, images from the model, and every step on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from kakusan import build, config, sampling
+from kakusan.condition import Labels
+from kakusan.config.models import Sampling
+from kakusan.denoiser import Denoise, Denoiser
+from kakusan.devices import resolve
+from kakusan.errors import KakusanError
+from kakusan.model import Model
+from kakusan.progress import Bar
+from kakusan.runs import Run, WeightsFrom
+from kakusan.samplers.step import Step
+from kakusan.tensors import load_weights
+
+
+def load(
+    run: str | Path | Run,
+    *,
+    network: nn.Module | None = None,
+    checkpoint: int | None = None,
+    weights_from: WeightsFrom = "ema",
+    device: str = "auto",
+) -> Model:
+    """Returns the model of a run, in evaluation mode; its ``source`` says which weights these are.
+
+    Args:
+        run: The run directory.
+        network: The network, where the run trained one of your own; its weights are replaced.
+        checkpoint: Images seen when it was saved; the last one by default.
+        weights_from: ``"ema"``, the running average, or ``"raw"``, the weights as trained.
+        device: Where to put it.
+
+    Raises:
+        KakusanError: There is no such run or checkpoint, or its weights are damaged or do not fit.
+    """
+    run = run if isinstance(run, Run) else Run.open(run)
+    settings = config.load(run.config_path)
+    chosen = run.checkpoint(checkpoint)
+    state = chosen.state()
+    try:
+        shape, class_names = tuple(state["shape"]), tuple(state["class_names"])
+    except (KeyError, TypeError) as error:
+        raise KakusanError(
+            f"{chosen.path} does not say what its pictures are like (choose another checkpoint)"
+        ) from error
+    where = resolve(device)
+    model = build.model(settings, shape, class_names, network)
+    path = chosen.weights_path(weights_from)
+    load_weights(model.denoiser.network, path)
+    model.denoiser.to(where).eval()
+    return Model(
+        model.denoiser,
+        shape,
+        class_names,
+        sampling=settings.sampling,
+        source=f"{run.name}, {weights_from} weights after {chosen.images} images",
+        images=chosen.images,
+        weights_hash=sha256(path.read_bytes()).hexdigest(),
+    )
+
+
+def sample(
+    model: Model | Denoiser | Denoise,
+    n: int = 1,
+    *,
+    sampler: str | None = None,
+    steps: int | None = None,
+    eta: float | None = None,
+    variance: str | None = None,
+    grid: str | None = None,
+    guidance_scale: float | None = None,
+    threshold: str | None = None,
+    labels: Labels | None = None,
+    seed: int = 0,
+    shape: Sequence[int] | None = None,
+    batch: int | None = None,
+    show: bool = False,
+) -> Tensor:
+    """Draws ``n`` images, float32 of shape (n, C, H, W), on the model's device; a model's lie in [−1, 1].
+
+    What is left out is as the model's run was configured; for a bare denoiser it is DDIM, 50 steps,
+    guidance 1 and no threshold.
+
+    Args:
+        model: What :func:`load` returns; or, with ``shape``, a denoiser, or any object with ``.schedule`` and
+            ``__call__(x, t)``. The values of those are left as they come: they may be latents.
+        n: How many images.
+        sampler: ``"ddim"``, ``"ddpm"`` or ``"heun"``.
+        steps: Steps of the walk.
+        eta: DDIM's randomness, 0 to 1.
+        variance: DDPM's, ``"posterior"`` or ``"beta"``.
+        grid: ``"trailing"``, ``"leading"``, ``"uniform_log_snr"`` or ``"karras"``.
+        guidance_scale: w in ε_∅ + w·(ε_c − ε_∅): 0 unconditional, 1 plainly conditional.
+        threshold: ``"none"``, ``"clip"`` or ``"dynamic"``.
+        labels: One class an image, by number or name, or one for all; −1 is no class. By default each class in turn.
+        seed: Image i's noise follows from this and i, whatever the batch.
+        shape: (C, H, W), for a bare denoiser.
+        batch: Images drawn at a time.
+        show: Whether to show progress.
+
+    Raises:
+        KakusanError: Something asked for cannot be had.
+    """
+    plan = _plan(
+        model,
+        n,
+        seed,
+        labels,
+        shape,
+        sampler=sampler,
+        steps=steps,
+        eta=eta,
+        variance=variance,
+        grid=grid,
+        guidance=guidance_scale,
+        threshold=threshold,
+        batch=batch,
+    )
+    with Bar("sampling", 1, show=show) as bar:
+        images = sampling.sample(plan, bar.report)
+    return images.clamp(-1, 1) if isinstance(model, Model) else images
+
+
+def walk(
+    model: Model | Denoiser | Denoise,
+    n: int = 1,
+    *,
+    sampler: str | None = None,
+    steps: int | None = None,
+    eta: float | None = None,
+    variance: str | None = None,
+    grid: str | None = None,
+    guidance_scale: float | None = None,
+    threshold: str | None = None,
+    labels: Labels | None = None,
+    seed: int = 0,
+    shape: Sequence[int] | None = None,
+) -> Iterator[Step]:
+    """Yields every step on the way to ``n`` images: ``t``, ``x`` and the predicted ``x0``, all images at once.
+
+    Arguments and errors are those of :func:`sample`; whoever drives the iterator may stop it.
+    """
+    plan = _plan(
+        model,
+        n,
+        seed,
+        labels,
+        shape,
+        sampler=sampler,
+        steps=steps,
+        eta=eta,
+        variance=variance,
+        grid=grid,
+        guidance=guidance_scale,
+        threshold=threshold,
+    )
+    return sampling.walk(plan)
+
+
+def _plan(
+    model: object,
+    n: int,
+    seed: int,
+    labels: Labels | None,
+    shape: Sequence[int] | None,
+    **given: object,
+) -> sampling.Plan:
+    if isinstance(model, (str, Path, Run)):
+        raise KakusanError(
+            f"a run is loaded first, and once: model = kakusan.load({str(getattr(model, 'path', model))!r})"
+        )
+    if not (isinstance(model, Model) or (hasattr(model, "schedule") and callable(model))):
+        raise KakusanError(
+            f"a {type(model).__name__} is no model: give what kakusan.load returns, a Denoiser, or any object with "
+            ".schedule and __call__(x, t)"
+        )
+    return sampling.plan(model, n=n, settings=settings_of(model, **given), seed=seed, labels=labels, shape=shape)
+
+
+def settings_of(model: object, **given: object) -> Sampling:
+    """Returns how a model is drawn from, with what was ``given``, that is not None, in place of its own."""
+    # A bare denoiser's values may be latents, which know no limits.
+    defaults = model.sampling if isinstance(model, Model) else Sampling(threshold="none")
+    return sampling.settings(defaults, **given)

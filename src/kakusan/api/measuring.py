@@ -1,0 +1,248 @@
+"""Numbers from a notebook: how good the samples of a model are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from kakusan import build, config, sampling
+from kakusan.api.drawing import load, settings_of
+from kakusan.config.models import Data, Evaluation
+from kakusan.data.images import ImageSet
+from kakusan.data.remarks import remarks_on
+from kakusan.data.sources import source_named
+from kakusan.devices import resolve
+from kakusan.errors import KakusanError, unknown
+from kakusan.evaluation import features, statistics
+from kakusan.evaluation.evaluate import evaluate as judge_samples
+from kakusan.evaluation.evaluate import reference, require_alike
+from kakusan.evaluation.formulas import FORMULAS
+from kakusan.evaluation.measure import measure as measured
+from kakusan.evaluation.pairs import PAIRED, measure_pairs
+from kakusan.evaluation.sources import Drawn, Source, Stored
+from kakusan.evaluation.statistics import Statistics
+from kakusan.model import Model
+from kakusan.progress import Bar, say
+from kakusan.results import Judgement, Measurement
+from kakusan.runs import Run, WeightsFrom
+
+_MOST = 50_000  # samples, as publications measure
+
+
+def evaluate(
+    model: Model | str | Path | Run,
+    *,
+    against: str | Path | ImageSet | None = None,
+    n: int | None = None,
+    sampler: str | None = None,
+    steps: int | None = None,
+    guidance_scale: float | None = None,
+    seed: int = 0,
+    checkpoint: int | None = None,
+    weights_from: WeightsFrom | None = None,
+    device: str | None = None,
+    show: bool = True,
+) -> Judgement:
+    """Judges samples of a model beside the noise floor of real images, and says by what protocol.
+
+    Args:
+        model: A model, or a run directory, whose configuration then fills in what is left out.
+        against: Labelled real images; a run's own by default. Those of a source are made like the model's pictures:
+            grey or in colour, and resized and cropped where these are square.
+        n: Images on each side; half of the real ones by default.
+        sampler, steps, guidance_scale, seed: How the samples are drawn, as in :func:`sample`.
+        checkpoint, weights_from, device: Which weights of a run, and where, as in :func:`load`; not for a model.
+        show: Whether to show progress.
+
+    Raises:
+        KakusanError: The images cannot be judged, or are not like the model's.
+    """
+    if not isinstance(model, (Model, Run, str, Path)):
+        raise KakusanError(
+            f"a {type(model).__name__} cannot be evaluated: give what kakusan.load returns, or a run directory"
+        )
+    given: dict[str, Any] = {"sampler": sampler, "steps": steps, "guidance": guidance_scale}
+    if isinstance(model, Model):
+        if against is None:
+            raise KakusanError('a model alone does not know its data: say against what (against="digits")')
+        if (checkpoint, weights_from, device) != (None, None, None):
+            raise KakusanError("a model has its weights and its device: choose them when it is loaded, or give its run")
+        own, data = Evaluation(), None
+    else:
+        run = model if isinstance(model, Run) else Run.open(model)
+        settings = config.load(run.config_path)
+        own, data = settings.evaluation, settings.data
+        model = load(run, checkpoint=checkpoint, weights_from=weights_from or "ema", device=device or "auto")
+    given = {name: value if value is not None else getattr(own, name) for name, value in given.items()}
+    n = own.n if n is None else n
+    if not isinstance(against, ImageSet):
+        against = build.images(_compared_with(against, model.shape, data), show)
+        for remark in remarks_on(against) if show else ():
+            say(remark)
+    require_alike(model, against, against.name)  # before a judge is trained
+    prepared = reference(against, n=n, splits=own.splits, device=str(model.device), show=show)
+    with Bar("sampling", 1, show=show) as bar:
+        judgement = judge_samples(
+            model, prepared, settings=settings_of(model, **given), seed=seed, name=against.name, progress=bar.report
+        )
+    for remark in judgement.remarks if show else ():
+        say(remark)
+    return judgement
+
+
+def measure(
+    images: Model | Run | ImageSet | str | Path,
+    metrics: str | Sequence[str],
+    *,
+    against: Model | Run | ImageSet | str | Path | None = None,
+    n: int | None = None,
+    sampler: str | None = None,
+    steps: int | None = None,
+    guidance_scale: float | None = None,
+    seed: int = 0,
+    checkpoint: int | None = None,
+    weights_from: WeightsFrom | None = None,
+    weights: str | Path | None = None,
+    offline: bool = False,
+    device: str | None = None,
+    keep_statistics: str | Path | None = None,
+    show: bool = True,
+) -> list[Measurement]:
+    """Measures images by published metrics, with the doubt about each number and its protocol.
+
+    Args:
+        images: What is measured: a model, a run, images by path or name, or a set of them.
+        metrics: ``"fid"``, ``"is"``, ``"kid"``, ``"prc"`` or ``"diversity"``; of stored images, paired by file name,
+            ``"psnr"``, ``"ssim"``, ``"lpips"`` or ``"lpips-vgg"``. Several as a list, or parted by commas.
+        against: What it is compared with; a run's own images by default. A file ``.npz`` holds statistics, of which the
+            Fréchet distance is known.
+        n: Images that a model draws; as many as it is compared with by default, and at most 50,000.
+        sampler, steps, guidance_scale, seed: How they are drawn, as in :func:`sample`.
+        checkpoint, weights_from: Which weights of a run.
+        weights: A directory with pretrained weights of your own.
+        offline: Never touch the network; what is missing is then an error.
+        device: Where to compute.
+        keep_statistics: A file, ``.npz``, for the statistics of ``images``; among the metrics is the Fréchet distance.
+        show: Whether to show progress.
+
+    Raises:
+        KakusanError: A metric is unknown, its weights are wanting, or images cannot be compared.
+    """
+    names = metrics.split(",") if isinstance(metrics, str) else list(metrics)
+    for name in names:
+        if name not in (known := (*FORMULAS, *PAIRED)):
+            raise unknown("metric", name, known)
+    directory = None if weights is None else Path(weights)
+    features.require((FORMULAS[name].network if name in FORMULAS else name for name in names), directory, offline)
+    model, own = _drawing(images, checkpoint, weights_from, device)
+    samples: Source
+    if model is None:
+        _refuse_drawing(n=n, sampler=sampler, steps=steps, guidance_scale=guidance_scale, checkpoint=checkpoint)
+        samples, real = Stored(_stored(images, None, show)), _real(against, None, None, show)
+    else:
+        real = _real(against, model.shape, own, show)
+        samples = _drawn(model, own, real, n, seed, sampler=sampler, steps=steps, guidance=guidance_scale)
+    where: dict[str, Any] = {
+        "weights": directory,
+        "offline": offline,
+        "device": resolve(device or "auto"),
+        "show": show,
+    }
+    keep = None if keep_statistics is None else Path(keep_statistics)
+    if keep is not None:
+        statistics.require_file(keep, names)
+    pairs = [name for name in names if name in PAIRED]
+    found = []
+    if pairs:
+        if not (isinstance(samples, Stored) and isinstance(real, Stored)):
+            raise KakusanError(f"{pairs[0]} compares images in pairs: give a folder or archive of each (--against)")
+        found = measure_pairs(samples.images, real.images, pairs, **where)
+    if others := [name for name in names if name not in PAIRED]:
+        found += measured(samples, real, others, keep=keep, **where)
+    for remark in dict.fromkeys(remark for it in found for remark in it.remarks) if show else ():
+        say(remark)
+    return found
+
+
+def _refuse_drawing(**given: object) -> None:
+    """Refuses what says how images are drawn, of images that are there."""
+    for name, value in given.items():
+        if value is not None:
+            raise KakusanError(f"{name} says how a model draws, and these images are there: leave it out")
+
+
+def _drawing(
+    images: object, checkpoint: int | None, weights_from: WeightsFrom | None, device: str | None
+) -> tuple[Model | None, config.Config | None]:
+    """Returns the model that draws the images, and the configuration of its run; of stored ones, neither."""
+    if isinstance(images, Model):
+        return images, None
+    if isinstance(images, (str, Path)) and (Path(images) / "config.yaml").is_file():
+        images = Run.open(images)
+    if not isinstance(images, Run):
+        return None, None
+    settings = config.load(images.config_path)
+    return load(images, checkpoint=checkpoint, weights_from=weights_from or "ema", device=device or "auto"), settings
+
+
+def _stored(images: object, like: Data | None, show: bool) -> ImageSet:
+    if isinstance(images, ImageSet):
+        return images
+    if like is None and not isinstance(images, (str, Path)):
+        raise KakusanError(f"a {type(images).__name__} cannot be measured: give a model, a run, or images")
+    found = build.images(like or Data(source=source_named(images)), show)  # type: ignore[arg-type]
+    for remark in remarks_on(found) if show else ():
+        say(remark)
+    return found
+
+
+def _real(
+    against: Model | Run | ImageSet | str | Path | None,
+    shape: tuple[int, int, int] | None,
+    own: config.Config | None,
+    show: bool,
+) -> Source | Statistics | None:
+    """Returns what is compared with; None where nothing was said and no run knows."""
+    if isinstance(against, (str, Path)) and Path(against).suffix == statistics.SUFFIX:
+        return statistics.read(against)
+    model, settings = _drawing(against, None, None, None)
+    if model is not None:
+        return _drawn(model, settings, None)
+    if isinstance(against, (str, Path)) or (against is None and own is not None):
+        data = None if own is None else own.data
+        like = None if shape is None else _compared_with(against, shape, data)
+        return Stored(_stored(against, like, show))
+    return None if against is None else Stored(_stored(against, None, show))
+
+
+def _drawn(
+    model: Model,
+    own: config.Config | None,
+    real: Source | Statistics | None,
+    n: int | None = None,
+    seed: int = 0,
+    **how: object,
+) -> Drawn:
+    defaults = own.evaluation if own is not None else Evaluation()
+    how = {name: value if value is not None else getattr(defaults, name) for name, value in how.items()}
+    if n is None:
+        n = defaults.n or min(_MOST, real.n or _MOST if real is not None else _MOST)
+    return Drawn(model, sampling.plan(model, n=n, settings=settings_of(model, **how), seed=seed))
+
+
+def _compared_with(against: str | Path | None, shape: tuple[int, int, int], own: Data | None) -> Data:
+    """Returns where real images come from that are like the pictures of a model, of ``shape``.
+
+    Args:
+        against: The source; None is the data of the model's run.
+        shape: (C, H, W).
+        own: That data; None for a model alone.
+    """
+    if against is None:
+        assert own is not None, "a model alone does not know its data"
+        return own
+    channels, height, width = shape
+    alike = {"size": height if height == width else None, "channels": channels if channels in (1, 3) else None}
+    source = source_named(against)
+    return (own or Data(source=source)).model_copy(update={"source": source, **alike})

@@ -1,0 +1,154 @@
+"""What pretrained networks see in images: the features that published distances are measured on.
+
+Networks, resizing and formulas are torch-fidelity's, so that numbers agree with its own; the stream is ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from types import MappingProxyType
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from kakusan.errors import KakusanError
+from kakusan.evaluation.perception import BACKBONES, Diversity, Lpips
+from kakusan.weights import find, missing, obtain
+
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Network:
+    """A kind of network that sees images.
+
+    Attributes:
+        target: ``module:class`` of torch-fidelity's.
+        layers: Dimensions of the layers that metrics ask for.
+        side: Pixels that images are resized to inside.
+    """
+
+    target: str
+    layers: Mapping[str, int]
+    side: int
+
+
+NETWORKS = MappingProxyType(
+    {
+        "inception": Network(
+            "torch_fidelity.feature_extractor_inceptionv3:FeatureExtractorInceptionV3",
+            {"2048": 2048, "logits_unbiased": 1008},
+            299,
+        ),
+        "vgg16": Network("torch_fidelity.feature_extractor_vgg16:FeatureExtractorVGG16", {"fc2_relu": 4096}, 224),
+    }
+)
+
+
+class Extractor(Protocol):
+    """What sees images, one or a chunk at a time.
+
+    Attributes:
+        kind: Which one it is.
+        name: What it is called in a stamp, with the hash of its weights.
+        layers: What it tells of each image, and in how many numbers.
+        resize: How images are resized to what it sees, in words.
+        device: Where it computes.
+    """
+
+    kind: str
+    name: str
+    layers: dict[str, int]
+    resize: str
+    device: torch.device
+
+    def __call__(self, images: Tensor, labels: Tensor | None) -> dict[str, Tensor]:
+        """Returns what it sees in images, uint8, shape (N, 1 or 3, H, W), of these classes, (N,): float32, (N, D)."""
+
+
+def extractor(
+    kind: str, directory: Path | None = None, *, device: torch.device, offline: bool = False, show: bool = True
+) -> Extractor:
+    """Returns what sees images.
+
+    Args:
+        kind: One of :data:`NETWORKS`, or ``"lpips-alex"`` or ``"lpips-vgg"``.
+        directory: A place with weights of the user's own.
+        device: Where to compute.
+        offline: Never touch the network of computers.
+        show: Whether to show the progress of a download.
+
+    Raises:
+        KakusanError: A library is not installed, or the weights are wanting.
+    """
+    if kind in NETWORKS:
+        return Seen(kind, directory, device=device, offline=offline, show=show)
+    lpips = Lpips(kind.removeprefix("lpips-"), directory, device=device, offline=offline, show=show)
+    return Diversity(lpips, kind)
+
+
+def require(kinds: Iterable[str], directory: Path | None, offline: bool) -> None:
+    """Refuses, before images are read or drawn, what cannot be seen without the network of computers.
+
+    Raises:
+        KakusanError: Weights are missing, and may not be downloaded.
+    """
+    for kind in kinds:
+        name = BACKBONES.get(kind.removeprefix("lpips-"), kind)
+        if offline and find(name, directory) is None:
+            raise missing(name)
+
+
+class Seen:
+    """A pretrained network on a device.
+
+    Args:
+        network: One of :data:`NETWORKS`.
+        directory: A place with weights of the user's own.
+        device: Where to compute.
+        offline: Never touch the network of computers.
+        show: Whether to show the progress of a download.
+
+    Raises:
+        KakusanError: torch-fidelity is not installed, or the weights are wanting.
+    """
+
+    def __init__(
+        self,
+        network: str,
+        directory: Path | None = None,
+        *,
+        device: torch.device,
+        offline: bool = False,
+        show: bool = True,
+    ) -> None:
+        kind = NETWORKS[network]
+        module, _, name = kind.target.partition(":")
+        try:
+            made = getattr(import_module(module), name)
+        except ImportError as error:
+            raise KakusanError(
+                "this metric needs torch-fidelity, which is not installed (pip install 'kakusan[metrics]')"
+            ) from error
+        weights = obtain(network, directory, offline=offline, show=show)
+        # It reads the file with an unpickler that runs anything, so the file was read by one that runs nothing first.
+        self._network: nn.Module = made(network, list(kind.layers), feature_extractor_weights_path=str(weights.path))
+        self._network.to(device)
+        self.device = device
+        self.kind = network
+        self.name = f"{network} {weights.sha256[:8]}"
+        self.layers = dict(kind.layers)
+        self.resize = f"bilinear to {kind.side} pixels, as TensorFlow 1"
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
+        """Returns the features of images, uint8, shape (N, 1 or 3, H, W), by layer: float32, (N, D), on the CPU."""
+        parts = []
+        for batch in torch.split(images, _BATCH):
+            seen = self._network(batch.to(self.device).expand(-1, 3, -1, -1))
+            parts.append([layer.float().cpu() for layer in seen])
+        return {layer: torch.cat([part[i] for part in parts]) for i, layer in enumerate(self.layers)}

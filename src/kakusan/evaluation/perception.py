@@ -1,0 +1,110 @@
+"""LPIPS: how far apart two pictures look, by torchmetrics' heads on the features of AlexNet or VGG16."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from kakusan.errors import KakusanError
+from kakusan.pictures import from_uint8
+from kakusan.weights import obtain
+
+_SMALLEST = 64  # pixels: of fewer, the pools of these networks leave nothing
+_BATCH = 32
+BACKBONES = {"alex": "alexnet", "vgg": "vgg16"}
+
+
+class Lpips:
+    """A perceptual distance on a device.
+
+    Args:
+        net: ``"alex"``, for measuring, or ``"vgg"``.
+        directory: A place with weights of the user's own.
+        device: Where to compute.
+        offline: Never touch the network of computers.
+        show: Whether to show the progress of a download.
+
+    Raises:
+        KakusanError: torchmetrics is not installed, or the weights are wanting.
+
+    Attributes:
+        name: What it is called in a stamp, with the hash of its weights.
+        device: Where it computes.
+
+    Source: Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", 2018.
+    """
+
+    def __init__(
+        self, net: str, directory: Path | None = None, *, device: torch.device, offline: bool = False, show: bool = True
+    ) -> None:
+        try:
+            from torchmetrics.functional.image.lpips import _NoTrainLpips
+        except ImportError as error:
+            raise KakusanError(
+                "this metric needs torchmetrics, which is not installed (pip install 'kakusan[metrics]')"
+            ) from error
+        weights = obtain(BACKBONES[net], directory, offline=offline, show=show)
+        self._network: nn.Module = _NoTrainLpips(net=net, pnet_rand=True)
+        # Its slices call the layers of the backbone by the numbers that they have in torchvision's ``features``.
+        slices = {name: f"features.{name.split('.', 1)[1]}" for name in self._network.net.state_dict()}
+        self._network.net.load_state_dict({name: weights.state[theirs] for name, theirs in slices.items()})
+        self._network.to(device)
+        self.device = device
+        self.name = f"lpips-{net} {weights.sha256[:8]}"
+
+    @torch.no_grad()
+    def __call__(self, a: Tensor, b: Tensor) -> Tensor:
+        """Returns the distance of each image of ``a`` from its one of ``b``, uint8, (N, 1 or 3, H, W): (N,)."""
+        parts = [
+            self._network(self._seen(one), self._seen(other)).reshape(-1).cpu()
+            for one, other in zip(torch.split(a, _BATCH), torch.split(b, _BATCH), strict=True)
+        ]
+        return torch.cat(parts)
+
+    def _seen(self, images: Tensor) -> Tensor:
+        pixels = from_uint8(images.to(self.device)).expand(-1, 3, -1, -1)
+        if min(pixels.shape[-2:]) < _SMALLEST:
+            scale = _SMALLEST / min(pixels.shape[-2:])
+            pixels = nn.functional.interpolate(pixels, scale_factor=scale, mode="bilinear").clamp(-1, 1)
+        return pixels
+
+
+def resizing(shape: tuple[int, ...]) -> str:
+    """Returns how images of a shape, (C, H, W), are resized before they are seen, in words."""
+    return "not at all" if min(shape[-2:]) >= _SMALLEST else f"bilinear to {_SMALLEST} pixels"
+
+
+class Diversity:
+    """Sees of each image how far it looks from the one before it of the same class, within a chunk.
+
+    Every image has one partner at most, so the distances are of pairs that share none.
+
+    Args:
+        lpips: The distance.
+
+    Attributes:
+        kind, name, layers, resize, device: As of an extractor.
+    """
+
+    def __init__(self, lpips: Lpips, kind: str) -> None:
+        self._lpips = lpips
+        self.kind, self.name, self.device = kind, lpips.name, lpips.device
+        self.layers = {"pairs": 1}
+        self.resize = f"bilinear to at least {_SMALLEST} pixels"
+
+    def __call__(self, images: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
+        """Returns the distances as the layer ``pairs``, shape (N, 1), NaN for an image that closes no pair."""
+        waiting: dict[int, int] = {}
+        pairs = []
+        for index, label in enumerate([0] * len(images) if labels is None else labels.tolist()):
+            if label in waiting:
+                pairs.append((waiting.pop(label), index))
+            else:
+                waiting[label] = index
+        found = torch.full((len(images), 1), torch.nan)
+        if pairs:
+            first, second = torch.tensor(pairs).T
+            found[second, 0] = self._lpips(images[first], images[second])
+        return {"pairs": found}

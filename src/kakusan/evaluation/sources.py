@@ -1,0 +1,116 @@
+"""Where images to measure come from: a data set, or a model that draws them as they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.metadata import version
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from kakusan import sampling
+from kakusan.data.images import ImageSet
+from kakusan.model import Model
+from kakusan.pictures import to_uint8
+
+_CHUNK = 256
+
+
+class Source(Protocol):
+    """Images in an order that is always the same, a chunk at a time."""
+
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+
+    @property
+    def n(self) -> int:
+        """How many there are."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(C, H, W)."""
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What decides its images, for a stamp."""
+
+    def chunks(self, done: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Yields the images from the ``done``-th on, uint8, shape (B, C, H, W), with their classes, shape (B,)."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The images of a data set."""
+
+    images: ImageSet
+
+    @property
+    def name(self) -> str:
+        return self.images.name
+
+    @property
+    def n(self) -> int:
+        return len(self.images)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.images.shape
+
+    @property
+    def told(self) -> dict[str, Any]:
+        digest = sha256(repr(tuple(self.images.images.shape)).encode())
+        for chunk in torch.split(self.images.images, _CHUNK):
+            digest.update(chunk.contiguous().numpy().tobytes())
+        return {"images": self.name, "images_n": self.n, "images_hash": digest.hexdigest()[:16]}
+
+    def chunks(self, done: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+        for start in range(done, self.n, _CHUNK):
+            part = slice(start, start + _CHUNK)
+            yield self.images.images[part], None if self.images.labels is None else self.images.labels[part]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The samples of a model, drawn a chunk at a time and judged as the files that a person would get: as bytes."""
+
+    model: Model
+    plan: sampling.Plan
+
+    @property
+    def name(self) -> str:
+        return self.model.source
+
+    @property
+    def n(self) -> int:
+        return self.plan.n
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.plan.shape
+
+    @property
+    def told(self) -> dict[str, Any]:
+        labels = None if self.plan.condition is None else self.plan.condition.labels.tolist()
+        return {
+            "weights": self.model.source,
+            "weights_hash": self.model.weights_hash,
+            "images_seen": self.model.images,
+            **self.plan.settings.model_dump(),
+            "nfe": self.plan.network_calls,
+            "seed": self.plan.seed,
+            "labels": None if labels is None else sha256(repr(labels).encode()).hexdigest()[:8],
+            "device": self.plan.device.type,
+            "kakusan": version("kakusan"),
+            "torch": torch.__version__,
+        }
+
+    def chunks(self, done: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+        condition = self.plan.condition
+        for images in self.plan.chunks():
+            if images.start >= done:
+                labels = None if condition is None else condition.labels[images.start : images.stop]
+                yield to_uint8(sampling.draw(self.plan, images)).cpu(), labels

@@ -1,0 +1,179 @@
+"""Pretrained weights that measurements stand on: where they lie, whether they are whole, and how to come by them."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import file_digest
+from pathlib import Path
+from types import MappingProxyType
+from urllib.error import URLError
+
+import torch
+from torch import Tensor
+
+from kakusan.errors import KakusanError
+from kakusan.files import writing
+
+_MEGABYTE = 1_000_000
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A published file of weights.
+
+    Attributes:
+        file: Its name, which torch hub's cache and ``--weights`` know it by.
+        url: Where it is published.
+        sha256: The leading digits of its hash, as published.
+        size: Bytes, about.
+        shapes: Some of its tensors, by which another network's file is told from it.
+        network: What it is.
+    """
+
+    file: str
+    url: str
+    sha256: str
+    size: int
+    shapes: Mapping[str, tuple[int, ...]]
+    network: str
+
+    @property
+    def cached(self) -> Path:
+        """Where torch hub keeps it, and with it torch-fidelity and torchvision."""
+        return Path(torch.hub.get_dir()) / "checkpoints" / self.file
+
+
+_VISION = "https://download.pytorch.org/models"
+_FIDELITY = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0"
+
+PRETRAINED = MappingProxyType(
+    {
+        "inception": Pretrained(
+            "weights-inception-2015-12-05-6726825d.pth",
+            f"{_FIDELITY}/weights-inception-2015-12-05-6726825d.pth",
+            "6726825d",
+            95_628_359,
+            {"Conv2d_1a_3x3.conv.weight": (32, 3, 3, 3), "fc.weight": (1008, 2048)},
+            "Inception-v3 of 2015, as torch-fidelity ships it",
+        ),
+        "vgg16": Pretrained(
+            "vgg16-397923af.pth",
+            f"{_VISION}/vgg16-397923af.pth",
+            "397923af",
+            553_433_881,
+            {"features.0.weight": (64, 3, 3, 3), "classifier.6.weight": (1000, 4096)},
+            "VGG16 of torchvision",
+        ),
+        "alexnet": Pretrained(
+            "alexnet-owt-7be5be79.pth",
+            f"{_VISION}/alexnet-owt-7be5be79.pth",
+            "7be5be79",
+            244_408_911,
+            {"features.0.weight": (64, 3, 11, 11), "classifier.6.weight": (1000, 4096)},
+            "AlexNet of torchvision",
+        ),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights that were found, read and checked.
+
+    Attributes:
+        path: Their file.
+        sha256: Its hash, in full.
+        state: The tensors, on the CPU.
+    """
+
+    path: Path
+    sha256: str
+    state: Mapping[str, Tensor]
+
+
+def find(name: str, directory: Path | None = None) -> Path | None:
+    """Returns the file of some pretrained weights, in ``directory`` or in torch hub's cache; None where it is missing.
+
+    Args:
+        name: One of :data:`PRETRAINED`.
+        directory: A place of the user's own, looked into first.
+    """
+    wanted = PRETRAINED[name]
+    places = [*([directory / wanted.file] if directory is not None else []), wanted.cached]
+    return next((place for place in places if place.is_file()), None)
+
+
+def obtain(name: str, directory: Path | None = None, *, offline: bool = False, show: bool = True) -> Weights:
+    """Returns some pretrained weights: from ``directory``, from torch hub's cache, or downloaded into that.
+
+    What lies in the cache, or comes from the network, must have the published hash. What the user gives may differ.
+    Nothing is ever unpickled that could run.
+
+    Args:
+        name: One of :data:`PRETRAINED`.
+        directory: A place of the user's own.
+        offline: Never touch the network.
+        show: Whether to show the progress of a download.
+
+    Raises:
+        KakusanError: The file is missing and cannot be had; it is cut short, of another network or another hash.
+    """
+    wanted = PRETRAINED[name]
+    path = find(name, directory)
+    if path is None:
+        if offline:
+            raise missing(name)
+        path = _download(name, show)
+    with path.open("rb") as file:
+        digest = file_digest(file, "sha256").hexdigest()
+    if path == wanted.cached and not digest.startswith(wanted.sha256):
+        raise KakusanError(
+            f"{path} has the hash {digest[:8]}…, and the published file {wanted.sha256}…: "
+            "it is cut short, or another one (remove it, or give yours with --weights)"
+        )
+    return Weights(path, digest, _read(path, wanted))
+
+
+def missing(name: str) -> KakusanError:
+    """Returns the error for weights that are not there and may not be downloaded."""
+    return KakusanError(f"{PRETRAINED[name].network} is missing, and may not be downloaded: {where_from(name)}")
+
+
+def where_from(name: str) -> str:
+    """Returns a sentence on where a missing file comes from and where it goes."""
+    wanted = PRETRAINED[name]
+    return (
+        f"get {wanted.url} ({wanted.size / _MEGABYTE:.0f} MB) and put it into {wanted.cached.parent}, or --weights DIR"
+    )
+
+
+def _download(name: str, show: bool) -> Path:
+    wanted = PRETRAINED[name]
+    with writing(wanted.cached):
+        wanted.cached.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(wanted.url, str(wanted.cached), wanted.sha256, progress=show)
+        except URLError as error:  # an OSError too, but none of the disk
+            raise KakusanError(f"{wanted.network} cannot be downloaded ({error.reason}): {where_from(name)}") from error
+        except RuntimeError as error:  # of torch hub, for a hash
+            raise KakusanError(f"{wanted.url} came with another hash than {wanted.sha256}… (try again)") from error
+    return wanted.cached
+
+
+def _read(path: Path, wanted: Pretrained) -> Mapping[str, Tensor]:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        raise KakusanError(
+            f"{path} is cut short, or holds more than weights, and was not opened (get it from {wanted.url})"
+        ) from error
+    shapes = {key: tuple(value.shape) for key, value in state.items()} if isinstance(state, Mapping) else {}
+    for key, shape in wanted.shapes.items():
+        if shapes.get(key) != shape:
+            raise KakusanError(
+                f"{path} is not {wanted.network}: {key} should have the shape {shape}, "
+                f"not {shapes.get(key, 'be missing')} (get it from {wanted.url})"
+            )
+    return dict(state)

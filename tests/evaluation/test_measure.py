@@ -1,0 +1,303 @@
+"""Published metrics beside torch-fidelity's own, with the real architectures and seeded random weights."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from kakusan.data.images import ImageSet
+from kakusan.errors import KakusanError
+from kakusan.evaluation import features, statistics
+from kakusan.evaluation import measure as measuring
+from kakusan.evaluation.measure import measure
+from kakusan.evaluation.sources import Stored
+from kakusan.weights import PRETRAINED
+
+fidelity = pytest.importorskip("torch_fidelity")
+CPU = torch.device("cpu")
+
+
+def images(count, seed=0, side=32, channels=3):
+    """Smooth random pictures: blobs, so that a network sees something of them."""
+    generator = torch.Generator().manual_seed(seed)
+    small = torch.rand(count, channels, 4, 4, generator=generator)
+    large = nn.functional.interpolate(small, size=(side, side), mode="bicubic").clamp(0, 1)
+    return ImageSet((255 * large).round().to(torch.uint8), name=f"images {seed}")
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory):
+    """A file in the format of the real one, of the real Inception; its random weights keep the size of what it sees."""
+    from torch_fidelity import feature_extractor_inceptionv3 as real
+
+    place = tmp_path_factory.mktemp("weights")
+    with pytest.MonkeyPatch.context() as patch, torch.random.fork_rng():
+        torch.manual_seed(0)
+        patch.setattr(real, "load_state_dict_from_url", lambda *args, **kwargs: {})
+        patch.setattr(real.FeatureExtractorInceptionV3, "load_state_dict", lambda self, state: None)
+        network = real.FeatureExtractorInceptionV3("inception", ["2048"])
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight)
+    torch.save(network.state_dict(), place / PRETRAINED["inception"].file)
+    return place
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(measuring, "user_cache_path", lambda name: tmp_path / "cache" / name)
+    return tmp_path / "cache"
+
+
+class Images(torch.utils.data.Dataset):
+    """What torch-fidelity takes for images."""
+
+    def __init__(self, images):
+        self._images = images
+
+    def __len__(self):
+        return len(self._images)
+
+    def __getitem__(self, index):
+        return self._images[index]
+
+
+class Pixels:
+    """A network that is none: the features of an image are averages of its pixels."""
+
+    kind, name, resize, device = "inception", "pixels 0", "not at all", torch.device("cpu")
+
+    def __init__(self):
+        self.layers = {"2048": 12, "logits_unbiased": 3}
+        self.seen = 0
+
+    def __call__(self, images, labels=None):
+        self.seen += len(images)
+        means = nn.functional.adaptive_avg_pool2d(images.float().expand(-1, 3, -1, -1), 2).flatten(1)
+        return {"2048": means / 64, "logits_unbiased": means[:, ::4] / 64}
+
+
+@pytest.fixture
+def pixels(monkeypatch):
+    made = Pixels()
+    monkeypatch.setattr(measuring, "extractor", lambda *args, **kwargs: made)
+    return made
+
+
+def measured(a, b, *metrics, **given):
+    return {it.metric: it for it in measure(Stored(a), Stored(b), metrics, device=CPU, show=False, **given)}
+
+
+def test_numbers_are_torch_fidelitys_own(weights):
+    a, b = images(20), images(24, 1)
+    ours = measured(a, b, "fid", "is", "kid", weights=weights)
+    theirs = fidelity.calculate_metrics(
+        input1=Images(a.images),
+        input2=Images(b.images),
+        **dict.fromkeys(("fid", "isc", "kid"), True),
+        kid_subset_size=20,
+        feature_extractor="inception-v3-compat",
+        feature_extractor_weights_path=str(weights / PRETRAINED["inception"].file),
+        cuda=False,
+        cache=False,
+        save_cpu_ram=True,
+        verbose=False,
+    )
+    for name, key in (
+        ("fid", "frechet_inception_distance"),
+        ("is", "inception_score_mean"),
+        ("kid", "kernel_inception_distance_mean"),
+    ):
+        assert ours[name].value == pytest.approx(theirs[key], rel=1e-3)
+
+
+def test_a_grey_image_is_seen_as_the_same_in_colour(weights):
+    grey = images(2, channels=1).images
+    seen = features.extractor("inception", weights, device=CPU)
+    torch.testing.assert_close(seen(grey)["2048"], seen(grey.repeat(1, 3, 1, 1))["2048"])
+
+
+def test_of_a_set_with_itself_the_distance_is_nothing(pixels):
+    same = images(100)
+    assert measured(same, same, "fid")["fid"].value == pytest.approx(0, abs=1e-3)
+
+
+@pytest.mark.parametrize("spoil", ["noise", "blur"])
+def test_the_worse_the_images_the_greater_the_distance(pixels, spoil):
+    real = images(200)
+
+    def spoilt(much):
+        generator = torch.Generator().manual_seed(1)
+        x = real.images.float()
+        if spoil == "noise":
+            x = x + much * 60 * torch.randn(x.shape, generator=generator).abs()
+        else:
+            x = torch.lerp(x, nn.functional.avg_pool2d(x, 17, 1, 8, count_include_pad=False), much / 3)
+        return replace(real, images=x.clamp(0, 255).to(torch.uint8), name=f"{spoil} {much}")
+
+    each = [measured(spoilt(much), real, "fid", "kid") for much in range(4)]
+    for name in ("fid", "kid"):
+        values = [it[name].value for it in each]
+        assert values == sorted(values)
+        assert values[3] > values[1]
+
+
+def test_every_number_has_its_doubt_and_its_floor(pixels):
+    found = measured(images(400), images(300, 1), "fid", "kid", "is")
+    for it in found.values():
+        low, high = it.interval
+        assert low <= it.value <= high
+    assert {it.noise_floor_n for it in found.values()} == {150, 300}
+    assert 0 < found["fid"].noise_floor < 10 * found["fid"].value
+
+
+def test_the_protocol_says_all_that_decides(pixels):
+    found = measured(images(40), images(50, 1), "fid")["fid"]
+    assert found.protocol == {
+        "metric": "fid",
+        "n": 40,
+        "images": "images 0",
+        "images_n": 40,
+        "images_hash": found.protocol["images_hash"],
+        "reference": "images 1",
+        "reference_n": 50,
+        "reference_hash": found.protocol["reference_hash"],
+        "resize": "not at all",
+        "features": "pixels 0",
+        "layer": "2048",
+        "torch_fidelity": fidelity.__version__,
+    }
+    assert len(found.protocol["images_hash"]) == 16
+
+
+def test_real_images_are_seen_once_and_changed_ones_anew(pixels):
+    a, b = images(30), images(40, 1)
+    measured(a, b, "fid")
+    assert pixels.seen == 70
+    measured(a, b, "fid")
+    assert pixels.seen == 100  # the samples' features were thrown away
+    changed = b.images.clone()
+    changed[0, 0, 0, 0] ^= 1
+    measured(a, replace(b, images=changed), "fid")
+    assert pixels.seen == 170
+
+
+def test_what_was_interrupted_goes_on(pixels, cache, monkeypatch):
+    a, b = images(600), images(40, 1)
+    whole = measured(a, b, "fid")["fid"].value
+    before, calls = pixels.seen, []
+
+    def interrupted(seen, real=pixels.__class__.__call__):
+        calls.append(len(seen))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(pixels, seen)
+
+    monkeypatch.setattr(measuring, "extractor", lambda *args, **kwargs: _Calling(interrupted))
+    with pytest.raises(KeyboardInterrupt):
+        measured(a, b, "fid")
+    assert measured(a, b, "fid")["fid"].value == pytest.approx(whole, rel=1e-12)
+    assert sum(calls[:2]) + sum(calls[3:]) == 600
+    assert pixels.seen - before == 600
+
+
+class _Calling(Pixels):
+    def __init__(self, call):
+        super().__init__()
+        self._call = call
+
+    def __call__(self, images, labels=None):
+        return self._call(images)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "metric", "answer"),
+    [
+        (images(4), images(4, side=16), "fid", r"holds images of shape \(3, 32, 32\), .* of \(3, 16, 16\)"),
+        (images(4), images(4, channels=1), "kid", r"compare like with like"),
+        (images(1), images(4), "fid", "fid needs at least 2 images, and images 0 has 1"),
+        (images(4), images(1, 5), "kid", "kid needs at least 2 images, and images 5 has 1"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(pixels, a, b, metric, answer):
+    with pytest.raises(KakusanError, match=answer):
+        measured(a, b, metric)
+    assert pixels.seen == 0
+
+
+def test_a_distance_needs_something_to_compare_with(pixels):
+    with pytest.raises(KakusanError, match="fid compares with real images: say which"):
+        measure(Stored(images(4)), None, ["fid"], device=CPU)
+    (score,) = measure(Stored(images(40)), None, ["is"], device=CPU, show=False)
+    assert score.noise_floor is None
+
+
+def test_fewer_images_than_features_are_remarked_on(pixels):
+    (remark,) = measured(images(12), images(40, 1), "fid")["fid"].remarks
+    assert "12 images are too few for 12 features" in remark
+    assert measured(images(13), images(40, 1), "fid")["fid"].remarks == []
+
+
+def test_missing_weights_are_told_of_before_anything_is_seen(monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    with pytest.raises(KakusanError, match=r"weights-inception.*--weights DIR"):
+        measured(images(4), images(4, 1), "fid", offline=True)
+
+
+def test_torch_fidelity_is_asked_for_where_it_is_missing(monkeypatch):
+    def missing(name):
+        raise ImportError(name)
+
+    monkeypatch.setattr(features, "import_module", missing)
+    with pytest.raises(KakusanError, match=r"pip install 'kakusan\[metrics\]'"):
+        measured(images(4), images(4, 1), "fid")
+
+
+def test_measurements_are_plain_json(pixels):
+    (found,) = measured(images(40), images(40, 1), "fid").values()
+    assert json.loads(json.dumps(found.as_dict()))["metric"] == "fid"
+
+
+def test_statistics_take_the_place_of_images(pixels, tmp_path):
+    a, b = images(60), images(50, 1)
+    whole = measured(a, b, "fid")["fid"]
+    measured(b, a, "fid", keep=tmp_path / "b.npz")
+    kept = statistics.read(tmp_path / "b.npz")
+    (found,) = measure(Stored(a), kept, ["fid"], device=CPU, show=False)
+    assert found.value == pytest.approx(whole.value, rel=1e-6)
+    assert found.interval == pytest.approx(whole.interval, rel=1e-6)
+    assert found.noise_floor is None
+    assert found.protocol["reference"] == "b.npz"
+    assert found.protocol["reference_n"] == 50
+    with pytest.raises(KakusanError, match=r"kid needs the images themselves, and b.npz holds statistics"):
+        measure(Stored(a), kept, ["kid"], device=CPU, show=False)
+    pixels.name = "other pixels"
+    with pytest.raises(KakusanError, match="compare like with like"):
+        measure(Stored(a), kept, ["fid"], device=CPU, show=False)
+
+
+@pytest.mark.slow
+def test_precision_and_recall_are_torch_fidelitys_own(tmp_path):
+    """On the real VGG16, of random weights in the format of the real file."""
+    from torchvision.models import vgg16
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        torch.save(vgg16().state_dict(), tmp_path / PRETRAINED["vgg16"].file)
+    a, b = images(24), images(30, 1)
+    ours = measured(a, b, "prc", weights=tmp_path)
+    theirs = fidelity.calculate_metrics(
+        input1=Images(a.images),
+        input2=Images(b.images),
+        prc=True,
+        feature_extractor="vgg16",
+        feature_extractor_weights_path=str(tmp_path / PRETRAINED["vgg16"].file),
+        cuda=False,
+        cache=False,
+        save_cpu_ram=True,
+        verbose=False,
+    )
+    assert ours["precision"].value == pytest.approx(theirs["precision"], rel=1e-6)
+    assert ours["recall"].value == pytest.approx(theirs["recall"], rel=1e-6)
