@@ -38,3 +38,10 @@ def test_labels_stay_in_their_range(labels):
 def test_class_names_need_labels():
     with pytest.raises(KakusanError, match="2 class names need labels"):
         ImageSet(IMAGES, None, ("cat", "dog"))
+
+
+def test_it_is_shown_on_one_line():
+    images = torch.zeros(3, 1, 4, 4, dtype=torch.uint8)
+    assert repr(ImageSet(images, name="pets")) == "<ImageSet pets: 3 images of 1×4×4>"
+    labelled = ImageSet(images, torch.tensor([0, 1, 0]), ("cat", "dog"), "pets", captions=("a", "b", "c"))
+    assert repr(labelled) == "<ImageSet pets: 3 images of 1×4×4, classes 2, captions>"

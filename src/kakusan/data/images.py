@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kakusan.errors import KakusanError
+from kakusan.errors import KakusanError, counted
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ImageSet:
     """Images of one shape, with what they show and what was done to them on the way in.
 
@@ -63,6 +63,11 @@ class ImageSet:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def __repr__(self) -> str:
+        size, classes = "×".join(map(str, self.shape)), f", classes {len(self.class_names)}" if self.class_names else ""
+        captions = ", captions" if self.captions else ""
+        return f"<ImageSet {self.name}: {counted(len(self), 'image')} of {size}{classes}{captions}>"
 
     @property
     def shape(self) -> tuple[int, int, int]:
