@@ -3,17 +3,21 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
+from kakusan import sampling
 from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError
 from kakusan.evaluation import features, statistics
 from kakusan.evaluation import measure as measuring
 from kakusan.evaluation.measure import measure
-from kakusan.evaluation.sources import Stored
+from kakusan.evaluation.sources import Drawn, Stored
 from kakusan.weights import PRETRAINED
+from tests import tiny
 
 fidelity = pytest.importorskip("torch_fidelity")
 CPU = torch.device("cpu")
@@ -301,3 +305,28 @@ def test_precision_and_recall_are_torch_fidelitys_own(tmp_path):
     )
     assert ours["precision"].value == pytest.approx(theirs["precision"], rel=1e-6)
     assert ours["recall"].value == pytest.approx(theirs["recall"], rel=1e-6)
+
+
+def test_copies_are_counted_and_the_nearest_drawn(pixels, tmp_path):
+    real = images(300)
+    samples = replace(images(60, 1), images=torch.cat([real.images[40:46], images(54, 1).images]), name="samples")
+    found = measured(samples, real, "copies", draw_nearest=tmp_path / "nearest.png")["copies"]
+    assert 6 / 60 <= found.value < 0.2
+    assert found.noise_floor == pytest.approx(0.01, abs=0.06)
+    with Image.open(tmp_path / "nearest.png") as picture:
+        pixels_drawn = torch.from_numpy(np.asarray(picture).copy())
+    height = (len(pixels_drawn) - 1) // 2
+    above, below = pixels_drawn[:height], pixels_drawn[-height:]
+    six = 6 * (height + 1)
+    assert torch.equal(above[:, : six - 1], below[:, : six - 1])
+    assert not torch.equal(above, below)
+
+
+def test_the_images_of_a_model_are_drawn_once_more_where_they_are_asked_for():
+    model = tiny.model(tiny.network(classes=3))
+    plan = sampling.plan(model, n=10, settings=tiny.SAMPLING.model_copy(update={"batch": 4}))
+    drawn = Drawn(model, plan)
+    everything = torch.cat([chunk for chunk, _ in drawn.chunks(0)])
+    torch.testing.assert_close(drawn.at(torch.tensor([9, 0, 5])), everything[[9, 0, 5]], rtol=0, atol=0)
+    later = torch.cat([chunk for chunk, _ in drawn.chunks(4)])
+    torch.testing.assert_close(later, everything[4:], rtol=0, atol=0)

@@ -22,6 +22,7 @@ from kakusan.evaluation.measure import measure as measured
 from kakusan.evaluation.pairs import PAIRED, measure_pairs
 from kakusan.evaluation.sources import Drawn, Source, Stored
 from kakusan.evaluation.statistics import Statistics
+from kakusan.files import require_free_file
 from kakusan.model import Model
 from kakusan.progress import Bar, say
 from kakusan.results import Judgement, Measurement
@@ -107,14 +108,15 @@ def measure(
     offline: bool = False,
     device: str | None = None,
     keep_statistics: str | Path | None = None,
+    draw_nearest: str | Path | None = None,
     show: bool = True,
 ) -> list[Measurement]:
     """Measures images by published metrics, with the doubt about each number and its protocol.
 
     Args:
         images: What is measured: a model, a run, images by path or name, or a set of them.
-        metrics: ``"fid"``, ``"is"``, ``"kid"``, ``"prc"`` or ``"diversity"``; of stored images, paired by file name,
-            ``"psnr"``, ``"ssim"``, ``"lpips"`` or ``"lpips-vgg"``. Several as a list, or parted by commas.
+        metrics: ``"fid"``, ``"is"``, ``"kid"``, ``"prc"``, ``"copies"`` or ``"diversity"``; of stored images, paired by
+            file name, ``"psnr"``, ``"ssim"``, ``"lpips"`` or ``"lpips-vgg"``. Several as a list, or parted by commas.
         against: What it is compared with; a run's own images by default. A file ``.npz`` holds statistics, of which the
             Fréchet distance is known.
         n: Images that a model draws; as many as it is compared with by default, and at most 50,000.
@@ -124,6 +126,8 @@ def measure(
         offline: Never touch the network; what is missing is then an error.
         device: Where to compute.
         keep_statistics: A file, ``.npz``, for the statistics of ``images``; among the metrics is the Fréchet distance.
+        draw_nearest: A PNG for the samples nearest to a real image, each above that image; ``"copies"`` is among the
+            metrics.
         show: Whether to show progress.
 
     Raises:
@@ -152,6 +156,11 @@ def measure(
     keep = None if keep_statistics is None else Path(keep_statistics)
     if keep is not None:
         statistics.require_file(keep, names)
+    picture = None if draw_nearest is None else Path(draw_nearest)
+    if picture is not None:
+        require_free_file(picture, overwrite=True)
+        if "copies" not in names:
+            raise KakusanError("the nearest real images are those of the metric copies: measure it too")
     pairs = [name for name in names if name in PAIRED]
     found = []
     if pairs:
@@ -159,7 +168,7 @@ def measure(
             raise KakusanError(f"{pairs[0]} compares images in pairs: give a folder or archive of each (--against)")
         found = measure_pairs(samples.images, real.images, pairs, **where)
     if others := [name for name in names if name not in PAIRED]:
-        found += measured(samples, real, others, keep=keep, **where)
+        found += measured(samples, real, others, keep=keep, draw_nearest=picture, **where)
     for remark in dict.fromkeys(remark for it in found for remark in it.remarks) if show else ():
         say(remark)
     return found

@@ -35,7 +35,7 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="A,B",
-            help="fid, is, kid, prc: published metrics, which need pretrained weights  "
+            help="fid, is, kid, prc, copies, diversity; of pairs by file name psnr, ssim, lpips  "
             "[default: a distance by a classifier of the data's own]",
         ),
     ] = None,
@@ -50,6 +50,9 @@ def evaluate(
     keep_statistics: Annotated[
         Path | None,
         typer.Option(metavar="FILE.npz", help="keep the statistics of the images, for --against"),
+    ] = None,
+    draw_nearest: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="draw the samples nearest to a real image, above that image")
     ] = None,
     device: options.Device = "auto",
     json: Json = False,
@@ -83,8 +86,9 @@ def evaluate(
         else:
             _show_judgement(judgement)
         return
-    kept: dict[str, Any] = {"weights": weights, "offline": offline, "keep_statistics": keep_statistics}
-    found = api.measure(run or str(what), metrics, **kept, **how)
+    how |= {"weights": weights, "offline": offline}
+    how |= {"keep_statistics": keep_statistics, "draw_nearest": draw_nearest}
+    found = api.measure(run or str(what), metrics, **how)
     document = {"measurements": [it.as_dict() for it in found]}
     if run is not None:
         _record(run, document)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kakusan.evaluation.copies import nearest, share_interval
 from kakusan.evaluation.moments import Moments, frechet_distance
 
 BLOCKS = 10
@@ -115,6 +116,12 @@ def diversity(pairs: Tensor) -> dict[str, Estimate]:
     return {"diversity": Estimate(value, _around(value, error) if len(found) > 1 else None)}
 
 
+def copies(samples: Tensor, real: Tensor) -> dict[str, Estimate]:
+    """Returns the share of samples nearer to a real image than one real image in a hundred is to another."""
+    found = int(nearest(samples, real).copies.sum())
+    return {"copies": Estimate(found / len(samples), share_interval(found, len(samples)))}
+
+
 def _precision_recall(samples: Tensor, real: Tensor) -> tuple[float, float]:
     from torch_fidelity.metric_prc import calculate_precision_recall_part
 
@@ -157,6 +164,7 @@ FORMULAS: Mapping[str, Formula] = MappingProxyType(
         "is": Formula("inception", "logits_unbiased", 2, False, False, inception),
         "kid": Formula("inception", "2048", 2, True, False, kernel),
         "prc": Formula("vgg16", "fc2_relu", _NEIGHBOURS + 1, True, False, precision_recall),
+        "copies": Formula("inception", "2048", 2, True, False, copies),
         "diversity": Formula("lpips-alex", "pairs", 2, False, False, diversity),
         "diversity-vgg": Formula("lpips-vgg", "pairs", 2, False, False, diversity),
     }

@@ -16,9 +16,10 @@ import torch
 from platformdirs import user_cache_path
 from torch import Tensor
 
-from kakusan import seeds
+from kakusan import pictures, seeds
 from kakusan.errors import KakusanError, counted
 from kakusan.evaluation import statistics
+from kakusan.evaluation.copies import nearest
 from kakusan.evaluation.features import Extractor, extractor
 from kakusan.evaluation.formulas import FORMULAS, Estimate, Formula
 from kakusan.evaluation.moments import Moments
@@ -29,6 +30,7 @@ from kakusan.files import claimed
 from kakusan.progress import Bar, say
 from kakusan.results import Measurement
 
+_DRAWN = 10  # pairs of a sample and the real image nearest to it
 _LONG = 60.0  # seconds, of which a person is told beforehand
 _SAMPLES, _REAL = "measuring", "measured"  # in the cache: until a measurement is done, and for the next one
 
@@ -42,6 +44,7 @@ def measure(
     offline: bool = False,
     device: torch.device,
     keep: Path | None = None,
+    draw_nearest: Path | None = None,
     show: bool = True,
 ) -> list[Measurement]:
     """Measures images, those of a model as they are drawn.
@@ -57,6 +60,7 @@ def measure(
         offline: Never touch the network of computers.
         device: Where features are computed.
         keep: A file that keeps the statistics of the samples, for a Fréchet distance from them another time.
+        draw_nearest: A PNG of the samples nearest to a real image, each above that image.
         show: Whether to show progress.
 
     Raises:
@@ -96,6 +100,13 @@ def measure(
         if keep is not None:
             seer = next(it for it in extractors if FORMULAS["fid"].layer in it.layers)
             statistics.save(keep, Moments.of(seen[seer.name][FORMULAS["fid"].layer]), seer.name)
+        if draw_nearest is not None and seen_real and not isinstance(real, Statistics) and real is not None:
+            seer = next(it for it in extractors if it.kind == FORMULAS["copies"].network)
+            layer = FORMULAS["copies"].layer
+            close = nearest(seen[seer.name][layer], seen_real[seer.name][layer])
+            which = close.distances.argsort()[:_DRAWN]
+            both = torch.cat([samples.at(which), real.at(close.indices[which])])
+            pictures.save(draw_nearest, pictures.legible(pictures.grid(both, len(which)), both.shape[-1]))
         for store in seen.values():
             store.remove()
     return found

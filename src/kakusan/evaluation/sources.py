@@ -41,6 +41,9 @@ class Source(Protocol):
     def chunks(self, done: int) -> Iterator[tuple[Tensor, Tensor | None]]:
         """Yields the images from the ``done``-th on, uint8, shape (B, C, H, W), with their classes, shape (B,)."""
 
+    def at(self, indices: Tensor) -> Tensor:
+        """Returns single images by number, int64, shape (k,): uint8, (k, C, H, W)."""
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -71,6 +74,9 @@ class Stored:
         for start in range(done, self.n, _CHUNK):
             part = slice(start, start + _CHUNK)
             yield self.images.images[part], None if self.images.labels is None else self.images.labels[part]
+
+    def at(self, indices: Tensor) -> Tensor:
+        return self.images.images[indices]
 
 
 @dataclass(frozen=True)
@@ -114,3 +120,13 @@ class Drawn:
             if images.start >= done:
                 labels = None if condition is None else condition.labels[images.start : images.stop]
                 yield to_uint8(sampling.draw(self.plan, images)).cpu(), labels
+
+    def at(self, indices: Tensor) -> Tensor:
+        """Returns single images, whose chunks are drawn once more."""
+        drawn: dict[int, Tensor] = {}
+        wanted = indices.tolist()
+        for images in self.plan.chunks():
+            if here := [index for index in wanted if index in images]:
+                pixels = to_uint8(sampling.draw(self.plan, images)).cpu()
+                drawn |= {index: pixels[index - images.start] for index in here}
+        return torch.stack([drawn[index] for index in wanted])

@@ -1,0 +1,69 @@
+"""Whether samples are copies: how near each lies to a real image, beside how near real images lie to each other."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+_ROWS = 500  # of a matrix of distances at a time
+_RARE = 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class Nearest:
+    """The real image that is nearest to each sample.
+
+    Attributes:
+        indices: Which it is, int64, shape (n,).
+        distances: How far it lies, shape (n,).
+        threshold: Nearer than which one real image in a hundred lies to another; copies of one another do not count.
+    """
+
+    indices: Tensor
+    distances: Tensor
+    threshold: float
+
+    @property
+    def copies(self) -> Tensor:
+        """Which samples lie nearer to a real image than the threshold, bool, shape (n,)."""
+        return self.distances < self.threshold
+
+
+def nearest(samples: Tensor, real: Tensor) -> Nearest:
+    """Returns the nearest real image of every sample.
+
+    Args:
+        samples: Features, shape (n, D).
+        real: Features, shape (N, D), N ≥ 2.
+    """
+    distances, indices = _nearest(samples, real, apart=False)
+    among, _ = _nearest(real, real, apart=True)
+    different = among[among > 0]
+    threshold = different.double().quantile(_RARE).item() if len(different) else 0.0
+    return Nearest(indices, distances, threshold)
+
+
+def share_interval(count: int, n: int, z: float = 1.96) -> tuple[float, float]:
+    """Returns the interval of a share ``count``/``n``: that of Wilson, which holds near 0 as well."""
+    share, room = count / n, z * z / n
+    middle = (share + room / 2) / (1 + room)
+    half = z / (1 + room) * math.sqrt(share * (1 - share) / n + room / (4 * n))
+    return middle - half, middle + half
+
+
+def _nearest(samples: Tensor, real: Tensor, apart: bool) -> tuple[Tensor, Tensor]:
+    """Returns the smallest distance of every row and where it is; ``apart`` from itself, where both are one set."""
+    distances, indices = [], []
+    for start in range(0, len(samples), _ROWS):
+        part = samples[start : start + _ROWS]
+        apartness = torch.cdist(part, real)
+        if apart:
+            rows = torch.arange(len(part))
+            apartness[rows, rows + start] = math.inf
+        indices.append(apartness.argmin(1))
+        # Out of a product of matrices small distances come with a large error; of the one that counts, without.
+        distances.append((part - real[indices[-1]]).norm(dim=1))
+    return torch.cat(distances), torch.cat(indices)
