@@ -116,6 +116,40 @@ def best_judgement(judgements: Iterable[Judgement], study: Judgement | None, how
     return study
 
 
+class Side(_Record):
+    """One of several runs side by side.
+
+    Attributes:
+        run: Its directory.
+        differs: Fields of its configuration in which the runs differ.
+        images: Images seen.
+        loss: That of its last line.
+        held_out_loss: The last one; None without images held out.
+        judgement: The evaluation that says most of it.
+        measurements: By metric, what was measured last.
+    """
+
+    run: str
+    differs: dict[str, Any]
+    images: int
+    loss: float | None
+    held_out_loss: float | None
+    judgement: Judgement | None
+    measurements: dict[str, Measurement]
+
+
+class Comparison(_Record):
+    """Runs side by side.
+
+    Attributes:
+        sides: A run each.
+        notes: Where numbers of one name were not measured alike, a sentence each.
+    """
+
+    sides: tuple[Side, ...]
+    notes: tuple[str, ...]
+
+
 class SamplerResult(_Record):
     """What one sampler costs, and how well it does.
 

@@ -13,7 +13,19 @@ from kakusan.commands import front
 from kakusan.runs import Run
 from tests.commands.conftest import TINY
 
-COMMANDS = ("data check", "data prepare", "demo", "evaluate", "info", "plan", "report", "sample", "train", "weights")
+COMMANDS = (
+    "compare",
+    "data check",
+    "data prepare",
+    "demo",
+    "evaluate",
+    "info",
+    "plan",
+    "report",
+    "sample",
+    "train",
+    "weights",
+)
 
 
 def python(*arguments, **options):

@@ -13,6 +13,7 @@ import typer
 from pydantic import ValidationError
 from typer.core import TyperGroup
 
+from kakusan.commands.compare import compare
 from kakusan.commands.data import check, prepare
 from kakusan.commands.demo import demo
 from kakusan.commands.evaluate import evaluate
@@ -56,6 +57,7 @@ app.command(cls=FieldsCommand)(plan)
 app.command()(sample)
 app.command()(evaluate)
 app.command()(report)
+app.command()(compare)
 app.command()(info)
 app.command()(weights)
 data = typer.Typer(cls=Commands, rich_markup_mode=None, invoke_without_command=True)

@@ -1,0 +1,70 @@
+"""``kakusan compare``: runs side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kakusan.commands.options import Debug, Json
+from kakusan.commands.output import in_words, show_json, show_table
+
+if TYPE_CHECKING:
+    from kakusan.results import Comparison, Side
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN …", help="run directories, two or more")],
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Puts runs side by side: in what they differ, how far they came, what was measured of them.
+
+    Numbers that were not measured alike are named, with what differs.
+    """
+    from kakusan.progress import say
+    from kakusan.runs import Run
+    from kakusan.studies.comparing import compare as comparison
+
+    found = comparison([Run.open(run) for run in runs])
+    show_json(found.as_dict()) if json else show_table(_rows(found))
+    for note in found.notes:
+        say(note)
+
+
+def _rows(found: Comparison) -> list[list[str]]:
+    """Returns a column a run; what no run has is left out."""
+    rows = [["", *(side.run for side in found.sides)]]
+    for name in found.sides[0].differs:
+        rows.append([name, *(in_words(side.differs[name]) for side in found.sides)])
+    rows.append(["images seen", *(f"{side.images:,}" for side in found.sides)])
+    rows.append(["loss", *(_number(side.loss) for side in found.sides)])
+    rows.append(["held-out loss", *(_number(side.held_out_loss) for side in found.sides)])
+    rows.append(["distance", *map(_distance, found.sides)])
+    rows.append(["class accuracy", *map(_accuracy, found.sides)])
+    for metric in dict.fromkeys(metric for side in found.sides for metric in side.measurements):
+        rows.append([metric, *(_measured(side, metric) for side in found.sides)])
+    return [row for row in rows if any(row[1:])]
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def _distance(side: Side) -> str:
+    judged = side.judgement
+    return "" if judged is None else f"{judged.frechet_distance:.2f} ± {judged.frechet_distance_spread:.2f}"
+
+
+def _accuracy(side: Side) -> str:
+    judged = side.judgement
+    return "" if judged is None or judged.class_accuracy is None else f"{judged.class_accuracy:.1%}"
+
+
+def _measured(side: Side, metric: str) -> str:
+    found = side.measurements.get(metric)
+    if found is None:
+        return ""
+    interval = "" if found.interval is None else " ({:.4g} to {:.4g})".format(*found.interval)
+    return f"{found.value:.4g}{interval}"

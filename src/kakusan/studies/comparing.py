@@ -1,0 +1,104 @@
+"""Runs side by side: in what they differ, how far they came, and what was measured of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from pydantic import ValidationError
+
+from kakusan import config
+from kakusan.errors import KakusanError
+from kakusan.results import Comparison, Measurement, Side, best_judgement, differing, judgements_in
+from kakusan.runs import Run
+
+# What a protocol says of a run itself: two runs differ in it as a matter of course.
+_OWN = {"weights", "weights_hash", "images_seen"}
+# What a configuration says of where a run was trained, and how its books were kept.
+_ASIDE = (
+    "training.device",
+    "training.compile",
+    "training.log_every",
+    "training.tracker",
+    "training.keep",
+    "evaluation.",
+)
+
+
+def compare(runs: Sequence[Run]) -> Comparison:
+    """Returns runs side by side.
+
+    Args:
+        runs: Two or more.
+
+    Raises:
+        KakusanError: There are fewer, one is named twice, or a configuration cannot be read.
+    """
+    paths = [run.path.resolve() for run in runs]
+    if len(paths) < 2:
+        raise KakusanError("a comparison needs two runs at least (kakusan compare RUN RUN)")
+    if twice := [run for run, path in zip(runs, paths, strict=True) if paths.count(path) > 1]:
+        raise KakusanError(f"{twice[0].path} is named twice (name each run once)")
+    fields = [_fields(run) for run in runs]
+    apart = [name for name in {**fields[0], **fields[1]} if _several(found.get(name) for found in fields)]
+    sides = [_side(run, {name: found.get(name) for name in apart}) for run, found in zip(runs, fields, strict=True)]
+    return Comparison(sides=tuple(sides), notes=tuple(_notes(sides)))
+
+
+def _side(run: Run, differs: Mapping[str, Any]) -> Side:
+    lines, settings = run.metrics(), config.load(run.config_path)
+    told = [line for line in lines if "loss" in line]
+    held = [line["held_out_loss"] for line in lines if math.isfinite(line.get("held_out_loss", math.nan))]
+    return Side(
+        run=str(run.path),
+        differs=dict(differs),
+        images=told[-1]["images"] if told else 0,
+        loss=told[-1]["loss"] if told else None,
+        held_out_loss=held[-1] if held else None,
+        judgement=best_judgement(judgements_in(lines), None, settings.sampling),
+        measurements=_latest(lines),
+    )
+
+
+def _latest(lines: Sequence[Mapping[str, Any]]) -> dict[str, Measurement]:
+    """Returns of every metric what was measured last; what is not whole is left out."""
+    found: dict[str, Measurement] = {}
+    for line in lines:
+        for values in line.get("measurements", ()):
+            with suppress(ValidationError):
+                measured = Measurement.model_validate(values)
+                found[measured.metric] = measured
+    return found
+
+
+def _fields(run: Run) -> dict[str, Any]:
+    """Returns the fields of a run's configuration that tell it from others."""
+    sections = {name: it for name, it in config.load(run.config_path).model_dump().items() if isinstance(it, dict)}
+    fields = {f"{section}.{name}": value for section, it in sections.items() for name, value in it.items()}
+    return {name: value for name, value in fields.items() if not name.startswith(_ASIDE)}
+
+
+def _notes(sides: Sequence[Side]) -> list[str]:
+    """Says where numbers of one name were not measured alike, so that they cannot be compared without a word."""
+    notes = []
+    judged = {side.run: side.judgement.protocol for side in sides if side.judgement is not None}
+    metrics = dict.fromkeys(metric for side in sides for metric in side.measurements)
+    measured = {
+        metric: {side.run: side.measurements[metric].protocol for side in sides if metric in side.measurements}
+        for metric in metrics
+    }
+    for metric, protocols in {"distance": judged, **measured}.items():
+        first, *others = [*protocols.values()] or [{}]
+        apart = dict.fromkeys(name for other in others for name in differing(first, other) if name not in _OWN)
+        if apart:
+            told = "; ".join(f"{name} {', '.join(str(it.get(name)) for it in (first, *others))}" for name in apart)
+            notes.append(f"{metric} was not measured alike: {told}")
+    return notes
+
+
+def _several(values: Any) -> bool:
+    """Whether there are different ones among them."""
+    first, *others = values
+    return any(other != first for other in others)
