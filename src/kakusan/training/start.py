@@ -21,6 +21,7 @@ from kakusan.files import claimed, require_free
 from kakusan.model import Model
 from kakusan.progress import say
 from kakusan.runs import Run
+from kakusan.training import identity
 from kakusan.training.engine import Engine, Outcome
 from kakusan.training.initial import start_from
 from kakusan.training.introduction import introduction
@@ -29,29 +30,6 @@ from kakusan.training.tasks.denoising import Denoising
 from kakusan.training.validation import Validation, hold_out
 
 _LONG = 500  # characters of what is said
-
-# What may be changed of a run that goes on: anything else would make it another run.
-_RESUMABLE = (
-    "data.source",  # the same images may have moved, or lie in a cache now
-    "optimizer.fused",
-    "training.steps",
-    "training.images",
-    "training.epochs",
-    "training.device",
-    "training.compile",
-    "training.microbatch",
-    "training.tf32",
-    "training.channels_last",
-    "training.activation_checkpointing",
-    "training.log_every",
-    "training.checkpoint_every",
-    "training.samples_every",
-    "training.validate_every",
-    "training.tracker",
-    "training.keep",
-)
-# Fields that a training which goes on does not ask, or finds in what it is given.
-_IDLE = ("sampling.", "evaluation.", "network.init", "network.kind", "network.name")
 
 
 def begin(
@@ -128,32 +106,21 @@ def resume(
         KakusanError: A change would make another run, the run is longer than asked for, another training writes there,
             or its checkpoint cannot be read; or the loss became NaN or infinite again and again.
     """
-    given_again = {"network.kind", "network.name"} | ({"data.source"} if data is not None else set())
-    for key in changes.keys() - given_again:
-        if key not in _RESUMABLE:
-            raise KakusanError(
-                f"{key} cannot change in a run that goes on: only its length, device and what it writes can "
-                f"({', '.join(_RESUMABLE)}); start another run instead"
-            )
+    identity.require_resumable(changes)
     settings = config.load(run.config_path, changes)
     state = run.checkpoint().state() if run.checkpoints() else None
     if state is not None:
-        _require_same(run, settings, state)
+        identity.require_same(run, settings, state)
     processes = Processes.launched(settings.training.device)
     show = show and processes.first
     if state is not None and settings.data.source.startswith(PYTHON):
         class_names = class_names or state.get("class_names", ())  # which a loader need not name again
     feed = build.feed(settings, data, network, class_names, show)
     model = build.model(settings, feed.batches.shape, feed.class_names, network)
-    shape, classes = list(model.shape), list(model.class_names)
-    if state is not None and (state.get("shape"), state.get("class_names")) != (shape, classes):
-        raise KakusanError(
-            f"{run.path} learned images of shape {state.get('shape')} and classes {state.get('class_names')}, and "
-            f"these are of shape {shape} and classes {classes}: "
-            "give the images that it was trained on"
-        )
+    if state is not None:
+        identity.require_alike(run, model, state)
     if state is not None and isinstance(feed.batches, ImageBatches):
-        _require_same_images(run, feed.batches, settings.data.source, state)
+        identity.require_same_images(run, feed.batches, settings.data.source, state)
     batches, validation = held_out(feed.batches, settings, processes)
     anew = [] if state is not None else [f"{run.path} was ended before its first checkpoint, and begins anew"]
     started = [] if state is not None else _start_from(model, settings)
@@ -177,40 +144,6 @@ def resume(
 def _start_from(model: Model, settings: config.Config) -> list[str]:
     init = settings.network.init
     return [] if init is None else [start_from(model.denoiser.network, init)]
-
-
-def _require_same(run: Run, settings: config.Config, state: Mapping[str, Any]) -> None:
-    """Refuses a configuration that somebody changed so that another run would go on under this one's name."""
-    now = _lasting(settings)
-    for key, before in state.get("settings", {}).items():
-        if key in now and now[key] != before:
-            raise KakusanError(
-                f"{key} was {before} when {run.path} was trained, and its {run.config_path.name} says {now[key]} now: "
-                "that would be another run (put it back, or start another run)"
-            )
-
-
-def _lasting(settings: config.Config) -> dict[str, Any]:
-    """Returns the fields that decide what is learned, and may not change in a run that goes on."""
-    sections = {name: fields for name, fields in settings.model_dump(mode="json").items() if isinstance(fields, dict)}
-    fields = {f"{section}.{name}": value for section, fields in sections.items() for name, value in fields.items()}
-    return {key: value for key, value in fields.items() if key not in _RESUMABLE and not key.startswith(_IDLE)}
-
-
-def _require_same_images(run: Run, batches: ImageBatches, source: str, state: Mapping[str, Any]) -> None:
-    """Refuses images that a run did not learn from, as far as a glance at some of them tells."""
-    there = batches.epoch
-    if state.get("epoch", there) != there:
-        raise KakusanError(
-            f"{run.path} learned from {counted(state['epoch'], 'image')}, and there are {there:,} in {source} now: "
-            "their order would be another, and those held out would be learned from (give the images that it was "
-            "trained on)"
-        )
-    if state.get("fingerprint") not in (None, batches.fingerprint):
-        raise KakusanError(
-            f"{run.path} learned from other images, or other labels, than those in {source} now "
-            "(give the images that it was trained on)"
-        )
 
 
 def held_out(batches: Batches, settings: config.Config, processes: Processes) -> tuple[Batches, Validation | None]:
@@ -237,7 +170,7 @@ def engine_of(
     facts: dict[str, Any] = {
         "shape": list(model.shape),
         "class_names": list(model.class_names),
-        "settings": _lasting(settings),
+        "settings": identity.lasting(settings),
     }
     if isinstance(batches, ImageBatches):
         facts |= {"epoch": batches.epoch + _count(validation), "fingerprint": batches.fingerprint}

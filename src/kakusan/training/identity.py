@@ -1,0 +1,95 @@
+"""What a run that goes on must keep to be the same run: its settings, the kind of its images, and the images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from kakusan import config
+from kakusan.data.batches import ImageBatches
+from kakusan.errors import KakusanError, counted
+from kakusan.model import Model
+from kakusan.runs import Run
+
+# What may be changed of a run that goes on: anything else would make it another run.
+_RESUMABLE = (
+    "data.source",  # the same images may have moved, or lie in a cache now
+    "data.max_broken",
+    "optimizer.fused",
+    "training.steps",
+    "training.images",
+    "training.epochs",
+    "training.device",
+    "training.compile",
+    "training.microbatch",
+    "training.tf32",
+    "training.channels_last",
+    "training.activation_checkpointing",
+    "training.log_every",
+    "training.checkpoint_every",
+    "training.samples_every",
+    "training.validate_every",
+    "training.tracker",
+    "training.keep",
+)
+_GIVEN_AGAIN = ("network.kind", "network.name")  # of a network of one's own
+_IDLE = ("sampling.", "evaluation.", "network.init", *_GIVEN_AGAIN)  # what training does not ask when it goes on
+
+
+def require_resumable(changes: Iterable[str]) -> None:
+    """Refuses changes to fields, by name, that would make another run.
+
+    Raises:
+        KakusanError: One of them may not change.
+    """
+    for key in changes:
+        if key not in (*_RESUMABLE, *_GIVEN_AGAIN):
+            raise KakusanError(
+                f"{key} cannot change in a run that goes on: only its length, device and what it writes can "
+                f"({', '.join(_RESUMABLE)}); start another run instead"
+            )
+
+
+def require_same(run: Run, settings: config.Config, state: Mapping[str, Any]) -> None:
+    """Refuses a configuration that somebody changed so that another run would go on under this one's name."""
+    now = lasting(settings)
+    for key, before in state.get("settings", {}).items():
+        if key in now and now[key] != before:
+            raise KakusanError(
+                f"{key} was {before} when {run.path} was trained, and its {run.config_path.name} says {now[key]} now: "
+                "that would be another run (put it back, or start another run)"
+            )
+
+
+def lasting(settings: config.Config) -> dict[str, Any]:
+    """Returns the fields that decide what is learned, and may not change in a run that goes on."""
+    sections = {name: fields for name, fields in settings.model_dump(mode="json").items() if isinstance(fields, dict)}
+    fields = {f"{section}.{name}": value for section, fields in sections.items() for name, value in fields.items()}
+    return {key: value for key, value in fields.items() if key not in _RESUMABLE and not key.startswith(_IDLE)}
+
+
+def require_same_images(run: Run, batches: ImageBatches, source: str, state: Mapping[str, Any]) -> None:
+    """Refuses images that a run did not learn from, as far as a glance at some of them tells."""
+    there = batches.epoch
+    if state.get("epoch", there) != there:
+        raise KakusanError(
+            f"{run.path} learned from {counted(state['epoch'], 'image')}, and there are {there:,} in {source} now: "
+            "their order would be another, and those held out would be learned from (give the images that it was "
+            "trained on)"
+        )
+    if state.get("fingerprint") not in (None, batches.fingerprint):
+        raise KakusanError(
+            f"{run.path} learned from other images, or other labels, than those in {source} now "
+            "(give the images that it was trained on)"
+        )
+
+
+def require_alike(run: Run, model: Model, state: Mapping[str, Any]) -> None:
+    """Refuses images of another shape, or other classes, than a run learned from."""
+    shape, classes = list(model.shape), list(model.class_names)
+    if (state.get("shape"), state.get("class_names")) != (shape, classes):
+        raise KakusanError(
+            f"{run.path} learned images of shape {state.get('shape')} and classes {state.get('class_names')}, and "
+            f"these are of shape {shape} and classes {classes}: "
+            "give the images that it was trained on"
+        )
