@@ -6,6 +6,7 @@ import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import file_digest
+from http.client import HTTPException
 from pathlib import Path
 from types import MappingProxyType
 from urllib.error import URLError
@@ -155,8 +156,10 @@ def _download(name: str, show: bool) -> Path:
         wanted.cached.parent.mkdir(parents=True, exist_ok=True)
         try:
             torch.hub.download_url_to_file(wanted.url, str(wanted.cached), wanted.sha256, progress=show)
-        except URLError as error:  # an OSError too, but none of the disk
-            raise KakusanError(f"{wanted.network} cannot be downloaded ({error.reason}): {where_from(name)}") from error
+        # OSErrors too, most of them, but none of the disk.
+        except (URLError, HTTPException, ConnectionError, TimeoutError) as error:
+            why = getattr(error, "reason", error)
+            raise KakusanError(f"{wanted.network} cannot be downloaded ({why}): {where_from(name)}") from error
         except RuntimeError as error:  # of torch hub, for a hash
             raise KakusanError(f"{wanted.url} came with another hash than {wanted.sha256}… (try again)") from error
     return wanted.cached

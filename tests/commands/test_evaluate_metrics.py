@@ -17,6 +17,7 @@ class Pixels:
     """A network that is none: the features of an image are averages of its pixels."""
 
     kind, name, resize, device = "inception", "pixels 0", "not at all", torch.device("cpu")
+    library = "none"
 
     def __init__(self, *arguments, **options):
         self.layers = {"2048": 12, "logits_unbiased": 3}
@@ -89,6 +90,9 @@ def test_statistics_are_kept_and_compared_with(kakusan, folders, tmp_path):
             "a --metrics is --offline --weights b",
             "is missing, and may not be downloaded: get https://github.com/toshas",
         ),
+        ("a --against b --metrics psnr,ssim,lpips --offline", "AlexNet of torchvision is missing, and may not be"),
+        ("a --weights b", "--weights belongs to published metrics: say which (--metrics fid)"),
+        ("a --metrics is --weights-from raw", "weights_from says how a model draws"),
         ("nowhere --metrics is", "there is nothing called nowhere here"),
         ("a --against b --metrics kid --keep-statistics b.npz", "statistics are those of the Fréchet distance"),
         ("a --against b.npz --metrics fid", "there is no file b.npz"),

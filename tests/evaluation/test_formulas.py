@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from kakusan.errors import KakusanError
 from kakusan.evaluation import formulas
 from kakusan.evaluation.moments import Moments, frechet_distance
 
@@ -20,7 +21,7 @@ STANDARD = Moments.from_covariance(10**6, torch.zeros(64, dtype=torch.float64), 
 TRUTH = 64 * (0.1**2 + 0.2**2)
 
 
-@pytest.mark.parametrize("count", [200, 1000])
+@pytest.mark.parametrize("count", [300, 1000])
 def test_the_limit_of_the_frechet_distance_is_nearer_to_the_truth_than_the_distance(count):
     """Samples of N(0.1, 1.2²) against N(0, 1) in 64 dimensions."""
     found = [formulas.frechet(normal(count, 64, seed, 0.1, 1.2), STANDARD)["fid"] for seed in range(8)]
@@ -35,6 +36,35 @@ def test_the_interval_of_the_frechet_distance_is_as_wide_as_others_draws_lie_apa
     spread = torch.tensor([it.value for it in found]).std().item()
     half = sum(high - low for low, high in (it.interval for it in found)) / 2 / len(found)
     assert 0.6 < half / (1.96 * spread) < 1.6
+
+
+def test_where_samples_are_few_beside_features_no_limit_is_told():
+    assert formulas.frechet(normal(255, 64), STANDARD)["fid"].infinity is None
+    assert formulas.frechet(normal(256, 64), STANDARD)["fid"].infinity is not None
+
+
+def in_order(count, seed):
+    """Features of images that lie class by class, each of ten classes elsewhere."""
+    return normal(count, 8, seed) + 0.3 * (torch.arange(count) * 10 // count)[:, None]
+
+
+@pytest.mark.parametrize("name", ["fid", "kid", "prc"])
+def test_the_doubt_does_not_ask_in_which_order_images_lie(name):
+    """A folder's images lie class by class, and a model may draw each class in turn."""
+    samples, real = in_order(600, 0), in_order(600, 1)
+    mixed = samples[torch.randperm(600, generator=torch.Generator().manual_seed(2))]
+    ordered, shuffled = (formulas.FORMULAS[name].measure(it, real) for it in (samples, mixed))
+    for metric, found in ordered.items():
+        widths = [it.interval[1] - it.interval[0] for it in (found, shuffled[metric])]
+        assert found.value == pytest.approx(shuffled[metric].value, rel=0.05, abs=0.02)
+        assert 0.4 < widths[0] / widths[1] < 2.5
+        if found.infinity is not None:
+            assert abs(found.infinity - found.value) < 3 * widths[0]
+
+
+def test_a_pair_is_needed_to_tell_diversity():
+    with pytest.raises(KakusanError, match="among 5 images no two of one class"):
+        formulas.diversity(torch.full((5, 1), torch.nan))
 
 
 def test_few_samples_have_a_distance_and_no_more():

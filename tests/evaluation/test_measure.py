@@ -15,7 +15,9 @@ from kakusan.errors import KakusanError
 from kakusan.evaluation import features, statistics
 from kakusan.evaluation import measure as measuring
 from kakusan.evaluation.measure import measure
+from kakusan.evaluation.moments import Moments
 from kakusan.evaluation.sources import Drawn, Stored
+from kakusan.files import claimed
 from kakusan.weights import PRETRAINED
 from tests import tiny
 
@@ -72,6 +74,7 @@ class Pixels:
     """A network that is none: the features of an image are averages of its pixels."""
 
     kind, name, resize, device = "inception", "pixels 0", "not at all", torch.device("cpu")
+    library = "none"
 
     def __init__(self):
         self.layers = {"2048": 12, "logits_unbiased": 3}
@@ -171,7 +174,7 @@ def test_the_protocol_says_all_that_decides(pixels):
         "resize": "not at all",
         "features": "pixels 0",
         "layer": "2048",
-        "torch_fidelity": fidelity.__version__,
+        "library": "none",
     }
     assert len(found.protocol["images_hash"]) == 16
 
@@ -330,3 +333,26 @@ def test_the_images_of_a_model_are_drawn_once_more_where_they_are_asked_for():
     torch.testing.assert_close(drawn.at(torch.tensor([9, 0, 5])), everything[[9, 0, 5]], rtol=0, atol=0)
     later = torch.cat([chunk for chunk, _ in drawn.chunks(4)])
     torch.testing.assert_close(later, everything[4:], rtol=0, atol=0)
+
+
+def test_two_may_use_the_same_real_images_at_a_time(pixels, cache):
+    a, b = images(30), images(40, 1)
+    measured(a, b, "fid")
+    (seen,) = (cache / "kakusan" / "measured").iterdir()
+    with claimed(seen):
+        assert measured(a, b, "fid")["fid"].value > 0
+
+
+def test_other_labels_are_other_images(pixels):
+    a = images(30)
+    first = Stored(replace(a, labels=torch.zeros(30, dtype=torch.int64), class_names=("x", "y")))
+    second = Stored(replace(a, labels=torch.arange(30) % 2, class_names=("x", "y")))
+    assert len({str(it.told) for it in (Stored(a), first, second)}) == 3
+
+
+def test_statistics_that_do_not_say_whose_they_are_are_remarked_on(pixels, tmp_path):
+    a = images(60)
+    seen = Moments.of(pixels(a.images)["2048"])
+    np.savez(tmp_path / "theirs.npz", mu=seen.mean.numpy(), sigma=seen.covariance.numpy())
+    (found,) = measure(Stored(a), statistics.read(tmp_path / "theirs.npz"), ["fid"], device=CPU, show=False)
+    assert "does not say which network saw its images" in found.remarks[0]

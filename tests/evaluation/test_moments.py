@@ -129,3 +129,8 @@ def test_a_case_known_to_many_digits():
         for mean, covariance in (((0.0, 0.0), a), ((0.5, 0.0), b))
     )
     assert frechet_distance(*gaussians) == pytest.approx(float(expected), rel=1e-12)
+
+
+def test_what_is_no_number_is_no_distance():
+    with pytest.raises(KakusanError, match="is no number"):
+        frechet_distance(torch.full((5, 3), torch.nan), torch.zeros(5, 3))

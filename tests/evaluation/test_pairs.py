@@ -119,7 +119,7 @@ def test_pairs_go_by_name_whatever_the_suffix_and_the_order():
     ("b", "metric", "answer"),
     [
         (
-            named(pictures(), ["a"] * 6, "others"),
+            named(pictures(), list("abcdef"), "others"),
             "psnr",
             r"no image of images \(0.png, .* of others .*paired by file name",
         ),
@@ -130,6 +130,15 @@ def test_pairs_go_by_name_whatever_the_suffix_and_the_order():
 def test_what_makes_no_pairs_is_refused(b, metric, answer):
     with pytest.raises(KakusanError, match=answer):
         measure_pairs(named(pictures()), b, [metric], device=CPU, show=False)
+
+
+def test_two_of_one_name_are_refused_and_those_without_a_partner_told_of():
+    twice = named(pictures(3), ["a.png", "a.jpg", "b.png"])
+    with pytest.raises(KakusanError, match="more than one image called a"):
+        partners(twice, named(pictures(3)))
+    a, b = named(pictures(6)), named(pictures(4, seed=1), name="others")
+    (found,) = measure_pairs(a, b, ["psnr"], device=CPU, show=False)
+    assert found.remarks == ["2 images of images and others have no partner and were left out"]
 
 
 def test_ssim_needs_its_window():

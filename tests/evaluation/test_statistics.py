@@ -51,6 +51,7 @@ class Bomb:
         ({"mu": np.zeros(3)}, "holds no statistics: arrays mu and sigma"),
         ({"mu": np.zeros(3), "sigma": np.zeros((2, 2))}, r"mu of shape \(3,\) and sigma of \(2, 2\)"),
         ({"mu": np.zeros(2), "sigma": np.full((2, 2), np.nan)}, "holds no statistics"),
+        ({"mu": np.full(2, np.nan), "sigma": np.eye(2)}, "holds no statistics"),
         ({"mu": np.array([Bomb()], dtype=object), "sigma": np.zeros((1, 1))}, "holds no statistics"),
     ],
 )

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kakusan import build, config, sampling
+import torch
+
+from kakusan import build, config, sampling, seeds
 from kakusan.api.drawing import load, settings_of
 from kakusan.config.models import Data, Evaluation
 from kakusan.data.images import ImageSet
@@ -29,6 +31,9 @@ from kakusan.results import Judgement, Measurement
 from kakusan.runs import Run, WeightsFrom
 
 _MOST = 50_000  # samples, as publications measure
+_OTHER_SEED = 1
+_NETWORKS = {name: formula.network for name, formula in FORMULAS.items()}
+_NETWORKS |= {"lpips": "lpips-alex", "lpips-vgg": "lpips-vgg"}
 
 
 def evaluate(
@@ -138,21 +143,7 @@ def measure(
         if name not in (known := (*FORMULAS, *PAIRED)):
             raise unknown("metric", name, known)
     directory = None if weights is None else Path(weights)
-    features.require((FORMULAS[name].network if name in FORMULAS else name for name in names), directory, offline)
-    model, own = _drawing(images, checkpoint, weights_from, device)
-    samples: Source
-    if model is None:
-        _refuse_drawing(n=n, sampler=sampler, steps=steps, guidance_scale=guidance_scale, checkpoint=checkpoint)
-        samples, real = Stored(_stored(images, None, show)), _real(against, None, None, show)
-    else:
-        real = _real(against, model.shape, own, show)
-        samples = _drawn(model, own, real, n, seed, sampler=sampler, steps=steps, guidance=guidance_scale)
-    where: dict[str, Any] = {
-        "weights": directory,
-        "offline": offline,
-        "device": resolve(device or "auto"),
-        "show": show,
-    }
+    features.require([_NETWORKS[name] for name in names if name in _NETWORKS], directory, offline)
     keep = None if keep_statistics is None else Path(keep_statistics)
     if keep is not None:
         statistics.require_file(keep, names)
@@ -161,6 +152,21 @@ def measure(
         require_free_file(picture, overwrite=True)
         if "copies" not in names:
             raise KakusanError("the nearest real images are those of the metric copies: measure it too")
+    model, own = _drawing(images, checkpoint, weights_from, device)
+    samples: Source
+    if model is None:
+        how = {"sampler": sampler, "steps": steps, "guidance_scale": guidance_scale}
+        _refuse_drawing(n=n, **how, checkpoint=checkpoint, weights_from=weights_from)
+        samples, real = Stored(_stored(images, None, show)), _real(against, None, None, None, device, show)
+    else:
+        real = _real(against, model.shape, own, n, device, show)
+        samples = _drawn(model, own, real, n, seed, sampler=sampler, steps=steps, guidance=guidance_scale)
+    where: dict[str, Any] = {
+        "weights": directory,
+        "offline": offline,
+        "device": resolve(device or "auto"),
+        "show": show,
+    }
     pairs = [name for name in names if name in PAIRED]
     found = []
     if pairs:
@@ -210,14 +216,16 @@ def _real(
     against: Model | Run | ImageSet | str | Path | None,
     shape: tuple[int, int, int] | None,
     own: config.Config | None,
+    n: int | None,
+    device: str | None,
     show: bool,
 ) -> Source | Statistics | None:
     """Returns what is compared with; None where nothing was said and no run knows."""
     if isinstance(against, (str, Path)) and Path(against).suffix == statistics.SUFFIX:
         return statistics.read(against)
-    model, settings = _drawing(against, None, None, None)
-    if model is not None:
-        return _drawn(model, settings, None)
+    model, settings = _drawing(against, None, None, device)
+    if model is not None:  # of another seed, or the same noise would lie under both
+        return _drawn(model, settings, None, n, seed=_OTHER_SEED)
     if isinstance(against, (str, Path)) or (against is None and own is not None):
         data = None if own is None else own.data
         like = None if shape is None else _compared_with(against, shape, data)
@@ -237,7 +245,20 @@ def _drawn(
     how = {name: value if value is not None else getattr(defaults, name) for name, value in how.items()}
     if n is None:
         n = defaults.n or min(_MOST, real.n or _MOST if real is not None else _MOST)
-    return Drawn(model, sampling.plan(model, n=n, settings=settings_of(model, **how), seed=seed))
+    labels = _labels(model, n, real)
+    return Drawn(model, sampling.plan(model, n=n, settings=settings_of(model, **how), seed=seed, labels=labels))
+
+
+def _labels(model: Model, n: int, real: Source | Statistics | None) -> list[int] | None:
+    """Returns the classes to draw, mixed: in the real images' shares, or as many of each where these have others."""
+    if not model.class_names or n < 1:
+        return None
+    like = real.images if isinstance(real, Stored) and real.images.class_names == model.class_names else None
+    if like is None or like.labels is None:
+        ordered = torch.arange(n) % len(model.class_names)
+    else:
+        ordered = like.labels.sort().values[torch.arange(n) * len(like) // n]
+    return ordered[torch.randperm(n, generator=seeds.generator(0, "classes measured"))].tolist()
 
 
 def _compared_with(against: str | Path | None, shape: tuple[int, int, int], own: Data | None) -> Data:

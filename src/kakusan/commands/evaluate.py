@@ -23,7 +23,10 @@ _NAMED = {"nfe": "network calls an image", "splits": "random splits"}
 def evaluate(
     what: Annotated[Path, typer.Argument(metavar="RUN|DIR|ARCHIVE", help="a run, or images in a folder or an archive")],
     n: Annotated[
-        int | None, typer.Option("-n", "--n", metavar="N", help="images on each side  [default: half of the real ones]")
+        int | None,
+        typer.Option(
+            "-n", "--n", metavar="N", help="images on each side  [default: half of the real ones; for --metrics, all]"
+        ),
     ] = None,
     against: Annotated[
         str | None,
@@ -76,6 +79,10 @@ def evaluate(
         "weights_from": weights_from,
         "device": device,
     }
+    for_metrics = {"weights": weights, "keep_statistics": keep_statistics, "draw_nearest": draw_nearest}
+    for name, value in (for_metrics | {"offline": offline or None}).items():
+        if metrics is None and value is not None:
+            raise KakusanError(f"--{name.replace('_', '-')} belongs to published metrics: say which (--metrics fid)")
     run = Run.open(what) if metrics is None or (what / "config.yaml").is_file() else None
     if metrics is None:
         assert run is not None
@@ -86,8 +93,7 @@ def evaluate(
         else:
             _show_judgement(judgement)
         return
-    how |= {"weights": weights, "offline": offline}
-    how |= {"keep_statistics": keep_statistics, "draw_nearest": draw_nearest}
+    how |= {**for_metrics, "offline": offline}
     found = api.measure(run or str(what), metrics, **how)
     document = {"measurements": [it.as_dict() for it in found]}
     if run is not None:

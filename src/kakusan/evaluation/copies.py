@@ -10,6 +10,7 @@ from torch import Tensor
 
 _ROWS = 500  # of a matrix of distances at a time
 _RARE = 0.01
+_SAME = 1e-4  # of the median distance: what rounding leaves between images that are the same
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +42,7 @@ def nearest(samples: Tensor, real: Tensor) -> Nearest:
     """
     distances, indices = _nearest(samples, real, apart=False)
     among, _ = _nearest(real, real, apart=True)
-    different = among[among > 0]
+    different = among[among > _SAME * among.median()]
     threshold = different.double().quantile(_RARE).item() if len(different) else 0.0
     return Nearest(indices, distances, threshold)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
@@ -58,6 +59,7 @@ class Extractor(Protocol):
         layers: What it tells of each image, and in how many numbers.
         resize: How images are resized to what it sees, in words.
         device: Where it computes.
+        library: The library that it is of, and its version.
     """
 
     kind: str
@@ -65,6 +67,7 @@ class Extractor(Protocol):
     layers: dict[str, int]
     resize: str
     device: torch.device
+    library: str
 
     def __call__(self, images: Tensor, labels: Tensor | None) -> dict[str, Tensor]:
         """Returns what it sees in images, uint8, shape (N, 1 or 3, H, W), of these classes, (N,): float32, (N, D)."""
@@ -139,6 +142,7 @@ class Seen:
         self._network: nn.Module = made(network, list(kind.layers), feature_extractor_weights_path=str(weights.path))
         self._network.to(device)
         self.device = device
+        self.library = f"torch-fidelity {version('torch_fidelity')}"
         self.kind = network
         self.name = f"{network} {weights.sha256[:8]}"
         self.layers = dict(kind.layers)

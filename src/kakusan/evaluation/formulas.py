@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from statistics import mean, stdev
@@ -13,15 +13,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kakusan.errors import KakusanError
 from kakusan.evaluation.copies import nearest, share_interval
 from kakusan.evaluation.moments import Moments, frechet_distance
 
 BLOCKS = 10
-_CONFIDENCE = 1.96  # standard errors, of 95 %
+_STUDENT = 2.262  # standard errors, of 95 % where they are found from ten blocks
+_PER_FEATURE = 4  # samples a feature, from which on the bias falls as it should
 _SUBSETS, _SUBSET = 100, 1000  # of KID (Bińkowski et al., 2018)
 _ROWS = 1000  # of a matrix of distances at a time
 _NEIGHBOURS = 3
 _SEED = 2020  # torch-fidelity's own
+_PAIRS = 20  # fewer tell nothing of how far they are spread
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Estimate:
     Attributes:
         value: It.
         interval: Where it would lie for 95 of 100 other draws of as many samples; None where these are too few.
-        infinity: What it would be of infinitely many; None where that is not known.
+        infinity: What it would be of infinitely many samples, against the same real images; None where unknown.
     """
 
     value: float
@@ -39,31 +42,36 @@ class Estimate:
     infinity: float | None = None
 
 
-def frechet(samples: Tensor, real: Tensor | Moments) -> dict[str, Estimate]:
+def frechet(samples: Tensor, real: Tensor | Moments, doubt: bool = True) -> dict[str, Estimate]:
     """Returns the Fréchet distance: its interval by leaving out a tenth at a time, and its limit for many samples.
 
-    Its bias falls with one over the number of samples, so a line through the distance of all and the mean of the two
-    halves' meets the limit. More points on that line, of parts that overlap or are smaller, made it no truer.
+    What is drawn anew, in thought, are the samples; the real images stay. The bias of the distance falls with one over
+    the number of samples, where these are several times as many as there are features: a line through the distance of
+    all and the mean of the two halves' then meets the limit. More points on that line made it no truer.
 
     Source: Heusel et al., "GANs Trained by a Two Time-Scale Update Rule", 2017; Chong & Forsyth, "Effectively Unbiased
     FID and Inception Score and Where to Find Them", 2020, for the limit.
     """
     real = real if isinstance(real, Moments) else Moments.of(real)
-    if len(samples) < 2 * BLOCKS:
+    if not doubt or len(samples) < 2 * BLOCKS:
         return {"fid": Estimate(frechet_distance(Moments.of(samples), real))}
-    blocks = [Moments.of(block) for block in samples.tensor_split(BLOCKS)]
+    blocks = [Moments.of(samples[part]) for part in _parts(len(samples))]
     first = list(accumulate(blocks))
     last = list(accumulate(reversed(blocks)))[::-1]
     others = [last[1], *(first[i - 1] + last[i + 1] for i in range(1, BLOCKS - 1)), first[-2]]
     without = [frechet_distance(other, real) for other in others]
     error = math.sqrt((BLOCKS - 1) / BLOCKS * sum((it - mean(without)) ** 2 for it in without))
-    value = frechet_distance(first[-1], real)
-    halves = [frechet_distance(half, real) for half in (first[BLOCKS // 2 - 1], last[BLOCKS // 2])]
-    return {"fid": Estimate(value, _around(value, error), 2 * value - mean(halves))}
+    value, infinity = frechet_distance(first[-1], real), None
+    if len(samples) >= _PER_FEATURE * samples.shape[1]:
+        halves = [frechet_distance(half, real) for half in (first[BLOCKS // 2 - 1], last[BLOCKS // 2])]
+        infinity = 2 * value - mean(halves)
+    return {"fid": Estimate(value, _around(value, error), infinity)}
 
 
-def kernel(samples: Tensor, real: Tensor) -> dict[str, Estimate]:
+def kernel(samples: Tensor, real: Tensor, doubt: bool = True) -> dict[str, Estimate]:
     """Returns the kernel distance, of a cubic polynomial, averaged over random subsets; it has no bias.
+
+    Its interval is that of a mean over ten pairs of disjoint tenths: samples and real images are drawn anew.
 
     Source: Bińkowski et al., "Demystifying MMD GANs", 2018.
     """
@@ -73,50 +81,64 @@ def kernel(samples: Tensor, real: Tensor) -> dict[str, Estimate]:
     told = kid_features_to_metric(
         samples, real, kid_subsets=_SUBSETS, kid_subset_size=subset, rng_seed=_SEED, verbose=False
     )
-    pairs = zip(samples.tensor_split(BLOCKS), real.tensor_split(BLOCKS), strict=True)
-    each = [(a[:_SUBSET], b[:_SUBSET]) for a, b in pairs]
-    blocks = [kernel_mmd(a[: len(b)].numpy(), b[: len(a)].numpy()) for a, b in each if min(len(a), len(b)) > 1]
-    return {"kid": Estimate(told[KEY_METRIC_KID_MEAN], _of_blocks(told[KEY_METRIC_KID_MEAN], blocks))}
+    value = told[KEY_METRIC_KID_MEAN]
+    if not doubt:
+        return {"kid": Estimate(value)}
+    alike = [(a[: len(b)].numpy(), b[: len(a)].numpy()) for a, b in _pairs(samples, real)]
+    blocks = [kernel_mmd(a, b) for a, b in alike if len(a) > 1]
+    return {"kid": Estimate(value, _of_blocks(value, blocks))}
 
 
-def inception(samples: Tensor) -> dict[str, Estimate]:
+def inception(samples: Tensor, doubt: bool = True) -> dict[str, Estimate]:
     """Returns the Inception score of logits: high where each image is of one class, and all are of many.
+
+    Its interval is that of a mean over ten disjoint tenths.
 
     Source: Salimans et al., "Improved Techniques for Training GANs", 2016.
     """
     from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, isc_features_to_metric
 
-    order = torch.from_numpy(np.random.RandomState(_SEED).permutation(len(samples)))
-    cuts = [i * len(samples) // BLOCKS for i in range(BLOCKS + 1)]
-    parts = [order[a:b] for a, b in pairwise(cuts) if b > a]
+    parts = [part for part in _parts(len(samples)) if len(part)]
     scores = [isc_features_to_metric(samples[part], splits=1, shuffle=False)[KEY_METRIC_ISC_MEAN] for part in parts]
-    return {"is": Estimate(mean(scores), _of_blocks(mean(scores), scores))}
+    return {"is": Estimate(mean(scores), _of_blocks(mean(scores), scores) if doubt else None)}
 
 
-def precision_recall(samples: Tensor, real: Tensor) -> dict[str, Estimate]:
+def precision_recall(samples: Tensor, real: Tensor, doubt: bool = True) -> dict[str, Estimate]:
     """Returns the share of samples that lie among real images, and of real images that lie among samples.
+
+    Their intervals are those of means over ten pairs of disjoint tenths, whose own values are others, since neighbours
+    lie farther apart there: of the width alone use is made.
 
     Source: Kynkäänniemi et al., "Improved Precision and Recall Metric for Assessing Generative Models", 2019.
     """
     names = ("precision", "recall")
     values = _precision_recall(samples, real)
-    pairs = zip(samples.tensor_split(BLOCKS), real.tensor_split(BLOCKS), strict=True)
+    pairs = _pairs(samples, real) if doubt else []
     blocks = [_precision_recall(a, b) for a, b in pairs if min(len(a), len(b)) > _NEIGHBOURS]
-    return {
-        name: Estimate(values[i], _of_blocks(values[i], [block[i] for block in blocks])) for i, name in enumerate(names)
-    }
+    found = {}
+    for i, name in enumerate(names):
+        interval = _of_blocks(values[i], [block[i] for block in blocks])
+        found[name] = Estimate(values[i], None if interval is None else (max(0.0, interval[0]), min(1.0, interval[1])))
+    return found
 
 
-def diversity(pairs: Tensor) -> dict[str, Estimate]:
-    """Returns the mean distance within pairs of one class, shape (N, 1), NaN for no pair: 0 where all look alike."""
+def diversity(pairs: Tensor, doubt: bool = True) -> dict[str, Estimate]:
+    """Returns the mean distance within pairs of one class, shape (N, 1), NaN for no pair: 0 where all look alike.
+
+    Raises:
+        KakusanError: There is no pair.
+    """
     found = pairs[pairs.isfinite()].double()
     if not len(found):
-        return {"diversity": Estimate(math.nan)}
-    value, error = found.mean().item(), found.std().item() / math.sqrt(len(found))
-    return {"diversity": Estimate(value, _around(value, error) if len(found) > 1 else None)}
+        raise KakusanError(f"among {len(pairs):,} images no two of one class were seen together (measure more)")
+    value = found.mean().item()
+    if len(found) < _PAIRS:
+        return {"diversity": Estimate(value)}
+    half = 1.96 * found.std().item() / math.sqrt(len(found))
+    return {"diversity": Estimate(value, (value - half, value + half))}
 
 
-def copies(samples: Tensor, real: Tensor) -> dict[str, Estimate]:
+def copies(samples: Tensor, real: Tensor, doubt: bool = True) -> dict[str, Estimate]:
     """Returns the share of samples nearer to a real image than one real image in a hundred is to another."""
     found = int(nearest(samples, real).copies.sum())
     return {"copies": Estimate(found / len(samples), share_interval(found, len(samples)))}
@@ -129,13 +151,26 @@ def _precision_recall(samples: Tensor, real: Tensor) -> tuple[float, float]:
     return told
 
 
+def _parts(count: int) -> list[Tensor]:
+    """Returns which images make up each tenth: in torch-fidelity's order, for images may lie class by class."""
+    order = torch.from_numpy(np.random.RandomState(_SEED).permutation(count))
+    cuts = [i * count // BLOCKS for i in range(BLOCKS + 1)]
+    return [order[a:b] for a, b in pairwise(cuts)]
+
+
+def _pairs(samples: Tensor, real: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yields a tenth of either side, one after the other."""
+    for ours, theirs in zip(_parts(len(samples)), _parts(len(real)), strict=True):
+        yield samples[ours], real[theirs]
+
+
 def _of_blocks(value: float, blocks: Sequence[float]) -> tuple[float, float] | None:
     """Returns an interval around a mean over disjoint blocks."""
     return _around(value, stdev(blocks) / math.sqrt(len(blocks))) if len(blocks) == BLOCKS else None
 
 
 def _around(value: float, error: float) -> tuple[float, float]:
-    return value - _CONFIDENCE * error, value + _CONFIDENCE * error
+    return value - _STUDENT * error, value + _STUDENT * error
 
 
 @dataclass(frozen=True)

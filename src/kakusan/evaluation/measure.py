@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
 from hashlib import sha256
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -71,44 +70,46 @@ def measure(
     networks = {formula.network for formula in formulas.values()}
     extractors = [extractor(kind, weights, device=device, offline=offline, show=show) for kind in sorted(networks)]
     told, told_real = samples.told, real.told if real is not None else {}
-    with ExitStack() as held:
-        seen = _seen(samples, told, extractors, _SAMPLES, held, show)
-        seen_real: Mapping[str, Store] = {}
-        if isinstance(real, Statistics):
-            for seer in extractors:
-                if FORMULAS["fid"].layer in seer.layers:
-                    real.require(seer.name, seer.layers[FORMULAS["fid"].layer])
-        elif real is not None:
-            seen_real = _seen(real, told_real, extractors, _REAL, held, show)
-        found: list[Measurement] = []
-        for name, formula in formulas.items():
-            seer = next(it for it in extractors if it.kind == formula.network)
-            protocol = {
-                "metric": name,
-                "n": samples.n,
-                **told,
-                **({"reference" + key.removeprefix("images"): value for key, value in told_real.items()}),
-                "resize": seer.resize,
-                "features": seer.name,
-                "layer": formula.layer,
-                "torch_fidelity": version("torch_fidelity"),
-            }
-            theirs: Tensor | Moments | None = real.moments if isinstance(real, Statistics) else None
-            if seen_real:
-                theirs = seen_real[seer.name][formula.layer]
-            found += _measured(formula, seen[seer.name][formula.layer], theirs, protocol)
-        if keep is not None:
-            seer = next(it for it in extractors if FORMULAS["fid"].layer in it.layers)
-            statistics.save(keep, Moments.of(seen[seer.name][FORMULAS["fid"].layer]), seer.name)
-        if draw_nearest is not None and seen_real and not isinstance(real, Statistics) and real is not None:
-            seer = next(it for it in extractors if it.kind == FORMULAS["copies"].network)
-            layer = FORMULAS["copies"].layer
-            close = nearest(seen[seer.name][layer], seen_real[seer.name][layer])
-            which = close.distances.argsort()[:_DRAWN]
-            both = torch.cat([samples.at(which), real.at(close.indices[which])])
-            pictures.save(draw_nearest, pictures.legible(pictures.grid(both, len(which)), both.shape[-1]))
-        for store in seen.values():
-            store.remove()
+    seen_real: Mapping[str, Store] = {}
+    if isinstance(real, Statistics):
+        for seer in extractors:
+            if FORMULAS["fid"].layer in seer.layers:
+                real.require(seer.name, seer.layers[FORMULAS["fid"].layer])
+    elif real is not None:  # first: where somebody else is seeing the same ones, that is known before samples are drawn
+        seen_real = _seen(real, told_real, extractors, _REAL, show)
+    seen = _seen(samples, told, extractors, _SAMPLES, show)
+    remarks = []
+    if isinstance(real, Statistics) and real.features is None:
+        remarks = [f"{real.name} does not say which network saw its images: the distance may be of another kind"]
+    found: list[Measurement] = []
+    for name, formula in formulas.items():
+        seer = next(it for it in extractors if it.kind == formula.network)
+        protocol = {
+            "metric": name,
+            "n": samples.n,
+            **told,
+            **({"reference" + key.removeprefix("images"): value for key, value in told_real.items()}),
+            "resize": seer.resize,
+            "features": seer.name,
+            "layer": formula.layer,
+            "library": seer.library,
+        }
+        theirs: Tensor | Moments | None = real.moments if isinstance(real, Statistics) else None
+        if seen_real:
+            theirs = seen_real[seer.name][formula.layer]
+        found += _measured(formula, seen[seer.name][formula.layer], theirs, protocol, remarks)
+    if keep is not None:
+        seer = next(it for it in extractors if FORMULAS["fid"].layer in it.layers)
+        statistics.save(keep, Moments.of(seen[seer.name][FORMULAS["fid"].layer]), seer.name)
+    if draw_nearest is not None and seen_real and not isinstance(real, Statistics) and real is not None:
+        seer = next(it for it in extractors if it.kind == FORMULAS["copies"].network)
+        layer = FORMULAS["copies"].layer
+        close = nearest(seen[seer.name][layer], seen_real[seer.name][layer])
+        which = close.distances.argsort()[:_DRAWN]
+        both = torch.cat([samples.at(which), real.at(close.indices[which])])
+        pictures.save(draw_nearest, pictures.legible(pictures.grid(both, len(which)), both.shape[-1]))
+    for store in seen.values():
+        store.remove()
     return found
 
 
@@ -131,15 +132,24 @@ def _require_alike(samples: Source, real: Source | Statistics | None, formulas: 
 
 
 def _seen(
-    source: Source, told: Mapping[str, Any], extractors: Sequence[Extractor], place: str, held: ExitStack, show: bool
+    source: Source, told: Mapping[str, Any], extractors: Sequence[Extractor], place: str, show: bool
 ) -> dict[str, Store]:
     """Returns the features of all images of a source, by the name of who saw them."""
     stores = {seer.name: _store(source, told, seer, place) for seer in extractors}
-    for store in stores.values():
-        held.enter_context(claimed(store.directory))
-    done = min(store.done for store in stores.values())
-    if done == source.n:
+    if all(store.whole for store in stores.values()):
         return stores
+    with ExitStack() as held:
+        for store in stores.values():
+            held.enter_context(claimed(store.directory))
+        return _filled(source, told, extractors, place, show)
+
+
+def _filled(
+    source: Source, told: Mapping[str, Any], extractors: Sequence[Extractor], place: str, show: bool
+) -> dict[str, Store]:
+    """Sees what has not been seen yet; the places are this process's alone meanwhile."""
+    stores = {seer.name: _store(source, told, seer, place) for seer in extractors}
+    done = min(store.done for store in stores.values())
     started, first = time.perf_counter(), done
     with Bar(f"measuring {source.name}", source.n, done, show=show) as bar:
         for images, labels in source.chunks(done):
@@ -164,13 +174,17 @@ def _store(source: Source, told: Mapping[str, Any], seer: Extractor, place: str)
     """Returns where features lie, under a name that two share only where they would be the same."""
     decided = {name: value for name, value in told.items() if name != "images"}  # what they are called
     decided |= {"n": source.n, "features": seer.name, "resize": seer.resize, "seen on": seer.device.type}
-    decided |= {"torch_fidelity": version("torch_fidelity"), "torch": torch.__version__}
+    decided |= {"library": seer.library, "torch": torch.__version__}
     key = sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:24]
     return Store(user_cache_path("kakusan") / place / key, source.n, seer.layers)
 
 
 def _measured(
-    formula: Formula, samples: Tensor, real: Tensor | Moments | None, protocol: Mapping[str, Any]
+    formula: Formula,
+    samples: Tensor,
+    real: Tensor | Moments | None,
+    protocol: Mapping[str, Any],
+    remarks: Sequence[str],
 ) -> Iterator[Measurement]:
     """Yields what a formula finds, beside what it finds of real images alone."""
     estimates = formula.measure(samples, real) if formula.compares else formula.measure(samples)
@@ -184,20 +198,20 @@ def _measured(
             noise_floor=floors[name].value if floors else None,
             noise_floor_n=each,
             protocol={**protocol, "metric": name},
-            remarks=_remarks(formula, samples),
+            remarks=[*_remarks(formula, samples), *remarks],
         )
 
 
 def _floors(formula: Formula, real: Tensor, n: int) -> tuple[Mapping[str, Estimate], int | None]:
-    """Returns what real images score, against others where the formula compares, and how many they were."""
+    """Returns what real images score, against all others where the formula compares, and how many they were."""
     order = torch.randperm(len(real), generator=seeds.generator(0, "noise floor"))
     if not formula.compares:
         each = min(n, len(real))
-        return formula.measure(real[order[:each]]), each
+        return formula.measure(real[order[:each]], doubt=False), each
     each = min(n, len(real) // 2)
     if each < formula.fewest:
         return {}, None
-    return formula.measure(real[order[:each]], real[order[each : 2 * each]]), each
+    return formula.measure(real[order[:each]], real[order[each:]], doubt=False), each
 
 
 def _remarks(formula: Formula, samples: Tensor) -> list[str]:

@@ -86,7 +86,7 @@ def frechet_distance(a: Moments | Tensor, b: Moments | Tensor) -> float:
         b: Moments, or features of shape (M, D).
 
     Raises:
-        KakusanError: A set has fewer than two features, or they differ in length.
+        KakusanError: A set has fewer than two features, they differ in length, or hold what is no number.
 
     Source: Dowson & Landau, "The Fréchet Distance between Multivariate Normal Distributions", 1982.
     """
@@ -96,6 +96,8 @@ def frechet_distance(a: Moments | Tensor, b: Moments | Tensor) -> float:
             f"a Fréchet distance needs two sets of at least 2 features of one length, not {shapes[0]} and {shapes[1]}"
         )
     a, b = (it if isinstance(it, Moments) else Moments.of(it) for it in (a, b))
+    if not (a.root.isfinite().all() and b.root.isfinite().all() and (a.mean - b.mean).isfinite().all()):
+        raise KakusanError("the Fréchet distance is no number: features hold NaN or infinite values")
     root_a, root_b = a.root / math.sqrt(a.n - 1), b.root / math.sqrt(b.n - 1)
     # tr (C_a C_b)^½ is the sum of singular values of R_a R_bᵀ: real and never negative, where a general square root of
     # the product leaves rounding errors as imaginary parts.

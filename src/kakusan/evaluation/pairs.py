@@ -64,7 +64,8 @@ def measure_pairs(
                 part = slice(start, start + _CHUNK)
                 values.append(each(a.images[ours[part]], b.images[theirs[part]]).double())
                 bar.update(start + len(values[-1]))
-        found.append(_told(metric, torch.cat(values), {**told, **_sides(a, b, len(ours))}))
+        remarks = _unpaired(a, b, len(ours))
+        found.append(_told(metric, torch.cat(values), {**told, **_sides(a, b, len(ours))}, remarks))
     return found
 
 
@@ -77,6 +78,11 @@ def partners(a: ImageSet, b: ImageSet) -> tuple[Tensor, Tensor]:
     for images in (a, b):
         if not images.names:
             raise KakusanError(f"images are paired by file name, and those of {images.name} have none (give a folder)")
+    for images in (a, b):
+        stems = list(map(_stem, images.names))
+        if len(set(stems)) < len(stems):
+            twice = next(stem for stem in stems if stems.count(stem) > 1)
+            raise KakusanError(f"{images.name} has more than one image called {twice}: which one is meant is unclear")
     number = {_stem(name): index for index, name in enumerate(b.names)}
     pairs = [(index, number[_stem(name)]) for index, name in enumerate(a.names) if _stem(name) in number]
     if not pairs:
@@ -86,6 +92,12 @@ def partners(a: ImageSet, b: ImageSet) -> tuple[Tensor, Tensor]:
         )
     ours, theirs = torch.tensor(pairs).T
     return ours, theirs
+
+
+def _unpaired(a: ImageSet, b: ImageSet, pairs: int) -> list[str]:
+    """Returns a remark where some images have no partner."""
+    left = len(a) + len(b) - 2 * pairs
+    return [f"{counted(left, 'image')} of {a.name} and {b.name} have no partner and were left out"] if left else []
 
 
 def _stem(name: str) -> str:
@@ -130,13 +142,16 @@ def _sides(a: ImageSet, b: ImageSet, n: int) -> dict[str, object]:
     return {"n": n, "images": a.name, "images_hash": digest(a), "reference": b.name, "reference_hash": digest(b)}
 
 
-def _told(metric: str, values: Tensor, protocol: dict[str, object]) -> Measurement:
+def _told(metric: str, values: Tensor, protocol: dict[str, object], remarks: list[str]) -> Measurement:
     """Returns the mean and what is to be said of it; identical images, of infinite PSNR, are left out and counted."""
     finite = values[values.isfinite()]
-    remarks = []
     if len(finite) < len(values):
         same = counted(len(values) - len(finite), "pair")
-        remarks = [f"{same} of {len(values):,} are identical, without a finite {metric}, and left out of its mean"]
+        why = "identical" if metric == "psnr" else "of one colour alone"
+        remarks = [
+            *remarks,
+            f"{same} of {len(values):,} are {why}, without a finite {metric}, and left out of its mean",
+        ]
     if not len(finite):
         raise KakusanError(f"all {len(values):,} pairs are identical: their {metric} is infinite")
     value = finite.mean().item()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -85,12 +86,13 @@ class Diversity:
         lpips: The distance.
 
     Attributes:
-        kind, name, layers, resize, device: As of an extractor.
+        kind, name, layers, resize, device, library: As of an extractor.
     """
 
     def __init__(self, lpips: Lpips, kind: str) -> None:
         self._lpips = lpips
         self.kind, self.name, self.device = kind, lpips.name, lpips.device
+        self.library = f"torchmetrics {version('torchmetrics')}"
         self.layers = {"pairs": 1}
         self.resize = f"bilinear to at least {_SMALLEST} pixels"
 

@@ -68,7 +68,10 @@ class Stored:
         digest = sha256(repr(tuple(self.images.images.shape)).encode())
         for chunk in torch.split(self.images.images, _CHUNK):
             digest.update(chunk.contiguous().numpy().tobytes())
-        return {"images": self.name, "images_n": self.n, "images_hash": digest.hexdigest()[:16]}
+        told = {"images": self.name, "images_n": self.n, "images_hash": digest.hexdigest()[:16]}
+        if self.images.labels is None:
+            return told
+        return {**told, "images_labels": sha256(self.images.labels.numpy().tobytes()).hexdigest()[:8]}
 
     def chunks(self, done: int) -> Iterator[tuple[Tensor, Tensor | None]]:
         for start in range(done, self.n, _CHUNK):
@@ -103,6 +106,7 @@ class Drawn:
         labels = None if self.plan.condition is None else self.plan.condition.labels.tolist()
         return {
             "weights": self.model.source,
+            "weights_from": "raw" if ", raw weights" in self.model.source else "ema",
             "weights_hash": self.model.weights_hash,
             "images_seen": self.model.images,
             **self.plan.settings.model_dump(),

@@ -108,7 +108,11 @@ def read(path: str | Path) -> Statistics:
         raise KakusanError(f"there is no file {path} (give statistics, images or a run)") from error
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise KakusanError(f"{path} is cut short, or holds no statistics: arrays mu and sigma ({error})") from error
-    if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)) or not covariance.isfinite().all():
+    if (
+        mean.ndim != 1
+        or covariance.shape != (len(mean), len(mean))
+        or not (covariance.isfinite().all() and mean.isfinite().all())
+    ):
         raise KakusanError(
             f"{path} holds no statistics: mu of shape {tuple(mean.shape)} and sigma of {tuple(covariance.shape)}"
         )

@@ -42,7 +42,11 @@ def compare(runs: Sequence[Run]) -> Comparison:
     if twice := [run for run, path in zip(runs, paths, strict=True) if paths.count(path) > 1]:
         raise KakusanError(f"{twice[0].path} is named twice (name each run once)")
     fields = [_fields(run) for run in runs]
-    apart = [name for name in {**fields[0], **fields[1]} if _several(found.get(name) for found in fields)]
+    apart = [
+        name
+        for name in dict.fromkeys(name for found in fields for name in found)
+        if _several(found.get(name) for found in fields)
+    ]
     sides = [_side(run, {name: found.get(name) for name in apart}) for run, found in zip(runs, fields, strict=True)]
     return Comparison(sides=tuple(sides), notes=tuple(_notes(sides)))
 
