@@ -1,6 +1,6 @@
 """What a run is made from, as frozen and validated values, and the torch-free tables of what can be named."""
 
-from kakusan.config.describing import FieldRow, describe_section, field_rows, to_mapping, to_yaml
+from kakusan.config.describing import FieldRow, describe_section, field_rows, flat, to_mapping, to_yaml
 from kakusan.config.loading import changed, from_mapping, load, section
 from kakusan.config.models import Config
 
@@ -10,6 +10,7 @@ __all__ = [
     "changed",
     "describe_section",
     "field_rows",
+    "flat",
     "from_mapping",
     "load",
     "section",

@@ -57,6 +57,12 @@ def to_mapping(config: Config) -> dict[str, Any]:
     return {**config.model_dump(mode="json"), "version": version("kakusan")}
 
 
+def flat(config: Config) -> dict[str, Any]:
+    """Returns every field by its name, ``"section.field"``, as plain values."""
+    sections = {name: fields for name, fields in config.model_dump(mode="json").items() if isinstance(fields, dict)}
+    return {f"{section}.{name}": value for section, fields in sections.items() for name, value in fields.items()}
+
+
 def _section_rows(config: Config, section: str) -> list[FieldRow]:
     values = getattr(config, section)
     return [

@@ -79,8 +79,7 @@ def _latest(lines: Sequence[Mapping[str, Any]]) -> dict[str, Measurement]:
 
 def _fields(run: Run) -> dict[str, Any]:
     """Returns the fields of a run's configuration that tell it from others."""
-    sections = {name: it for name, it in config.load(run.config_path).model_dump().items() if isinstance(it, dict)}
-    fields = {f"{section}.{name}": value for section, it in sections.items() for name, value in it.items()}
+    fields = config.flat(config.load(run.config_path))
     return {name: value for name, value in fields.items() if not name.startswith(_ASIDE)}
 
 

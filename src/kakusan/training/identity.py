@@ -63,9 +63,11 @@ def require_same(run: Run, settings: config.Config, state: Mapping[str, Any]) ->
 
 def lasting(settings: config.Config) -> dict[str, Any]:
     """Returns the fields that decide what is learned, and may not change in a run that goes on."""
-    sections = {name: fields for name, fields in settings.model_dump(mode="json").items() if isinstance(fields, dict)}
-    fields = {f"{section}.{name}": value for section, fields in sections.items() for name, value in fields.items()}
-    return {key: value for key, value in fields.items() if key not in _RESUMABLE and not key.startswith(_IDLE)}
+    return {
+        key: value
+        for key, value in config.flat(settings).items()
+        if key not in _RESUMABLE and not key.startswith(_IDLE)
+    }
 
 
 def require_same_images(run: Run, batches: ImageBatches, source: str, state: Mapping[str, Any]) -> None:
