@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 
@@ -15,6 +14,7 @@ from torch import Tensor
 from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError, counted, some, unknown
 from kakusan.evaluation.perception import Lpips, resizing
+from kakusan.evaluation.sources import Stored
 from kakusan.progress import Bar
 from kakusan.results import Measurement
 
@@ -55,7 +55,7 @@ def measure_pairs(
     ours, theirs = partners(a, b)
     if a.shape != b.shape:
         raise KakusanError(f"{a.name} holds images of shape {a.shape}, {b.name} of {b.shape}: compare like with like")
-    found = []
+    found, sides = [], _sides(a, b, len(ours))
     for metric in metrics:
         each, told = _measure_of(metric, a.shape, weights, offline, device, show)
         values = []
@@ -65,7 +65,7 @@ def measure_pairs(
                 values.append(each(a.images[ours[part]], b.images[theirs[part]]).double())
                 bar.update(start + len(values[-1]))
         remarks = _unpaired(a, b, len(ours))
-        found.append(_told(metric, torch.cat(values), {**told, **_sides(a, b, len(ours))}, remarks))
+        found.append(_told(metric, torch.cat(values), {**told, **sides}, remarks))
     return found
 
 
@@ -136,10 +136,13 @@ def _of_floats(measure: Callable[..., Tensor]) -> Measure:
 
 
 def _sides(a: ImageSet, b: ImageSet, n: int) -> dict[str, object]:
-    def digest(images: ImageSet) -> str:
-        return sha256(images.images.numpy().tobytes()).hexdigest()[:16]
-
-    return {"n": n, "images": a.name, "images_hash": digest(a), "reference": b.name, "reference_hash": digest(b)}
+    ours, theirs = Stored(a).told, Stored(b).told
+    return {
+        "n": n,
+        **{name: ours[name] for name in ("images", "images_hash")},
+        "reference": theirs["images"],
+        "reference_hash": theirs["images_hash"],
+    }
 
 
 def _told(metric: str, values: Tensor, protocol: dict[str, object], remarks: list[str]) -> Measurement:
