@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -20,12 +21,19 @@ class Nearest:
     Attributes:
         indices: Which it is, int64, shape (n,).
         distances: How far it lies, shape (n,).
-        threshold: Nearer than which one real image in a hundred lies to another; copies of one another do not count.
+        real: Features of the real images, shape (N, D).
     """
 
     indices: Tensor
     distances: Tensor
-    threshold: float
+    real: Tensor
+
+    @cached_property
+    def threshold(self) -> float:
+        """Nearer than which one real image in a hundred lies to another; copies of one another do not count."""
+        among, _ = _nearest(self.real, self.real, apart=True)
+        different = among[among > _SAME * among.median()]
+        return different.double().quantile(_RARE).item() if len(different) else 0.0
 
     @property
     def copies(self) -> Tensor:
@@ -41,10 +49,7 @@ def nearest(samples: Tensor, real: Tensor) -> Nearest:
         real: Features, shape (N, D), N ≥ 2.
     """
     distances, indices = _nearest(samples, real, apart=False)
-    among, _ = _nearest(real, real, apart=True)
-    different = among[among > _SAME * among.median()]
-    threshold = different.double().quantile(_RARE).item() if len(different) else 0.0
-    return Nearest(indices, distances, threshold)
+    return Nearest(indices, distances, real)
 
 
 def share_interval(count: int, n: int, z: float = 1.96) -> tuple[float, float]:
