@@ -1,7 +1,7 @@
 """Which recipe learns CIFAR-10 best in a few minutes on this machine: where the preset cifar10-small has its from.
 
-Its width is what five minutes favour, ``base``. An hour has room for more, but ``wide`` reaches in an hour what ``base``
-reaches in less than half of one (results/cifar10_width.json).
+Its width is what five minutes favour, ``base``. An hour has room for more, but ``wide`` reaches in an hour what
+``base`` reaches in less than half of one (results/cifar10_width.json).
 
 Every recipe trains for the same time, as its pace was measured before; what counts is the loss on images held out,
 which all of them measure alike: the same images, noise and levels, v under the cosine schedule.

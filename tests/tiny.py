@@ -87,6 +87,7 @@ def engine(
     condition_dropout: float = 0.3,
     held_out: float = 0,
     batches: Batches | None = None,
+    examine: object = None,
     **training: object,
 ) -> Engine:
     """Returns an engine that takes 12 steps of 5 images, unless told otherwise, and draws on all there is to draw."""
@@ -100,6 +101,7 @@ def engine(
         training=settings,
         guard=guard,
         validation=validation,
+        examine=examine,
         show=False,
     )
 

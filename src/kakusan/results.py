@@ -26,6 +26,32 @@ class _Record(BaseModel):
         return self.model_dump()
 
 
+class OfClass(_Record):
+    """What the samples of one class are like.
+
+    Attributes:
+        name: The class.
+        n: Samples of it: as asked for, or taken for it where nobody asked.
+        share: Share of all samples that is taken for it.
+        real_share: The same of real images.
+        accuracy: Share of its samples that is taken for it; None where nobody asked for classes.
+        coverage: Share of its real images with a sample in their neighbourhood; None without any.
+        real_coverage: The same with other real images in place of the samples.
+        frechet_distance: Of its samples from its real images; None of too few.
+        noise_floor: Of as many other real images from these.
+    """
+
+    name: str
+    n: int
+    share: float
+    real_share: float
+    accuracy: float | None
+    coverage: float | None
+    real_coverage: float | None
+    frechet_distance: float | None
+    noise_floor: float | None
+
+
 class Judgement(_Record):
     """What samples are like beside real images, and how that was found.
 
@@ -36,6 +62,9 @@ class Judgement(_Record):
         noise_floor_spread: Standard deviation over the splits.
         class_accuracy: Share of samples that the judge takes for what they were asked to be; None without classes.
         classifier_accuracy: Share of held-out real images that the judge recognises.
+        inception_score: Of the samples, with the judge in Inception's place; None in books of earlier versions.
+        real_inception_score: Of as many real images.
+        classes: Class by class.
         seconds: Time that drawing the samples took.
         protocol: Everything another person needs to repeat the number.
         remarks: What makes the numbers less than they seem, a sentence each.
@@ -47,6 +76,9 @@ class Judgement(_Record):
     noise_floor_spread: float
     class_accuracy: float | None
     classifier_accuracy: float
+    inception_score: float | None = None
+    real_inception_score: float | None = None
+    classes: tuple[OfClass, ...] = ()
     seconds: float
     protocol: dict[str, Any] = {}
     remarks: list[str] = []
@@ -308,7 +340,8 @@ class Forecast(_Record):
         memory: The most bytes held while measuring; None where the system does not tell.
         memory_there: Bytes that the device has; None likewise.
         start_seconds: Before the first step has its pace: compiling and the like.
-        train_seconds, samples_seconds, validation_seconds, checkpoints_seconds: What takes how long, to the end.
+        train_seconds, samples_seconds, measurements_seconds, validation_seconds, checkpoints_seconds: What takes how
+            long, to the end.
         disk: Bytes that the run directory will hold.
         disk_free: Bytes free where runs go.
         advice: What to change first, a sentence each, what saves most before the rest.
@@ -329,6 +362,7 @@ class Forecast(_Record):
     start_seconds: float
     train_seconds: float
     samples_seconds: float
+    measurements_seconds: float = 0.0
     validation_seconds: float
     checkpoints_seconds: float
     disk: int
@@ -343,8 +377,8 @@ class Forecast(_Record):
     @property
     def seconds(self) -> float:
         """Time to the end."""
-        parts = (self.train_seconds, self.samples_seconds, self.validation_seconds, self.checkpoints_seconds)
-        return self.start_seconds + sum(parts)
+        beside = self.samples_seconds + self.measurements_seconds + self.validation_seconds + self.checkpoints_seconds
+        return self.start_seconds + self.train_seconds + beside
 
     def as_dict(self) -> dict[str, Any]:
         return {**self.model_dump(), "utilisation": self.utilisation, "seconds": self.seconds}

@@ -80,14 +80,18 @@ def test_the_floor_is_what_real_images_score(cache):
     against = real(splits=3)
     images = DATA.images
     for index, (half, other) in enumerate(against.halves):
-        distance = against.distances(images[other])[index]
+        distance = against.distances(against.judge.features(images[other]))[index]
         assert distance == pytest.approx(against.noise_floor[index], rel=1e-6)
         assert distance == pytest.approx(frechet_distance(against.features[other], against.features[half]))
     assert min(against.noise_floor) > 0
-    elsewhere = [distance for half, other in against.halves for distance in against.distances(images[other])]
+    elsewhere = [
+        distance
+        for half, other in against.halves
+        for distance in against.distances(against.judge.features(images[other]))
+    ]
     assert mean(elsewhere) < 2 * mean(against.noise_floor)
     noise = torch.randint(256, (100, 1, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    assert mean(against.distances(noise)) > 5 * mean(against.noise_floor)
+    assert mean(against.distances(against.judge.features(noise))) > 5 * mean(against.noise_floor)
 
 
 def perfect():

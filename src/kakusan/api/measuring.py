@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from kakusan import build, config, sampling, seeds
+from kakusan import build, config, sampling
 from kakusan.api.drawing import load, settings_of
 from kakusan.config.models import Data, Evaluation
 from kakusan.data.images import ImageSet
@@ -22,7 +20,7 @@ from kakusan.evaluation.evaluate import reference, require_alike
 from kakusan.evaluation.formulas import FORMULAS
 from kakusan.evaluation.measure import measure as measured
 from kakusan.evaluation.pairs import PAIRED, measure_pairs
-from kakusan.evaluation.sources import Drawn, Source, Stored
+from kakusan.evaluation.sources import Drawn, Source, Stored, classes_like
 from kakusan.evaluation.statistics import Statistics
 from kakusan.files import require_free_file
 from kakusan.model import Model
@@ -245,20 +243,8 @@ def _drawn(
     how = {name: value if value is not None else getattr(defaults, name) for name, value in how.items()}
     if n is None:
         n = defaults.n or min(_MOST, real.n or _MOST if real is not None else _MOST)
-    labels = _labels(model, n, real)
+    labels = classes_like(model, n, real)
     return Drawn(model, sampling.plan(model, n=n, settings=settings_of(model, **how), seed=seed, labels=labels))
-
-
-def _labels(model: Model, n: int, real: Source | Statistics | None) -> list[int] | None:
-    """Returns the classes to draw, mixed: in the real images' shares, or as many of each where these have others."""
-    if not model.class_names or n < 1:
-        return None
-    like = real.images if isinstance(real, Stored) and real.images.class_names == model.class_names else None
-    if like is None or like.labels is None:
-        ordered = torch.arange(n) % len(model.class_names)
-    else:
-        ordered = like.labels.sort().values[torch.arange(n) * len(like) // n]
-    return ordered[torch.randperm(n, generator=seeds.generator(0, "classes measured"))].tolist()
 
 
 def _compared_with(against: str | Path | None, shape: tuple[int, int, int], own: Data | None) -> Data:

@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from kakusan import build, config
+from kakusan.api.examining import examination
 from kakusan.config.names import PYTHON
 from kakusan.data.images import ImageSet
 from kakusan.data.sources import source_named
@@ -96,6 +97,7 @@ def train(
             data=data,
             network=network,
             class_names=class_names,
+            examiner=examination,
             show=show,
         )
 
@@ -109,6 +111,7 @@ def train(
         class_names=class_names,
         loaders_batch_size="training.batch_size" not in given,
         overwrite=overwrite,
+        examiner=examination,
         show=show,
     )
 

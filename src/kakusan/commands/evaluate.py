@@ -15,8 +15,9 @@ from kakusan.errors import KakusanError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from kakusan.results import Judgement, Measurement
+    from kakusan.results import Judgement, Measurement, OfClass
 
+_CLASS = ("class (real images)", "samples", "share of all", "accuracy", "coverage", "Fréchet distance")
 _NAMED = {"nfe": "network calls an image", "splits": "random splits"}
 
 
@@ -118,10 +119,30 @@ def _show_judgement(judgement: Judgement) -> None:
     floor = f"{judgement.noise_floor:.2f} ± {judgement.noise_floor_spread:.2f}"
     rows = [("", "samples", "real images (noise floor)"), ("Fréchet distance", distance, floor)]
     if judgement.class_accuracy is not None:
-        rows.append(("class accuracy", f"{judgement.class_accuracy:.1%}", f"{judgement.classifier_accuracy:.1%}"))
+        rows.append(("class accuracy", _share(judgement.class_accuracy), _share(judgement.classifier_accuracy)))
+    if judgement.inception_score is not None:
+        rows.append(("Inception score", f"{judgement.inception_score:.2f}", f"{judgement.real_inception_score:.2f}"))
     show_table(rows)
     typer.echo()
+    if judgement.classes:
+        show_table([_CLASS, *map(_class_row, judgement.classes)])
+        typer.echo()
     _show_protocol(judgement.protocol)
+
+
+def _class_row(of: OfClass) -> tuple[str, ...]:
+    return (
+        of.name,
+        f"{of.n:,}",
+        f"{_share(of.share)} ({_share(of.real_share)})",
+        _share(of.accuracy),
+        f"{_share(of.coverage)} ({_share(of.real_coverage)})",
+        "" if of.frechet_distance is None else f"{of.frechet_distance:.2f} ({of.noise_floor:.2f})",
+    )
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.1%}"
 
 
 def _show_measurements(found: list[Measurement]) -> None:

@@ -40,6 +40,7 @@ def _in_words(found: Forecast) -> dict[str, Any]:
     parts = {
         "training": found.train_seconds,
         "samples": found.samples_seconds,
+        "measuring": found.measurements_seconds,
         "held-out loss": found.validation_seconds,
         "saving": found.checkpoints_seconds,
     }

@@ -93,6 +93,11 @@ class ImageBatches:
         return self._set.labels
 
     @property
+    def images(self) -> ImageSet:
+        """The whole set, whichever of it are served."""
+        return self._set
+
+    @property
     def fingerprint(self) -> int:
         """A number that other images will hardly have: the CRC-32 of some, spread evenly over the set, and of all its
         labels. They may lie elsewhere, or in another kind of file."""

@@ -15,6 +15,7 @@ from kakusan import sampling, seeds
 from kakusan.config.models import Sampling
 from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError, counted, some
+from kakusan.evaluation.classes import Seen, by_class, inception_score
 from kakusan.evaluation.judge import Judge, judge
 from kakusan.evaluation.moments import frechet_distance
 from kakusan.model import Model
@@ -32,6 +33,8 @@ class Reference:
         shape: (C, H, W) of the images.
         class_names: Their classes.
         features: Of all real images, shape (N, D).
+        logits: Of all real images, as the judge sees them, shape (N, K).
+        real: Their classes, shape (N,).
         halves: For each split, the indices of the images that samples are compared with, and of as many others.
         labels: Classes for the samples of a model with classes: those of a part of the real images, shape (n,).
     """
@@ -40,6 +43,8 @@ class Reference:
     shape: tuple[int, int, int]
     class_names: tuple[str, ...]
     features: Tensor
+    logits: Tensor
+    real: Tensor
     halves: list[tuple[Tensor, Tensor]]
     labels: Tensor
 
@@ -64,10 +69,16 @@ class Reference:
         """The distance between the two sides of every split of real images."""
         return [frechet_distance(self.features[other], self.features[half]) for half, other in self.halves]
 
-    def distances(self, images: Tensor) -> list[float]:
-        """Returns the distance of ``images``, uint8, shape (n, C, H, W), from the first side of every split."""
-        features = self.judge.features(images)
+    def distances(self, features: Tensor) -> list[float]:
+        """Returns the distance of samples' ``features``, shape (n, D), from the first side of every split."""
         return [frechet_distance(features, self.features[half]) for half, _ in self.halves]
+
+    def sides(self) -> tuple[Seen, Seen]:
+        """Returns the real images of the first split that samples are compared with, and the others."""
+        one, other = (
+            Seen(self.features[part], self.logits[part].argmax(1), self.real[part]) for part in self.halves[0]
+        )
+        return one, other
 
 
 def reference(images: ImageSet, *, n: int | None, splits: int, device: str = "auto", show: bool = True) -> Reference:
@@ -100,6 +111,8 @@ def reference(images: ImageSet, *, n: int | None, splits: int, device: str = "au
         shape=images.shape,
         class_names=images.class_names,
         features=critic.features(images.images),
+        logits=critic.logits(images.images),
+        real=images.labels,
         halves=halves,
         labels=images.labels[halves[0][1]],
     )
@@ -150,7 +163,9 @@ def evaluate(
     started = time.perf_counter()
     images = to_uint8(sampling.sample(plan, progress))
     seconds = time.perf_counter() - started
-    distances, floor = against.distances(images), against.noise_floor
+    features, logits = against.judge.features(images), against.judge.logits(images)
+    distances, floor = against.distances(features), against.noise_floor
+    real, other = against.sides()
     protocol = {
         "n": against.n,
         "reference": name,
@@ -177,8 +192,11 @@ def evaluate(
         frechet_distance_spread=_spread(distances),
         noise_floor=mean(floor),
         noise_floor_spread=_spread(floor),
-        class_accuracy=None if labels is None else against.judge.recognised(images, labels),
+        class_accuracy=None if labels is None else (logits.argmax(1) == labels).double().mean().item(),
         classifier_accuracy=against.judge.accuracy,
+        inception_score=inception_score(logits),
+        real_inception_score=inception_score(against.logits[against.halves[0][1]]),
+        classes=by_class(Seen(features, logits.argmax(1), labels), real, other, against.class_names),
         seconds=seconds,
         protocol=protocol,
         remarks=against.remarks,

@@ -50,6 +50,10 @@ class Judge:
         """Returns the features of images, uint8, shape (N, C, H, W): (N, D) on the CPU."""
         return _each(self.network, self.network.features, images)
 
+    def logits(self, images: Tensor) -> Tensor:
+        """Returns what it takes images, uint8, shape (N, C, H, W), for: (N, classes) on the CPU."""
+        return _each(self.network, self.network, images)
+
     def recognised(self, images: Tensor, labels: Tensor) -> float:
         """Returns the share of images, uint8, (N, C, H, W), that it takes for what their ``labels``, (N,), say."""
         return _recognised(self.network, images, labels)

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from kakusan import sampling
+from kakusan import sampling, seeds
 from kakusan.data.images import ImageSet
 from kakusan.model import Model
 from kakusan.pictures import to_uint8
@@ -134,3 +134,21 @@ class Drawn:
                 pixels = to_uint8(sampling.draw(self.plan, images)).cpu()
                 drawn |= {index: pixels[index - images.start] for index in here}
         return torch.stack([drawn[index] for index in wanted])
+
+
+def classes_like(model: Model, n: int, real: object) -> list[int] | None:
+    """Returns the classes to draw, mixed: in the real images' shares, or as many of each where these have others.
+
+    Args:
+        model: What draws.
+        n: How many.
+        real: What they are compared with.
+    """
+    if not model.class_names or n < 1:
+        return None
+    like = real.images if isinstance(real, Stored) and real.images.class_names == model.class_names else None
+    if like is None or like.labels is None:
+        ordered = torch.arange(n) % len(model.class_names)
+    else:
+        ordered = like.labels.sort().values[torch.arange(n) * len(like) // n]
+    return ordered[torch.randperm(n, generator=seeds.generator(0, "classes measured"))].tolist()

@@ -30,6 +30,7 @@ def advice(forecast: Forecast, settings: Config) -> Iterator[str]:
         yield f"steps wait {forecast.data_wait:.0%} of the time for images: a faster disk, or memory for the whole file"
     parts = (
         (forecast.samples_seconds, "grids of samples", "raise training.samples_every, or lower sampling.steps"),
+        (forecast.measurements_seconds, "measuring samples", "raise evaluation.every, or lower evaluation.every_n"),
         (forecast.validation_seconds, "the held-out loss", "raise training.validate_every, or lower data.held_out"),
         (forecast.checkpoints_seconds, "saving", "raise training.checkpoint_every"),
     )

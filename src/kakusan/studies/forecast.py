@@ -14,7 +14,8 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from kakusan import build, config
+from kakusan import build, config, sampling
+from kakusan.config.models import Evaluation
 from kakusan.data.batches import Batches
 from kakusan.devices import device_of, keep_freed_memory, memory_of, peak_memory, resolve, synchronize
 from kakusan.files import atomic_write
@@ -58,7 +59,7 @@ def forecast(settings: config.Config, source: str, seconds: float = SECONDS, sho
     batches, validation = held_out(feed.batches, settings, processes)
     if processes.device.type == "cpu":
         keep_freed_memory()
-    timetable = Timetable.of(settings.training, batches.epoch)
+    timetable = Timetable.of(settings.training, batches.epoch, settings.evaluation.every)
     steps = timetable.steps
     with Bar("measuring", round(seconds), show=show) as bar:
         stopwatch = Stopwatch(batches, _TRAINING * seconds, lambda done: bar.update(round(done)))
@@ -66,10 +67,13 @@ def forecast(settings: config.Config, source: str, seconds: float = SECONDS, sho
         pace = rehearse(engine, stopwatch)
         held = peak_memory(model.device)
         task, precision = task_of(model, settings), Precision(settings.training, model.device)
-        saves, validates, draws = (
-            sum(map(due, range(1, steps + 1))) for due in (timetable.saves, timetable.validates, timetable.draws)
+        saves, validates, draws, measures = (
+            sum(map(due, range(1, steps + 1)))
+            for due in (timetable.saves, timetable.validates, timetable.draws, timetable.measures)
         )
-        samples = _grid_seconds(task, _SAMPLING * seconds) if draws else 0.0
+        share = _SAMPLING * seconds / max(1, (draws > 0) + (measures > 0))
+        samples = _walk_seconds(task.preview_plan(task.network), share) if draws else 0.0
+        measured = _walk_seconds(_measured_plan(model, settings.evaluation), share) if measures else 0.0
         validated = _validation_seconds(task, validation, precision, processes)
         saved, size = _checkpoint(model)
         with precision.matrices():
@@ -93,6 +97,7 @@ def forecast(settings: config.Config, source: str, seconds: float = SECONDS, sho
         start_seconds=pace.start_seconds,
         train_seconds=steps * pace.step_seconds,
         samples_seconds=draws * samples,
+        measurements_seconds=measures * measured,
         validation_seconds=validates * validated,
         checkpoints_seconds=saves * saved,
         # A new checkpoint is whole before an old one is removed.
@@ -150,9 +155,14 @@ def _endless(settings: config.Config) -> config.Config:
     return config.changed(settings, {"training.images": _ENDLESS, "training.tracker": None})
 
 
-def _grid_seconds(task: Denoising, seconds: float) -> float:
-    """Returns how long a grid of samples takes, from as many steps of its walk as there is time for."""
-    plan = task.preview_plan(task.network)
+def _measured_plan(model: Model, how: Evaluation) -> Plan:
+    """Returns how the samples are drawn that are measured while training; to measure them costs little beside it."""
+    walk = {name: getattr(how, name) for name in ("sampler", "steps", "guidance")}
+    return sampling.plan(model, n=how.every_n, settings=sampling.settings(model.sampling, **walk))
+
+
+def _walk_seconds(plan: Plan, seconds: float) -> float:
+    """Returns how long samples take to draw, from as many steps of their walk as there is time for."""
     chunks = plan.chunks()
     done, took, started = 0, 0.0, time.perf_counter()
     with evaluating(plan.denoiser):

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import math
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,7 @@ from kakusan.progress import Bar, say
 from kakusan.runs import Run
 from kakusan.training import checkpoints, optimization, tracker
 from kakusan.training.average import Average
+from kakusan.training.examination import MEASURED, Examine, UnfinishedError, until
 from kakusan.training.gradient import gradient, is_out_of_memory
 from kakusan.training.guard import Guard
 from kakusan.training.interrupt import stop_on_interrupt
@@ -63,6 +67,7 @@ class Engine:
         batches: What it is learned from.
         optimizer, ema, training, guard: Those sections of the configuration.
         validation: What the running average is judged on, if anything.
+        examine: What measures samples now and then, if anything; and how many images apart.
         facts: What checkpoints shall say of the model beside its weights, as JSON.
         processes: Who trains together, and where; by default this process alone, whatever started it.
         show: Whether to show progress.
@@ -86,6 +91,7 @@ class Engine:
         training: config.Training,
         guard: config.Guard | None = None,
         validation: Validation | None = None,
+        examine: tuple[Examine, int] | None = None,
         facts: dict[str, Any] | None = None,
         processes: Processes | None = None,
         show: bool = True,
@@ -93,12 +99,13 @@ class Engine:
     ) -> None:
         self._task, self._batches, self._validation, self._facts = task, batches, validation, facts or {}
         self._run: Run | None = None
+        self._examine = None if examine is None else examine[0]
         self._optimizer_settings, self._training = optimizer, training
         self._show, self._title = show, title
         tracker.require(training.tracker)
         self._processes = processes or Processes(resolve(training.device))
         self._share = self._processes.share(training.batch_size)
-        self._timetable = Timetable.of(training, batches.epoch)
+        self._timetable = Timetable.of(training, batches.epoch, 0 if examine is None else examine[1])
         self.step = self._began = 0
 
         self._network = task.network.to(self._processes.device).train()
@@ -157,6 +164,8 @@ class Engine:
             # Samples come after the checkpoint of their moment, so whoever was killed in between lacks them.
             if self._timetable.draws(self.step) and not self._samples_path(run).exists():
                 self._draw_samples(run)
+            if self._timetable.measures(self.step) and not any(map(self._is_measured, run.metrics())):
+                self._measure_samples(run, threading.Event())
 
     def train(self, run: Run | None = None) -> Outcome:
         """Trains to the end, or to Ctrl-C, and saves a checkpoint there.
@@ -201,7 +210,7 @@ class Engine:
                 if self._guard.troubled(self.step, self.total_steps - self._began, self.step == self.total_steps):
                     self._go_back()
                 else:
-                    self._keep_books(norm, bar, stopping)
+                    self._keep_books(norm, bar, stopping, stop)
         return stop.terminate
 
     def _advance(self) -> Tensor:
@@ -238,7 +247,7 @@ class Engine:
         images, total = self.images + batch_size, (self.total_steps + 1) * batch_size
         return optimization.learning_rate(self._optimizer_settings, images, total) * self._guard.rate
 
-    def _keep_books(self, norm: Tensor, bar: Bar, stopping: bool) -> None:
+    def _keep_books(self, norm: Tensor, bar: Bar, stopping: bool, stop: threading.Event) -> None:
         saving = stopping or self._timetable.saves(self.step)
         if saving or self.step % self._training.log_every == 0:
             line = self._record(norm)
@@ -255,6 +264,8 @@ class Engine:
                 self._save(validated)
             if self._timetable.draws(self.step):
                 self._draw_samples(self._run)
+            if self._timetable.measures(self.step):
+                self._measure_samples(self._run, stop)
 
     def _record(self, norm: Tensor) -> dict[str, Any]:
         numbers = {"lr": self._optimizer.param_groups[0]["lr"], "grad_norm": norm.item()}
@@ -348,13 +359,29 @@ class Engine:
         return run.samples_path / f"{self.images:07d}.png"
 
     def _draw_samples(self, run: Run) -> None:
-        """Draws a grid, or says why there is none: no reason to stop training."""
-        try:
+        """Draws a grid, or says why there is none."""
+        with self._going_on(run, "samples"):
             picture = self._task.preview(self._average.network)
+            if picture is not None:
+                pictures.save(self._samples_path(run), pictures.legible(picture, self._batches.shape[-1]))
+
+    def _measure_samples(self, run: Run, stop: threading.Event) -> None:
+        """Measures samples of the average, or says why not; who wishes for an end does not wait for it."""
+        if self._examine is None:
+            return
+        with self._going_on(run, "measurement"), suppress(UnfinishedError):
+            found = self._examine(self._average.network, self.images, until(stop))
+            run.record({"step": self.step, "images": self.images, **found})
+
+    def _is_measured(self, line: dict[str, Any]) -> bool:
+        return line.get("images") == self.images and not MEASURED.isdisjoint(line)
+
+    @contextmanager
+    def _going_on(self, run: Run, what: str) -> Iterator[None]:
+        """Says what was in the way of something beside training: no reason to stop that."""
+        try:
+            yield
         except (KakusanError, RuntimeError) as error:
             if not isinstance(error, KakusanError) and not is_out_of_memory(error):
                 raise
-            self._tell(run, f"no samples after {self.images:,} images: {error}")
-            return
-        if picture is not None:
-            pictures.save(self._samples_path(run), pictures.legible(picture, self._batches.shape[-1]))
+            self._tell(run, f"no {what} after {self.images:,} images: {error}")

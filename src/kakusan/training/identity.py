@@ -31,6 +31,9 @@ _RESUMABLE = (
     "training.validate_every",
     "training.tracker",
     "training.keep",
+    "evaluation.every",
+    "evaluation.every_n",
+    "evaluation.metrics",
 )
 _GIVEN_AGAIN = ("network.kind", "network.name")  # of a network of one's own
 _IDLE = ("sampling.", "evaluation.", "network.init", *_GIVEN_AGAIN)  # what training does not ask when it goes on

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
+import torch
 from torch import nn
 
 from kakusan import build, config
 from kakusan.config.names import PYTHON
 from kakusan.data.batches import Batches, ImageBatches, LoaderBatches
+from kakusan.data.images import ImageSet
 from kakusan.data.sources import absolute
 from kakusan.devices import keep_freed_memory
 from kakusan.errors import KakusanError, counted
@@ -23,6 +25,7 @@ from kakusan.progress import say
 from kakusan.runs import Run
 from kakusan.training import identity
 from kakusan.training.engine import Engine, Outcome
+from kakusan.training.examination import Examine
 from kakusan.training.initial import start_from
 from kakusan.training.introduction import introduction
 from kakusan.training.processes import Processes
@@ -30,6 +33,10 @@ from kakusan.training.tasks.denoising import Denoising
 from kakusan.training.validation import Validation, hold_out
 
 _LONG = 500  # characters of what is said
+
+Examiner = Callable[[config.models.Evaluation, Model, ImageSet, torch.device, bool], Examine]
+"""Makes what measures samples now and then, from how, the model, real images, the device, and whether to show how it
+gets ready. What it needs beforehand it asks for now, and not hours later."""
 
 
 def begin(
@@ -41,6 +48,7 @@ def begin(
     class_names: Sequence[str] = (),
     loaders_batch_size: bool = False,
     overwrite: bool = False,
+    examiner: Examiner | None = None,
     show: bool = True,
 ) -> Run:
     """Trains a denoiser in a new run directory, which describes itself.
@@ -51,6 +59,7 @@ def begin(
         data, network, class_names: What was given in Python, as in :func:`kakusan.build.feed`.
         loaders_batch_size: Whether the size of a loader's batches goes before that of the settings.
         overwrite: Accept a directory that holds files; a run in it is replaced, once this one has a checkpoint.
+        examiner: Makes what measures samples now and then.
         show: Whether to show progress.
 
     Raises:
@@ -69,7 +78,8 @@ def begin(
     model = build.model(settings, feed.batches.shape, feed.class_names, network)
     batches, validation = held_out(feed.batches, settings, processes)
     started = _start_from(model, settings)
-    engine = engine_of(model, batches, validation, settings, show, processes)
+    examine = _examine(examiner, settings, model, feed.batches, processes, show)
+    engine = engine_of(model, batches, validation, settings, show, processes, examine)
     lines = [introduction(model, batches.epoch, _count(validation), settings), *started, *feed.remarks]
     if not processes.first:
         return _train(engine, Run(path), lines, show)
@@ -92,6 +102,7 @@ def resume(
     data: object = None,
     network: nn.Module | None = None,
     class_names: Sequence[str] = (),
+    examiner: Examiner | None = None,
     show: bool = True,
 ) -> Run:
     """Goes on with a run from its last checkpoint, or from the start where it has none; one that is finished stays.
@@ -100,6 +111,7 @@ def resume(
         run: The run.
         changes: Fields to change, of those that leave it the same run.
         data, network, class_names: What the run was given in Python, once more.
+        examiner: Makes what measures samples now and then.
         show: Whether to show progress.
 
     Raises:
@@ -124,7 +136,8 @@ def resume(
     batches, validation = held_out(feed.batches, settings, processes)
     anew = [] if state is not None else [f"{run.path} was ended before its first checkpoint, and begins anew"]
     started = [] if state is not None else _start_from(model, settings)
-    engine = engine_of(model, batches, validation, settings, show, processes)
+    examine = _examine(examiner, settings, model, feed.batches, processes, show)
+    engine = engine_of(model, batches, validation, settings, show, processes, examine)
     with claimed(run.path) if processes.first else nullcontext():
         engine.resume(run)
         if state is not None and engine.step >= engine.total_steps:
@@ -146,6 +159,25 @@ def _start_from(model: Model, settings: config.Config) -> list[str]:
     return [] if init is None else [start_from(model.denoiser.network, init)]
 
 
+def _examine(
+    examiner: Examiner | None,
+    settings: config.Config,
+    model: Model,
+    batches: Batches,
+    processes: Processes,
+    show: bool,
+) -> Examine | None:
+    """Returns what measures samples now and then, where that is wished for and this process keeps the books."""
+    if examiner is None or not settings.evaluation.every or not processes.first:
+        return None
+    if not isinstance(batches, ImageBatches):
+        raise KakusanError(
+            "evaluation.every needs images to compare samples with, not a data loader (set it to 0, or give a folder "
+            "or an ImageSet)"
+        )
+    return examiner(settings.evaluation, model, batches.images, processes.device, show)
+
+
 def held_out(batches: Batches, settings: config.Config, processes: Processes) -> tuple[Batches, Validation | None]:
     """Returns what is learned from and what is judged on."""
     training = settings.training
@@ -165,6 +197,7 @@ def engine_of(
     settings: config.Config,
     show: bool,
     processes: Processes | None = None,
+    examine: Examine | None = None,
 ) -> Engine:
     """Returns what trains a model as configured."""
     facts: dict[str, Any] = {
@@ -182,6 +215,7 @@ def engine_of(
         training=settings.training,
         guard=settings.guard,
         validation=validation,
+        examine=None if examine is None else (examine, settings.evaluation.every),
         facts=facts,
         processes=processes,
         show=show,

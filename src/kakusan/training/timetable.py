@@ -16,20 +16,22 @@ class Timetable:
     Attributes:
         training: How often, in images seen.
         steps: How many there are.
+        measures_every: Images between measurements of samples; 0 for none.
     """
 
     training: Training
     steps: int
+    measures_every: int = 0
 
     @classmethod
-    def of(cls, training: Training, epoch_images: int | None) -> Timetable:
+    def of(cls, training: Training, epoch_images: int | None, measures_every: int = 0) -> Timetable:
         """Returns that of a training whose length may be given in steps, images or epochs of so many images.
 
         Raises:
             KakusanError: It is given in epochs, and nobody knows how many images one has.
         """
         if training.steps is not None:
-            return cls(training, training.steps)
+            return cls(training, training.steps, measures_every)
         images = training.images
         if images is None:
             if epoch_images is None:
@@ -38,7 +40,7 @@ class Timetable:
                     "or training.images)"
                 )
             images = (training.epochs or 0) * epoch_images
-        return cls(training, math.ceil(images / training.batch_size))
+        return cls(training, math.ceil(images / training.batch_size), measures_every)
 
     def saves(self, step: int) -> bool:
         """Whether a checkpoint follows this step."""
@@ -50,7 +52,13 @@ class Timetable:
 
     def draws(self, step: int) -> bool:
         """Whether a grid of samples follows this step."""
-        every = self.training.samples_every
+        return self._now_and_at_the_end(step, self.training.samples_every)
+
+    def measures(self, step: int) -> bool:
+        """Whether samples are measured after this step."""
+        return self._now_and_at_the_end(step, self.measures_every)
+
+    def _now_and_at_the_end(self, step: int, every: int) -> bool:
         return self._crosses(step, every) or (every > 0 and step == self.steps)
 
     def _crosses(self, step: int, every: int) -> bool:

@@ -1,0 +1,101 @@
+"""Samples measured while a run trains: a few at a time, always of the same noise, for a curve beside the losses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kakusan import sampling
+from kakusan.api.drawing import settings_of
+from kakusan.config.models import Evaluation, Sampling
+from kakusan.data.images import ImageSet
+from kakusan.denoiser import Denoiser
+from kakusan.errors import unknown
+from kakusan.evaluation import features
+from kakusan.evaluation.evaluate import evaluate, reference
+from kakusan.evaluation.formulas import FORMULAS
+from kakusan.evaluation.measure import measure
+from kakusan.evaluation.sources import Drawn, Stored, classes_like
+from kakusan.model import Model
+from kakusan.sampling import Progress
+from kakusan.tensors import pack
+from kakusan.training.examination import Examine
+
+
+def examination(settings: Evaluation, model: Model, images: ImageSet, device: torch.device, show: bool) -> Examine:
+    """Returns what measures samples of a network in training: by metrics, or by a classifier of the data's own.
+
+    Args:
+        settings: How often, how many, by what, and how they are drawn.
+        model: What trains.
+        images: Real images.
+        device: Where to compute.
+        show: Whether to show how it gets ready.
+
+    Raises:
+        KakusanError: A metric is unknown or its weights are wanting; or the images cannot be judged.
+    """
+    for name in settings.metrics:
+        if name not in FORMULAS:
+            raise unknown("metric", name, FORMULAS)
+    return (
+        _published(settings, model, images, device, show)
+        if settings.metrics
+        else _judged(settings, model, images, device, show)
+    )
+
+
+def _judged(settings: Evaluation, model: Model, images: ImageSet, device: torch.device, show: bool) -> Examine:
+    n = min(settings.every_n, len(images) // 2)
+    against = reference(images, n=n, splits=settings.splits, device=str(device), show=show)
+
+    def examine(network: nn.Module, seen: int, progress: Progress) -> dict[str, Any]:
+        now = _now(model, network, seen)
+        judged = evaluate(now, against, settings=_walk(now, settings), name=images.name, progress=progress)
+        return {"evaluation": judged.as_dict()}
+
+    return examine
+
+
+def _published(settings: Evaluation, model: Model, images: ImageSet, device: torch.device, show: bool) -> Examine:
+    for kind in sorted({FORMULAS[name].network for name in settings.metrics}):
+        features.extractor(kind, device=device, show=show)  # what is missing is missed now
+    real = Stored(images)
+
+    def examine(network: nn.Module, seen: int, progress: Progress) -> dict[str, Any]:
+        now = _now(model, network, seen)
+        labels = classes_like(now, settings.every_n, real)
+        plan = sampling.plan(now, n=settings.every_n, settings=_walk(now, settings), seed=0, labels=labels)
+        found = measure(_Watched(now, plan, progress), real, settings.metrics, device=device, show=False)
+        return {"measurements": [it.as_dict() for it in found]}
+
+    return examine
+
+
+@dataclass(frozen=True)
+class _Watched(Drawn):
+    """Samples of which each is told about before it is drawn."""
+
+    progress: Progress
+
+    def chunks(self, done: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+        for chunk in super().chunks(done):
+            self.progress(done, self.n)
+            yield chunk
+
+
+def _now(model: Model, network: nn.Module, seen: int) -> Model:
+    """Returns the model as it stands: with a network that has seen so many images."""
+    denoiser = Denoiser(network, model.denoiser.schedule, model.denoiser.parametrization)
+    digest = sha256(pack(network.state_dict())).hexdigest()  # that of the file in a checkpoint of this moment
+    source = f"ema weights after {seen} images"
+    return replace(model, denoiser=denoiser, source=source, images=seen, weights_hash=digest)
+
+
+def _walk(model: Model, settings: Evaluation) -> Sampling:
+    return settings_of(model, sampler=settings.sampler, steps=settings.steps, guidance=settings.guidance)

@@ -1,0 +1,130 @@
+"""Samples measured while training: at their moments, without touching what is learned, and lost to nobody."""
+
+import threading
+
+import pytest
+import torch
+
+import kakusan
+from kakusan.config import models as config
+from kakusan.data.images import ImageSet
+from kakusan.errors import KakusanError
+from kakusan.evaluation import judge as judging
+from kakusan.training.examination import UnfinishedError, until
+from tests import tiny
+
+
+@pytest.fixture(autouse=True)
+def _untaught(cache, monkeypatch):
+    """A judge that has learned nothing measures as well, and costs nothing."""
+    monkeypatch.setattr(judging, "_train", lambda network, images, recipe, show: network)
+
+
+def settings(**evaluation):
+    return {
+        "network": {"kind": "simple_unet", "base_channels": 8, "time_emb_dim": 8},
+        "training": {"steps": 8, "batch_size": 5, "samples_every": 0, "checkpoint_every": 20, "log_every": 1},
+        "evaluation": {"every": 20, "every_n": 30, "steps": 2, "splits": 2, **evaluation},
+    }
+
+
+def train(path, **evaluation):
+    data = tiny.pictures(200, (1, 8, 8))
+    return kakusan.train(data=data, run=path, overrides=settings(**evaluation), device="cpu", show=False)
+
+
+def measured(run):
+    return [(line["images"], line["evaluation"]) for line in run.metrics() if "evaluation" in line]
+
+
+def test_samples_are_measured_at_their_moments_and_at_the_end(tmp_path):
+    run = train(tmp_path / "run")
+    assert [images for images, _ in measured(run)] == [20, 40]
+    _, last = measured(run)[-1]
+    assert last["protocol"]["n"] == 30
+    assert last["protocol"]["steps"] == 2
+    assert last["protocol"]["images_seen"] == 40
+    assert last["protocol"]["weights_hash"] == kakusan.load(run).weights_hash
+    assert last["frechet_distance"] > 0
+
+
+def test_a_measurement_is_that_of_the_checkpoint_of_its_moment(tmp_path):
+    run = train(tmp_path / "run")
+    _, told = measured(run)[-1]
+    data = tiny.pictures(200, (1, 8, 8))
+    again = kakusan.evaluate(kakusan.load(run), against=data, n=30, steps=2, show=False)
+    # A model alone knows no run: the splits are the ten that are usual.
+    assert again.class_accuracy == told["class_accuracy"]
+    assert again.inception_score == pytest.approx(told["inception_score"])
+
+
+def test_to_be_measured_changes_nothing_of_what_is_learned(tmp_path):
+    with_it, without = train(tmp_path / "a"), train(tmp_path / "b", every=0)
+    assert measured(without) == []
+    (weights, _), (others, _) = tiny.everything(with_it), tiny.everything(without)
+    assert all(torch.equal(weights[name], others[name]) for name in others)
+
+
+def test_who_was_killed_before_a_measurement_makes_it_after(tmp_path):
+    whole, cut = train(tmp_path / "a"), train(tmp_path / "b")
+    kept = [line for line in cut.metrics() if "evaluation" not in line or line["images"] == 20]
+    cut.metrics_path.write_text("")
+    for line in kept:
+        cut.record(line)
+    kakusan.train(resume=cut.path, data=tiny.pictures(200, (1, 8, 8)), steps=8, show=False)
+    (_, ours), (_, theirs) = measured(cut)[-1], measured(whole)[-1]
+    assert [images for images, _ in measured(cut)] == [20, 40]
+    assert ours["frechet_distance"] == theirs["frechet_distance"]
+
+
+def test_published_metrics_are_asked_for_before_training(tmp_path, monkeypatch):
+    with pytest.raises(KakusanError, match="unknown metric 'fdi': did you mean 'fid'"):
+        train(tmp_path / "run", metrics=["fdi"])
+    assert not (tmp_path / "run").exists()
+
+
+def test_images_that_cannot_be_judged_are_refused_before_training(tmp_path):
+    plain = ImageSet(tiny.pictures(200, (1, 8, 8)).images, name="plain")
+    with pytest.raises(KakusanError, match="plain has no classes to tell apart"):
+        kakusan.train(data=plain, run=tmp_path / "run", overrides=settings(), show=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_loader_is_nothing_to_compare_with(tmp_path):
+    loader = [(torch.zeros(5, 1, 8, 8), torch.zeros(5, dtype=torch.long))]
+    with pytest.raises(KakusanError, match=r"evaluation\.every needs images to compare samples with"):
+        kakusan.train(data=loader, run=tmp_path / "run", overrides=settings(), show=False)
+
+
+def test_who_wishes_for_an_end_does_not_wait():
+    stop = threading.Event()
+    progress = until(stop)
+    progress(0, 10)
+    stop.set()
+    with pytest.raises(UnfinishedError):
+        progress(1, 10)
+
+
+def test_what_cannot_be_measured_is_said_and_training_goes_on(tmp_path):
+    def examine(network, images, progress):
+        raise KakusanError("too few")
+
+    run = tiny.run(tmp_path / "run")
+    engine = tiny.engine(examine=(examine, 20))
+    engine.train(run)
+    assert engine.step == 12
+    log = (run.path / "log.txt").read_text()
+    assert log.count("no measurement after 20 images: too few") == 1
+
+
+def test_what_is_wrong_with_a_program_is_not_passed_over(tmp_path):
+    def examine(network, images, progress):
+        raise TypeError("a mistake")
+
+    with pytest.raises(TypeError, match="a mistake"):
+        tiny.engine(examine=(examine, 20)).train(tiny.run(tmp_path / "run"))
+
+
+def test_the_field_may_change_in_a_run_that_goes_on():
+    assert config.Evaluation().every == 0
+    assert config.Evaluation(every=5).every == 5
