@@ -5,6 +5,7 @@ Those of plain numbers are read back from JSON, where what is unknown is passed 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,6 +25,25 @@ class _Record(BaseModel):
     def as_dict(self) -> dict[str, Any]:
         """Returns everything as plain values, for JSON."""
         return self.model_dump()
+
+
+class Value(_Record):
+    """A number, and what there is to say about it.
+
+    Attributes:
+        value: It.
+        interval: Where it may as well lie; None where nobody knows.
+        real: What real images score; None where that says nothing.
+    """
+
+    value: float
+    interval: tuple[float, float] | None = None
+    real: float | None = None
+
+    def beyond(self, other: Value) -> bool:
+        """Whether the two differ by more than the doubt about them: their intervals have nothing in common."""
+        (low, high), (other_low, other_high) = (it.interval or (it.value, it.value) for it in (self, other))
+        return low > other_high or other_low > high
 
 
 class OfClass(_Record):
@@ -83,6 +103,19 @@ class Judgement(_Record):
     protocol: dict[str, Any] = {}
     remarks: list[str] = []
 
+    @property
+    def values(self) -> dict[str, Value]:
+        """The numbers by what they are: ``distance``, ``accuracy``, ``score``."""
+        low, high = (self.frechet_distance + sign * self.frechet_distance_spread for sign in (-1, 1))
+        found = {"distance": Value(value=self.frechet_distance, interval=(low, high), real=self.noise_floor)}
+        if self.inception_score is not None:
+            found["score"] = Value(value=self.inception_score, real=self.real_inception_score)
+        if self.class_accuracy is not None:
+            n = self.protocol.get("n")
+            interval = share_interval(round(self.class_accuracy * n), n) if isinstance(n, int) and n > 0 else None
+            found["accuracy"] = Value(value=self.class_accuracy, interval=interval, real=self.classifier_accuracy)
+        return found
+
     def drawn_by(self, settings: Sampling) -> bool:
         """Whether its samples were drawn as the ``settings`` say; what these leave open does not count."""
         asked = settings.model_dump(exclude={"batch"}, exclude_none=True)
@@ -117,6 +150,26 @@ class Measurement(_Record):
     noise_floor_n: int | None = None
     protocol: dict[str, Any] = {}
     remarks: list[str] = []
+
+
+def values_in(line: Mapping[str, Any]) -> dict[str, Value]:
+    """Returns what a line of ``metrics.jsonl`` measured of samples, by name; what is not whole is left out."""
+    found: dict[str, Value] = {}
+    with suppress(ValidationError):
+        found |= Judgement.model_validate(line["evaluation"]).values if "evaluation" in line else {}
+    for values in line.get("measurements", ()):
+        with suppress(ValidationError):
+            it = Measurement.model_validate(values)
+            found[it.metric] = Value(value=it.value, interval=it.interval, real=it.noise_floor)
+    return found
+
+
+def share_interval(count: int, n: int, z: float = 1.96) -> tuple[float, float]:
+    """Returns the interval of a share ``count``/``n``: that of Wilson, which holds near 0 as well."""
+    share, room = count / n, z * z / n
+    middle = (share + room / 2) / (1 + room)
+    half = z / (1 + room) * math.sqrt(share * (1 - share) / n + room / (4 * n))
+    return middle - half, middle + half
 
 
 def differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from kakusan.evaluation import formulas
-from kakusan.evaluation.copies import nearest, share_interval
+from kakusan.evaluation.copies import nearest
+from kakusan.results import share_interval
 
 
 def normal(count, seed=0, dimensions=8):

@@ -23,6 +23,7 @@ from kakusan.commands.output import Interrupted
 from kakusan.commands.plan import plan
 from kakusan.commands.report import report
 from kakusan.commands.sample import sample
+from kakusan.commands.study import study
 from kakusan.commands.train import train
 from kakusan.commands.weights import weights
 from kakusan.config.wording import either
@@ -60,6 +61,7 @@ app.command()(report)
 app.command()(compare)
 app.command()(info)
 app.command()(weights)
+app.command(cls=FieldsCommand)(study)
 data = typer.Typer(cls=Commands, rich_markup_mode=None, invoke_without_command=True)
 data.command()(check)
 data.command()(prepare)

@@ -101,13 +101,32 @@ FORMATS: Mapping[str, Target] = {
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 """Suffixes of files that hold files."""
 
+STUDIES: Mapping[str, Target] = {
+    "schedules": Target(
+        "kakusan.studies.experiments.schedules:schedules", "linear, cosine and quadratic noise, trained alike"
+    ),
+    "ddim-steps": Target(
+        "kakusan.studies.experiments.ddim_steps:ddim_steps", "what DDIM loses with fewer steps, and what it saves"
+    ),
+    "class-conditional": Target(
+        "kakusan.studies.experiments.class_conditional:class_conditional", "what knowing the class brings, and guidance"
+    ),
+    "project": Target(
+        "kakusan.studies.experiments.project:project", "the chapter's project: train, draw a grid, measure, curves"
+    ),
+    "metrics": Target(
+        "kakusan.studies.experiments.metrics:metrics", "how distance and score move with training, images and resizing"
+    ),
+}
+"""Experiments, each from a preset to a page with a finding."""
+
 HUB = "hub:"
 """What comes before the name of a data set of the Hugging Face hub."""
 
 PYTHON = "python:"
 """What comes before the kind of a loader that was handed over in Python, which no name and no path brings back."""
 
-TABLES: Mapping[str, Mapping[str, Target]] = {"sampler": SAMPLERS, "grid": GRIDS}
+TABLES: Mapping[str, Mapping[str, Target]] = {"sampler": SAMPLERS, "grid": GRIDS, "study": STUDIES}
 
 
 def lookup(kind: str, name: str) -> Target:

@@ -52,14 +52,6 @@ def nearest(samples: Tensor, real: Tensor) -> Nearest:
     return Nearest(indices, distances, real)
 
 
-def share_interval(count: int, n: int, z: float = 1.96) -> tuple[float, float]:
-    """Returns the interval of a share ``count``/``n``: that of Wilson, which holds near 0 as well."""
-    share, room = count / n, z * z / n
-    middle = (share + room / 2) / (1 + room)
-    half = z / (1 + room) * math.sqrt(share * (1 - share) / n + room / (4 * n))
-    return middle - half, middle + half
-
-
 def _nearest(samples: Tensor, real: Tensor, apart: bool) -> tuple[Tensor, Tensor]:
     """Returns the smallest distance of every row and where it is; ``apart`` from itself, where both are one set."""
     distances, indices = [], []

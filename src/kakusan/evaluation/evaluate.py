@@ -16,6 +16,7 @@ from kakusan.config.models import Sampling
 from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError, counted, some
 from kakusan.evaluation.classes import Seen, by_class, inception_score
+from kakusan.evaluation.eye import Eye
 from kakusan.evaluation.judge import Judge, judge
 from kakusan.evaluation.moments import frechet_distance
 from kakusan.model import Model
@@ -29,21 +30,25 @@ class Reference:
     """Real images as a judge sees them, split in two again and again.
 
     Attributes:
-        judge: The judge.
+        judge: Who recognises classes.
+        eye: Who sees the features that are compared.
         shape: (C, H, W) of the images.
         class_names: Their classes.
         features: Of all real images, shape (N, D).
-        logits: Of all real images, as the judge sees them, shape (N, K).
+        logits: Of all real images, shape (N, K).
+        guesses: The class that the judge takes each real image for, shape (N,).
         real: Their classes, shape (N,).
         halves: For each split, the indices of the images that samples are compared with, and of as many others.
         labels: Classes for the samples of a model with classes: those of a part of the real images, shape (n,).
     """
 
     judge: Judge
+    eye: Eye
     shape: tuple[int, int, int]
     class_names: tuple[str, ...]
     features: Tensor
     logits: Tensor
+    guesses: Tensor
     real: Tensor
     halves: list[tuple[Tensor, Tensor]]
     labels: Tensor
@@ -75,13 +80,19 @@ class Reference:
 
     def sides(self) -> tuple[Seen, Seen]:
         """Returns the real images of the first split that samples are compared with, and the others."""
-        one, other = (
-            Seen(self.features[part], self.logits[part].argmax(1), self.real[part]) for part in self.halves[0]
-        )
+        one, other = (Seen(self.features[part], self.guesses[part], self.real[part]) for part in self.halves[0])
         return one, other
 
 
-def reference(images: ImageSet, *, n: int | None, splits: int, device: str = "auto", show: bool = True) -> Reference:
+def reference(
+    images: ImageSet,
+    *,
+    n: int | None,
+    splits: int,
+    device: str = "auto",
+    show: bool = True,
+    eye: Eye | None = None,
+) -> Reference:
     """Prepares real images to be compared with.
 
     Args:
@@ -90,6 +101,7 @@ def reference(images: ImageSet, *, n: int | None, splits: int, device: str = "au
         splits: How many random splits, each with as many of every class on both sides.
         device: Where a judge is trained, if there is none yet.
         show: Whether to show its progress.
+        eye: Who sees features in the judge's place.
 
     Raises:
         KakusanError: ``n`` is more than half of the data, or the data cannot be judged.
@@ -105,13 +117,17 @@ def reference(images: ImageSet, *, n: int | None, splits: int, device: str = "au
         )
     critic = judge(images, device, show)
     assert images.labels is not None
+    features, logits = (eye or critic).see(images.images)
+    guesses = (critic.see(images.images)[1] if eye else logits).argmax(1)
     halves = [_halves(images.labels, n, split) for split in range(splits)]
     return Reference(
         judge=critic,
+        eye=eye or critic,
         shape=images.shape,
         class_names=images.class_names,
-        features=critic.features(images.images),
-        logits=critic.logits(images.images),
+        features=features,
+        logits=logits,
+        guesses=guesses,
         real=images.labels,
         halves=halves,
         labels=images.labels[halves[0][1]],
@@ -163,14 +179,15 @@ def evaluate(
     started = time.perf_counter()
     images = to_uint8(sampling.sample(plan, progress))
     seconds = time.perf_counter() - started
-    features, logits = against.judge.features(images), against.judge.logits(images)
+    features, logits = against.eye.see(images)
+    guesses = logits.argmax(1) if against.eye is against.judge else against.judge.see(images)[1].argmax(1)
     distances, floor = against.distances(features), against.noise_floor
     real, other = against.sides()
     protocol = {
         "n": against.n,
         "reference": name,
         "splits": len(against.halves),
-        "features": against.judge.name,
+        "features": against.eye.name,
         "sampler": plan.settings.sampler,
         "steps": plan.steps,
         "grid": plan.settings.grid,
@@ -192,11 +209,11 @@ def evaluate(
         frechet_distance_spread=_spread(distances),
         noise_floor=mean(floor),
         noise_floor_spread=_spread(floor),
-        class_accuracy=None if labels is None else (logits.argmax(1) == labels).double().mean().item(),
+        class_accuracy=None if labels is None else (guesses == labels).double().mean().item(),
         classifier_accuracy=against.judge.accuracy,
         inception_score=inception_score(logits),
         real_inception_score=inception_score(against.logits[against.halves[0][1]]),
-        classes=by_class(Seen(features, logits.argmax(1), labels), real, other, against.class_names),
+        classes=by_class(Seen(features, guesses, labels), real, other, against.class_names),
         seconds=seconds,
         protocol=protocol,
         remarks=against.remarks,

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from kakusan.errors import KakusanError
-from kakusan.evaluation.copies import nearest, share_interval
+from kakusan.evaluation.copies import nearest
 from kakusan.evaluation.moments import Moments, frechet_distance
+from kakusan.results import share_interval
 
 BLOCKS = 10
 _STUDENT = 2.262  # standard errors, of 95 % where they are found from ten blocks

@@ -50,9 +50,11 @@ class Judge:
         """Returns the features of images, uint8, shape (N, C, H, W): (N, D) on the CPU."""
         return _each(self.network, self.network.features, images)
 
-    def logits(self, images: Tensor) -> Tensor:
-        """Returns what it takes images, uint8, shape (N, C, H, W), for: (N, classes) on the CPU."""
-        return _each(self.network, self.network, images)
+    def see(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns features, (N, D), and logits, (N, classes), of images, uint8, shape (N, C, H, W); on the CPU."""
+        features = self.features(images)
+        with torch.no_grad():
+            return features, self.network.head(features.to(device_of(self.network))).cpu()
 
     def recognised(self, images: Tensor, labels: Tensor) -> float:
         """Returns the share of images, uint8, (N, C, H, W), that it takes for what their ``labels``, (N,), say."""

@@ -18,6 +18,7 @@ from kakusan.reporting.sections import (
     guidance,
     held_out,
     loss,
+    measured,
     mixture,
     neighbours,
     network,
@@ -55,6 +56,7 @@ def _sections(say: Language, story: Story) -> Iterator[Section | None]:
     yield network.section(say, story.network)
     yield loss.section(say, story.lines)
     yield held_out.section(say, story.lines)
+    yield measured.section(say, story.lines)
     yield emergence.section(say, story.walk)
     yield guidance.section(say, story.measured.guidance, story.guided)
     yield samplers.section(say, story.measured)
@@ -81,7 +83,7 @@ def _progress(say: Language, story: Story) -> str:
 
 def _answer(say: Language, story: Story) -> Markup:
     """Returns the numbers that answer the reader first: how good where it was judged, how far it has come else."""
-    judged, measured = story.judgement, story.measured
+    judged, study = story.judgement, story.measured
     shown: list[tuple[str, str, str]] = []
     if judged is not None:
         real = say("answer.real", value=say.number(judged.noise_floor))
@@ -92,9 +94,9 @@ def _answer(say: Language, story: Story) -> Markup:
     seen, losses = loss.mean_losses(story.lines)
     if not shown and losses:
         shown.append((say("answer.loss"), say.number(losses[-1]), say("answer.of_images", images=seen[-1])))
-    if measured.train_seconds is not None:
-        of_all = "" if measured.total_seconds is None else say("answer.of_all", total=measured.total_seconds)
-        shown.append((say("answer.time"), say.duration(measured.train_seconds), of_all))
+    if study.train_seconds is not None:
+        of_all = "" if study.total_seconds is None else say("answer.of_all", total=study.total_seconds)
+        shown.append((say("answer.time"), say.duration(study.train_seconds), of_all))
     if story.parameters and len(shown) < _SHOWN:
         size = say("answer.parameters", parameters=story.parameters)
         shown.append((say("answer.size"), network.size_of(say, story.parameters), size))

@@ -1,0 +1,133 @@
+"""The page of a study: what was found in two sentences, then the tables, charts and pictures that it rests on."""
+
+from __future__ import annotations
+
+from markupsafe import Markup
+
+from kakusan.reporting.curves import Curve, chart
+from kakusan.reporting.html import Figure, Section, fragment, page
+from kakusan.reporting.language import Language
+from kakusan.reporting.protocol import in_words as protocol_in_words
+from kakusan.reporting.quantities import doubt, in_words, title_of
+from kakusan.results import Value
+from kakusan.trials import Experiment, Part, Sentence, Trial
+
+
+def render(say: Language, experiment: Experiment) -> str:
+    """Returns the page as the text of one HTML file.
+
+    Raises:
+        KakusanError: The page would be larger than 4 MB.
+    """
+    title, then = (spoken(say, sentence) for sentence in experiment.finding)
+    answer = fragment(
+        "experiment.html.jinja",
+        say,
+        then=then,
+        about=say("study.about", source=experiment.source, budget=say(f"study.{experiment.budget}")),
+        took=say("study.took", seconds=experiment.seconds, machine=experiment.machine),
+        remarks=experiment.remarks,
+        protocol=protocol_in_words(say, _protocol(experiment)),
+    )
+    name = say(f"study.{experiment.study}.name")
+    return page(
+        say,
+        name=name,
+        title=title,
+        answer=answer,
+        sections=[_section(say, experiment, part) for part in experiment.parts],
+    )
+
+
+def spoken(say: Language, sentence: Sentence) -> str:
+    """Returns a sentence, and those inside it, in a language."""
+    values = {name: spoken(say, it) if isinstance(it, Sentence) else it for name, it in sentence.values.items()}
+    return say(sentence.key, **values)
+
+
+def _section(say: Language, experiment: Experiment, part: Part) -> Section:
+    own, title = f"study.{experiment.study}.{part.name}", spoken(say, part.finding)
+    figure = Figure(
+        title=title,
+        content=_table(say, part) + _charts(say, part) + _pictures(say, part),
+        caption=say(f"{own}_caption"),
+        alt=say("study.alt", title=title),
+    )
+    return Section(part.name.replace("_", "-"), say(f"{own}_heading"), figure)
+
+
+def _table(say: Language, part: Part) -> Markup:
+    reals: dict[str, float] = {}
+    for trial in part.trials:
+        reals |= {name: it.real for name, it in trial.values.items() if it.real is not None}
+    names = part.quantities
+    one = len({repr({n: t.values[n].real for n in reals if n in t.values}) for t in part.trials}) == 1
+    return fragment(
+        "trials.html.jinja",
+        say,
+        titles=[title_of(say, name) for name in names],
+        rows=[(named(say, trial.name), [_cell(say, trial, name, not one) for name in names]) for trial in part.trials],
+        real=[in_words(say, name, reals[name]) if name in reals else "" for name in names] if reals and one else [],
+    )
+
+
+def _cell(say: Language, trial: Trial, name: str, with_real: bool) -> tuple[str, str]:
+    it = trial.values.get(name)
+    if it is None:
+        return "", ""
+    beside = doubt(say, name, it)
+    if with_real and it.real is not None:
+        beside = f"{beside} {say('study.real_beside', value=in_words(say, name, it.real))}".strip()
+    return in_words(say, name, it.value), beside
+
+
+def _charts(say: Language, part: Part) -> Markup:
+    drawn = Markup("")
+    for name in part.charts:
+        points = [trial for trial in part.trials if name in trial.values and part.across in trial.values]
+        if len(points) < 2:
+            continue
+        x = [trial.values[part.across].value for trial in points]
+        y = [trial.values[name] for trial in points]
+        reals = {it.real for it in y}
+        title = title_of(say, name)
+        curves, floor = [Curve(title, x, y)], None
+        if reals != {None} and len(reals) > 1:  # what real images score goes with x
+            at = [(place, it.real) for place, it in zip(x, y, strict=True) if it.real is not None]
+            curves.append(Curve(say("measured.real"), [place for place, _ in at], _plain([real for _, real in at])))
+        elif None not in reals:
+            floor = say("measured.real"), next(real for real in reals if real is not None)
+        drawn += chart(
+            f"{part.name}-{name}",
+            curves,
+            x=title_of(say, part.across),
+            y=title,
+            floor=floor,
+            growing=part.growing,
+        )
+    return drawn
+
+
+def _plain(values: list[float]) -> list[Value]:
+    return [Value(value=value) for value in values]
+
+
+def _pictures(say: Language, part: Part) -> Markup:
+    if not part.pictures:
+        return Markup("")
+    rows = [(named(say, name), images) for name, images in part.pictures.items()]
+    return fragment("samples.html.jinja", say, rows=rows, columns=max(len(images) for _, images in rows))
+
+
+def named(say: Language, name: str) -> str:
+    """Returns what a trial is called: a catalogue's word for it where there is one."""
+    return say(f"trial.{name}") if say.knows(f"trial.{name}") else name
+
+
+def _protocol(experiment: Experiment) -> dict[str, object]:
+    """Returns what all trials share of how they were measured."""
+    told = [trial.protocol for part in experiment.parts for trial in part.trials if trial.protocol]
+    if not told:
+        return {}
+    first, *others = told
+    return {name: value for name, value in first.items() if all(other.get(name) == value for other in others)}

@@ -1,0 +1,180 @@
+"""How much of a distance is the model, and how much the way it is measured: exercise 4.6."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from statistics import mean, stdev
+
+import torch
+from pydantic import BaseModel
+from torch import Tensor, nn
+
+from kakusan import api, pictures
+from kakusan.evaluation.moments import frechet_distance
+from kakusan.model import Model
+from kakusan.results import Value
+from kakusan.runs import Run
+from kakusan.studies.workshop import Workshop, trial_of
+from kakusan.trials import Experiment, Part, Sentence, Trial
+
+_MOMENTS = 8  # of the training
+_PARTS = (16, 8, 4, 2, 1)  # of the samples, whose distances are compared
+_LARGER = 2  # times the side, of files that come in another size than the data
+
+
+class _Found(BaseModel):
+    trials: tuple[Trial, ...]
+
+
+def metrics(shop: Workshop) -> Experiment:
+    """Follows distance and score through a training, then measures the same samples by fewer, and resized."""
+    run = shop.trained("model", shop.moments(_MOMENTS))
+    last = shop.load(run)
+    along = []
+    for checkpoint in run.checkpoints():
+        judged = shop.judged(f"after-{checkpoint.images}", shop.load(run, checkpoint.images))
+        along.append(trial_of(f"{checkpoint.images:,}", judged, images=Value(value=checkpoint.images)))
+    fewer, resized = _Samples(shop, last).trials()
+    first, second = finding(along), protocol(fewer, resized)
+    shown = {f"{checkpoint.images:,}": _shown(shop, run, checkpoint.images) for checkpoint in run.checkpoints()}
+    return shop.experiment(
+        (first, second),
+        Part("along", first, tuple(along), ("distance", "score", "accuracy"), "images", pictures=shown),
+        Part("fewer", _fewer(fewer), tuple(fewer), ("distance",), "n", growing=True),
+        Part("resized", _resized(resized), tuple(resized)),
+    )
+
+
+def finding(along: Sequence[Trial]) -> Sentence:
+    """Says how the distance fell, and whether the score agrees with it on the best moment."""
+    first, last = along[0], along[-1]
+    best = min(along, key=lambda trial: trial.values["distance"].value)
+    highest = max(along, key=lambda trial: trial.values["score"].value)
+    told = {
+        "first": first.values["distance"].value,
+        "last": last.values["distance"].value,
+        "score_first": first.values["score"].value,
+        "score_last": last.values["score"].value,
+        "best": round(best.values["images"].value),
+        "highest": round(highest.values["images"].value),
+    }
+    return Sentence("study.metrics.agree" if best is highest else "study.metrics.disagree", told)
+
+
+def protocol(fewer: Sequence[Trial], resized: Sequence[Trial]) -> Sentence:
+    """Says how far the same samples are apart from themselves when they are measured otherwise."""
+    few, all_ = fewer[0].values, fewer[-1].values
+    ways = [trial.values["distance"].value for trial in resized]
+    return Sentence(
+        "study.metrics.protocol",
+        {
+            "n": round(few["n"].value),
+            "few": few["distance"].value,
+            "all": round(all_["n"].value),
+            "many": all_["distance"].value,
+            "low": min(ways),
+            "high": max(ways),
+        },
+    )
+
+
+class _Samples:
+    """Samples of a model, measured again and again."""
+
+    def __init__(self, shop: Workshop, model: Model) -> None:
+        self._shop, self._model = shop, model
+
+    def trials(self) -> tuple[tuple[Trial, ...], tuple[Trial, ...]]:
+        """Returns the distances of fewer of them, and of all of them resized in several ways."""
+        shop = self._shop
+        samples: list[Tensor] = []
+
+        def drawn() -> Tensor:
+            if not samples:
+                classes = shop.real.labels.tolist() if self._model.class_names else None
+                images = api.sample(self._model, n=shop.real.n, labels=classes, seed=0, show=shop.show)
+                samples.append(pictures.to_uint8(images).cpu())
+            return samples[0]
+
+        fewer = shop.found("fewer", _Found, lambda: _Found(trials=_of_fewer(shop, drawn())))
+        resized = shop.found("resized", _Found, lambda: _Found(trials=_of_resized(shop, drawn())))
+        return fewer.trials, resized.trials
+
+
+def _of_fewer(shop: Workshop, images: Tensor) -> tuple[Trial, ...]:
+    """Returns the distance of parts of the samples, beside that of as many real images."""
+    features, _ = shop.real.eye.see(images)
+    half, other = shop.real.halves[0]
+    against = shop.real.features[half]
+    # Class by class they would lie, and a part would lack some.
+    order = torch.randperm(len(features), generator=torch.Generator().manual_seed(0))
+    trials = []
+    for parts in _PARTS:
+        n = len(features) // parts
+        if n < 2:
+            continue
+        ours, theirs = (
+            [frechet_distance(it[order[i * n : (i + 1) * n]], against) for i in range(parts)]
+            for it in (features, shop.real.features[other])
+        )
+        spread = stdev(ours) if parts > 1 else None
+        interval = None if spread is None else (mean(ours) - spread, mean(ours) + spread)
+        distance = Value(value=mean(ours), interval=interval, real=mean(theirs))
+        trials.append(Trial(name=f"{n:,}", values={"n": Value(value=n), "distance": distance}))
+    return tuple(trials)
+
+
+def _of_resized(shop: Workshop, images: Tensor) -> tuple[Trial, ...]:
+    """Returns the distance of samples that came as larger files and were brought to size in several ways."""
+    against = shop.real.features[shop.real.halves[0][0]]
+    untouched = frechet_distance(shop.real.eye.see(images)[0], against)
+    trials = [Trial(name="as_drawn", values={"distance": Value(value=untouched)})]
+    for name, resize in RESIZING.items():
+        features, _ = shop.real.eye.see(resized(images, resize))
+        trials.append(Trial(name=name, values={"distance": Value(value=frechet_distance(features, against))}))
+    return tuple(trials)
+
+
+def _interpolated(mode: str, antialias: bool) -> Callable[[Tensor, tuple[int, int]], Tensor]:
+    def resize(pixels: Tensor, size: tuple[int, int]) -> Tensor:
+        return nn.functional.interpolate(pixels, size=size, mode=mode, antialias=antialias)
+
+    return resize
+
+
+RESIZING = {
+    "nearest": _interpolated("nearest", antialias=False),
+    "bilinear": _interpolated("bilinear", antialias=False),
+    "bicubic_antialiased": _interpolated("bicubic", antialias=True),
+}
+"""Ways to bring a picture to another size."""
+
+
+def resized(images: Tensor, resize: Callable[[Tensor, tuple[int, int]], Tensor]) -> Tensor:
+    """Returns images, uint8, shape (n, C, H, W), that were enlarged and brought back: rounded to bytes in between, as
+    files are.
+
+    Source: Parmar et al., "On Aliased Resizing and Surprising Subtleties in GAN Evaluation", 2022, for the trap.
+    """
+    height, width = images.shape[-2:]
+    larger = _interpolated("bicubic", antialias=True)(images.float(), (_LARGER * height, _LARGER * width))
+    return _bytes(resize(_bytes(larger).float(), (height, width)))
+
+
+def _bytes(pixels: Tensor) -> Tensor:
+    return pixels.round().clamp(0, 255).to(torch.uint8)
+
+
+def _fewer(fewer: Sequence[Trial]) -> Sentence:
+    few, many = fewer[0].values, fewer[-1].values
+    told = {"n": round(few["n"].value), "all": round(many["n"].value)}
+    return Sentence("study.metrics.fewer", {**told, "few": few["distance"].value, "many": many["distance"].value})
+
+
+def _resized(trials: Sequence[Trial]) -> Sentence:
+    untouched, *others = (trial.values["distance"].value for trial in trials)
+    return Sentence("study.metrics.resized", {"untouched": untouched, "low": min(others), "high": max(others)})
+
+
+def _shown(shop: Workshop, run: Run, images: int) -> Tensor:
+    return shop.pictures(shop.load(run, images))

@@ -1,0 +1,226 @@
+"""Where a study works: runs that it trains once, numbers that it finds once, so that whoever stops it can go on."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from torch import Tensor
+
+from kakusan import api, build, config, sampling
+from kakusan.data.images import ImageSet
+from kakusan.errors import KakusanError
+from kakusan.evaluation.evaluate import Reference, evaluate, reference
+from kakusan.evaluation.eye import inception_at_hand
+from kakusan.files import atomic_write, writing
+from kakusan.model import Model
+from kakusan.progress import Bar
+from kakusan.results import Judgement, Value
+from kakusan.runs import Run
+from kakusan.studies.telling import machine
+from kakusan.training.timetable import Timetable
+from kakusan.trials import Experiment, Part, Sentence, Trial
+
+Record = TypeVar("Record", bound=BaseModel)
+
+PAGE, TABLE = "report.html", "table.csv"
+_SEED = 0
+_SHOWN = 10  # pictures in a row
+_FOR_INCEPTION = 5000  # images, fewer of which say nothing in its 2,048 features
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much a study may cost.
+
+    Attributes:
+        seeds: Trainings of everything that is compared.
+        images: The longest training, in images seen; None: as long as the preset says.
+        samples: The most samples that are judged at a time.
+    """
+
+    seeds: int
+    images: int | None
+    samples: int
+
+
+BUDGETS: Mapping[str, Budget] = {"quick": Budget(1, 80_000, 1_000), "full": Budget(3, None, 10_000)}
+
+
+class Workshop:
+    """The directory of one study.
+
+    Args:
+        path: It; new or empty, or that of the same study, which goes on.
+        study, source, budget: What is done in it: ``study`` on the configuration called ``source``.
+        settings: That configuration.
+        show: Whether to show progress.
+
+    Raises:
+        KakusanError: Another study lies there, or the directory cannot be written.
+    """
+
+    def __init__(
+        self, path: Path, study: str, source: str, budget: str, settings: config.Config, show: bool = True
+    ) -> None:
+        self.path, self.study, self.source, self.show = path, study, source, show
+        self.budget_name, self.budget, self.settings = budget, BUDGETS[budget], settings
+        self.device = settings.training.device
+        self._started, self._done = time.monotonic(), (path / PAGE).exists()
+        told = {"study": study, "source": source, "budget": budget, "settings": config.to_mapping(settings)}
+        self._open(json.loads(json.dumps(told)))
+
+    def __enter__(self) -> Workshop:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        atomic_write(self._clock, f"{self._spent():.1f}\n")
+
+    def trained(self, name: str, changes: Mapping[str, Any] | None = None, seed: int = 0) -> Run:
+        """Returns a run of the study's configuration with ``changes``: trained, gone on with, or there already.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C ended it; what it has learned is saved.
+        """
+        place = self.path / "runs" / (name if not seed else f"{name}-seed-{seed}")
+        length = {"training.images": self.images_to_see, "training.seed": seed}
+        settings = config.changed(self.settings, {**length, **(changes or {})})
+        if (place / "config.yaml").is_file():
+            run = api.train(resume=place, show=self.show and not _finished(place))
+        else:
+            run = api.train(settings, run=place, overwrite=True, show=self.show)
+        if not _finished(place):
+            raise KeyboardInterrupt
+        return run
+
+    def moments(self, count: int) -> dict[str, int]:
+        """Returns what makes a run keep checkpoints of so many moments of its training, evenly spaced."""
+        return {"training.checkpoint_every": max(1, self.images_to_see // count), "training.keep": 2 * count}
+
+    def found(self, name: str, kind: type[Record], find: Callable[[], Record]) -> Record:
+        """Returns what was found under a name; it is found now where it has not been yet."""
+        place = self.path / "found" / f"{name}.json"
+        if place.is_file():
+            try:
+                return kind.model_validate_json(place.read_text())
+            except (OSError, ValidationError):  # damaged, or of another version
+                pass
+        record = find()
+        atomic_write(place, record.model_dump_json(indent=2) + "\n")
+        return record
+
+    def judged(self, name: str, model: Model, *, seed: int = _SEED, **how: Any) -> Judgement:
+        """Returns what samples of a model are like, drawn as its run is configured but for ``how``."""
+        settings = sampling.settings(model.sampling, **how)
+
+        def find() -> Judgement:
+            with Bar(name.replace("-", " "), 1, show=self.show) as bar:
+                return evaluate(
+                    model, self.real, settings=settings, seed=seed, name=self.images.name, progress=bar.report
+                )
+
+        return self.found(f"judged-{name}", Judgement, find)
+
+    def load(self, run: Run, checkpoint: int | None = None) -> Model:
+        """Returns the model of a run."""
+        return api.load(run, checkpoint=checkpoint, device=self.device)
+
+    def pictures(self, model: Model, **how: Any) -> Tensor:
+        """Returns a row of samples, each class in turn, always of the same noise: (n, C, H, W) in [−1, 1]."""
+        return api.sample(model, n=_SHOWN, seed=_SEED, **how).cpu()
+
+    @cached_property
+    def images(self) -> ImageSet:
+        """The real images."""
+        return build.images(self.settings.data, self.show)
+
+    @cached_property
+    def real(self) -> Reference:
+        """The real images as samples are compared with them: by Inception where it is at hand and they are many enough,
+        else by a classifier of their own."""
+        n = min(len(self.images) // 2, self.settings.evaluation.n or self.budget.samples, self.budget.samples)
+        eye = inception_at_hand(self.device) if len(self.images) >= _FOR_INCEPTION else None
+        splits = self.settings.evaluation.splits
+        return reference(self.images, n=n, splits=splits, device=self.device, show=self.show, eye=eye)
+
+    @property
+    def seeds(self) -> range:
+        """Those that everything is trained with."""
+        return range(self.budget.seeds)
+
+    @property
+    def images_to_see(self) -> int:
+        """How long every training of this study is, in images seen."""
+        training = self.settings.training
+        steps = Timetable.of(training, len(self.images)).steps
+        return min(self.budget.images or steps * training.batch_size, steps * training.batch_size)
+
+    def experiment(self, finding: tuple[Sentence, Sentence], *parts: Part) -> Experiment:
+        """Returns the study, done."""
+        return Experiment(
+            study=self.study,
+            source=self.source,
+            budget=self.budget_name,
+            finding=finding,
+            parts=parts,
+            remarks=tuple(self.real.remarks),
+            seconds=self._spent(),
+            machine=machine(),
+        )
+
+    def _spent(self) -> float:
+        """Returns how long the study took so far, however often it was stopped; to write its page anew is free."""
+        before = float(self._clock.read_text()) if self._clock.is_file() else 0.0
+        return before if self._done else before + time.monotonic() - self._started
+
+    @property
+    def _clock(self) -> Path:
+        return self.path / "seconds.txt"
+
+    def _open(self, told: Mapping[str, Any]) -> None:
+        place = self.path / "study.json"
+        if place.is_file():
+            before = json.loads(place.read_text())
+            if before != told:
+                raise KakusanError(
+                    f"{self.path} holds another study, {before.get('study')} of {before.get('source')} with budget "
+                    f"{before.get('budget')}, or one of other settings (choose another --run, or remove it)"
+                )
+            return
+        if self.path.exists() and any(self.path.iterdir()):
+            raise KakusanError(f"{self.path} holds files, and no study (choose another --run)")
+        with writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+        atomic_write(place, json.dumps(told, indent=2) + "\n")
+
+
+def trial_of(name: str, judgement: Judgement, **more: Value) -> Trial:
+    """Returns a row that says what a judgement found, and ``more``."""
+    return Trial(name=name, values={**judgement.values, **more}, protocol=judgement.protocol)
+
+
+def train_seconds(run: Run) -> Value:
+    """Returns how long a run took to train at its usual pace, whatever disturbed or interrupted it."""
+    lines = [line for line in run.metrics() if "images_per_second" in line]
+    pace = statistics.median(line["images_per_second"] for line in lines)
+    return Value(value=run.checkpoint().images / pace)
+
+
+def seconds_an_image(judgement: Judgement) -> Value:
+    """Returns how long a judgement's samples took to draw, an image."""
+    return Value(value=judgement.seconds / judgement.protocol["n"])
+
+
+def _finished(place: Path) -> bool:
+    run = Run.open(place)
+    if not run.checkpoints():
+        return False
+    state = run.checkpoint().state()
+    return bool(state["images"] >= state["total_images"])

@@ -1,0 +1,140 @@
+"""What an experiment tried, and what came of it: rows of a table, and the sentences that are drawn from them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import mean, stdev
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+from kakusan.results import Value
+
+
+class Trial(BaseModel):
+    """One thing that was tried.
+
+    Attributes:
+        name: What: ``cosine``, ``DDIM 10``.
+        values: What was measured, by quantity.
+        protocol: How; empty where nothing was that needs to be told.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: str
+    values: dict[str, Value]
+    protocol: dict[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence of the catalogue, with what is put into it; values that are sentences are said first.
+
+    Attributes:
+        key: Which one.
+        values: By name.
+    """
+
+    key: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """What belongs together of an experiment.
+
+    Attributes:
+        name: By which its heading and caption are known.
+        finding: What it shows.
+        trials: Its rows.
+        charts: Quantities that are drawn, a panel each.
+        across: The quantity that they are drawn against; empty where trials only have names.
+        growing: Whether that grows by factors.
+        pictures: A row of pictures a trial, values in [−1, 1], (n, C, H, W), by its name.
+    """
+
+    name: str
+    finding: Sentence
+    trials: tuple[Trial, ...]
+    charts: tuple[str, ...] = ()
+    across: str = ""
+    growing: bool = False
+    pictures: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def quantities(self) -> list[str]:
+        """What was measured of any trial, in order."""
+        return list(dict.fromkeys(name for trial in self.trials for name in trial.values))
+
+
+@dataclass(frozen=True, eq=False)
+class Experiment:
+    """A study that is done.
+
+    Attributes:
+        study: Which one.
+        source: The preset or the file that it was done on.
+        budget: ``quick`` or ``full``.
+        finding: What was found, in two sentences.
+        parts: What it rests on.
+        remarks: What makes it less than it seems, a sentence each.
+        seconds: Time that it took, all runs of it together.
+        machine: What times were measured on.
+    """
+
+    study: str
+    source: str
+    budget: str
+    finding: tuple[Sentence, Sentence]
+    parts: tuple[Part, ...]
+    remarks: tuple[str, ...] = ()
+    seconds: float = 0.0
+    machine: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns all but the pictures as plain values, for JSON."""
+        return {
+            "study": self.study,
+            "source": self.source,
+            "budget": self.budget,
+            "seconds": self.seconds,
+            "machine": self.machine,
+            "remarks": list(self.remarks),
+            "parts": {part.name: [trial.model_dump() for trial in part.trials] for part in self.parts},
+        }
+
+
+def as_csv(experiment: Experiment) -> str:
+    """Returns every number of an experiment, a line each, for a spreadsheet."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(("part", "trial", "quantity", "value", "low", "high", "real"))
+    for part in experiment.parts:
+        for trial in part.trials:
+            for name, it in trial.values.items():
+                rows.writerow((part.name, trial.name, name, it.value, *(it.interval or ("", "")), _or_empty(it.real)))
+    return text.getvalue()
+
+
+def averaged(trials: Sequence[Trial]) -> Trial:
+    """Returns what several seeds of one trial measured together: means, and one standard deviation to either side."""
+    first, *others = trials
+    if not others:
+        return first
+    values = {name: _together([trial.values[name] for trial in trials]) for name in first.values}
+    return Trial(name=first.name, values=values, protocol={**first.protocol, "seeds": len(trials)})
+
+
+def _together(values: Sequence[Value]) -> Value:
+    middle, apart = mean(it.value for it in values), stdev(it.value for it in values)
+    real = None if values[0].real is None else mean(it.real or 0.0 for it in values)
+    return Value(value=middle, interval=(middle - apart, middle + apart), real=real)
+
+
+def _or_empty(value: float | None) -> float | str:
+    return "" if value is None else value

@@ -1,0 +1,209 @@
+"""Every study, from its name to its page: whole, gone on with, and true to what it measured."""
+
+import csv
+import json
+
+import pytest
+import torch
+
+from kakusan import config
+from kakusan.commands import main
+from kakusan.config.names import STUDIES
+from kakusan.errors import KakusanError
+from kakusan.evaluation import judge as judging
+from kakusan.reporting.experiment import render, spoken
+from kakusan.reporting.language import language, languages
+from kakusan.results import Value
+from kakusan.runs import Run
+from kakusan.studies import workshop as workshops
+from kakusan.studies.conduct import conduct, place_of
+from kakusan.studies.experiments import class_conditional, ddim_steps, metrics, schedules
+from kakusan.studies.workshop import Workshop
+from kakusan.training.engine import Engine
+from kakusan.trials import Trial, as_csv, averaged
+
+TINY = {
+    "network.channels": [8, 16],
+    "network.blocks": 1,
+    "training.images": 640,
+    "training.samples_every": 0,
+    "evaluation.n": 40,
+    "evaluation.splits": 2,
+    "sampling.steps": 3,
+}
+
+
+@pytest.fixture(autouse=True)
+def _small(tmp_path, monkeypatch):
+    """A judge that has learned nothing, and walks of few steps, show as much of how a study is done."""
+    monkeypatch.setattr(judging, "user_cache_path", lambda name: tmp_path / "cache")
+    monkeypatch.setattr(judging, "_train", lambda network, images, recipe, show: network)
+    monkeypatch.setattr(ddim_steps, "STEPS", (2, 3))
+    monkeypatch.setattr(ddim_steps, "_WHOLE", 6)
+    monkeypatch.setattr(ddim_steps, "_IMAGES", 6)
+    monkeypatch.setattr(class_conditional, "SCALES", (1.0, 3.0))
+    monkeypatch.setattr(metrics, "_MOMENTS", 2)
+
+
+def do(name, path, **more):
+    return conduct(name, path=path, overrides=TINY, show=False, **more)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_study_ends_in_a_page_and_a_table_of_the_same_numbers(name, tmp_path):
+    found, path = do(name, tmp_path / "study")
+    page = (path / "report.html").read_text()
+    rows = list(csv.DictReader((path / "table.csv").open()))
+    for part in found.parts:
+        for trial in part.trials:
+            for quantity, it in trial.values.items():
+                (row,) = [
+                    row
+                    for row in rows
+                    if (row["part"], row["trial"], row["quantity"]) == (part.name, trial.name, quantity)
+                ]
+                assert float(row["value"]) == pytest.approx(it.value, nan_ok=True)
+    for code in languages():
+        say = language(code)
+        text = render(say, found)
+        for sentence in found.finding:
+            assert spoken(say, sentence).replace("'", "&#39;") in text
+    assert spoken(language("en"), found.finding[0]).replace("'", "&#39;") in page
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_who_was_stopped_goes_on_and_finds_the_same(name, tmp_path, monkeypatch):
+    """What was found is not found again: nothing is trained or drawn by the second call but pictures."""
+    whole, _ = do(name, tmp_path / "study")
+    monkeypatch.setattr(workshops, "evaluate", None)
+    monkeypatch.setattr(workshops.api, "train", lambda *, resume, show: Run.open(resume))
+    again, _ = do(name, tmp_path / "study")
+    assert {**again.as_dict(), "seconds": 0} == {**whole.as_dict(), "seconds": 0}
+    assert again.seconds >= whole.seconds  # of all that it took, and none for reading it again
+
+
+def test_a_training_that_was_interrupted_is_no_finding(tmp_path, monkeypatch):
+    advance = Engine._advance
+
+    def interrupted(self):
+        if self.step == 3 and type(self._task).__name__ == "Denoising":
+            raise KeyboardInterrupt
+        return advance(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Engine, "_advance", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            do("schedules", tmp_path / "study")
+    assert not (tmp_path / "study" / "report.html").exists()
+    found, path = do("schedules", tmp_path / "study")
+    assert (path / "report.html").exists()
+    assert len(found.parts[0].trials) == 3
+
+
+def test_a_directory_holds_one_study(tmp_path):
+    do("schedules", tmp_path / "study")
+    with pytest.raises(KakusanError, match="holds another study, schedules of digits with budget quick"):
+        do("metrics", tmp_path / "study")
+    with pytest.raises(KakusanError, match="holds another study"):
+        conduct("schedules", path=tmp_path / "study", overrides={**TINY, "training.images": 1280}, show=False)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "letter.txt").write_text("dear")
+    with pytest.raises(KakusanError, match="holds files, and no study"):
+        do("schedules", tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("schedule", "unknown study 'schedule': did you mean 'schedules'?"),
+        ("schedules --preset digts", "unknown preset 'digts': did you mean 'digits'?"),
+        ("schedules --budget huge", "'huge' is not one of 'quick', 'full'"),
+        ("schedules --training.image 5", "unknown field of training 'image'"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_in_a_line(arguments, sentence, capsys):
+    assert main(["study", *arguments.split()]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_the_command_says_the_finding(tmp_path, capsys):
+    fields = [it for name, value in TINY.items() for it in (f"--{name}", str(value).strip("[]"))]
+    assert main(["study", "schedules", "--run", str(tmp_path / "a"), "--lang", "en", *fields]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("Trained alike, ")
+    assert said[-1] == str(tmp_path / "a" / "report.html")
+    assert main(["study", "schedules", "--run", str(tmp_path / "a"), "--json", "--lang", "en", *fields]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [f"{sentence}." for sentence in told["finding"]] == said[:2]
+    assert [trial["name"] for trial in told["parts"]["compared"]] == ["linear", "cosine", "quadratic"]
+
+
+def test_a_network_without_classes_has_no_study_of_them(tmp_path):
+    with pytest.raises(KakusanError, match="simple_unet knows no classes"):
+        conduct("class-conditional", path=tmp_path / "a", overrides={"network.kind": "simple_unet"}, show=False)
+
+
+def test_studies_have_places_of_their_own():
+    places = {place_of(name, preset, budget) for name in STUDIES for preset in ("a", "b.yaml") for budget in "xy"}
+    assert len(places) == 4 * len(STUDIES)
+
+
+def trial(name, distance, spread=0.1, **more):
+    interval = (distance - spread, distance + spread)
+    values = {"distance": Value(value=distance, interval=interval), "score": Value(value=5)}
+    return Trial(name=name, values={**values, "train_seconds": Value(value=60), **more})
+
+
+@pytest.mark.parametrize(
+    ("distances", "key"),
+    [((1.0, 2.0, 3.0), "best"), ((1.0, 1.1, 3.0), "leads"), ((1.0, 1.1, 1.15), "alike"), ((3.0, 1.0, 1.1), "leads")],
+)
+def test_nothing_is_best_within_the_doubt(distances, key):
+    rows = [trial(name, it) for name, it in zip(schedules.SCHEDULES, distances, strict=True)]
+    first, _ = schedules.finding(rows)
+    assert first.key == f"study.schedules.{key}"
+    assert first.values["distance"] == min(distances)
+
+
+@pytest.mark.parametrize(("plain", "conditional", "key"), [(2, 1, "nearer"), (1, 2, "farther"), (1, 1.1, "alike")])
+def test_knowing_the_class_helps_if_it_does(plain, conditional, key):
+    found = class_conditional.finding([trial("unconditional", plain), trial("conditional", conditional)])
+    assert found.key == f"study.class-conditional.{key}"
+
+
+def test_several_seeds_become_a_mean_and_its_spread():
+    rows = [trial("linear", it) for it in (1.0, 2.0, 3.0)]
+    together = averaged(rows)
+    assert together.values["distance"] == Value(value=2.0, interval=(1.0, 3.0))
+    assert averaged(rows[:1]) == rows[0]
+
+
+def test_the_whole_budget_trains_three_of_each(tmp_path):
+    settings = config.load("digits", TINY)
+    full, quick = (
+        Workshop(tmp_path / budget, "schedules", "digits", budget, settings, show=False) for budget in ("full", "quick")
+    )
+    assert (len(full.seeds), len(quick.seeds)) == (3, 1)
+    assert full.images_to_see == quick.images_to_see == 640
+    long = config.load("digits", {**TINY, "training.images": 900_000})
+    assert Workshop(tmp_path / "a", "schedules", "digits", "quick", long, show=False).images_to_see == 80_000
+
+
+@pytest.mark.parametrize("name", metrics.RESIZING)
+def test_a_flat_picture_stays_as_it_is_however_it_is_resized(name):
+    flat = torch.full((2, 3, 8, 8), 77, dtype=torch.uint8)
+    assert torch.equal(metrics.resized(flat, metrics.RESIZING[name]), flat)
+
+
+def test_a_damaged_finding_is_found_again(tmp_path):
+    whole, path = do("schedules", tmp_path / "study")
+    (path / "found" / "judged-linear-0.json").write_text("{")
+    again, _ = do("schedules", tmp_path / "study")
+    ours, theirs = (it.parts[0].trials[0].values["distance"] for it in (again, whole))
+    assert ours == theirs
+
+
+def test_a_table_holds_every_number(tmp_path):
+    found, _ = do("class-conditional", tmp_path / "study")
+    count = sum(len(trial.values) for part in found.parts for trial in part.trials)
+    assert as_csv(found).count("\n") == count + 1
