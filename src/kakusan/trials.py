@@ -66,6 +66,10 @@ class Part:
     growing: bool = False
     pictures: Mapping[str, Tensor] = field(default_factory=dict)
 
+    def values(self, name: str) -> list[Value]:
+        """Returns a quantity of all trials that have it."""
+        return [trial.values[name] for trial in self.trials if name in trial.values]
+
     @property
     def quantities(self) -> list[str]:
         """What was measured of any trial, in order."""

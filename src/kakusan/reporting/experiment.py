@@ -10,7 +10,7 @@ from kakusan.reporting.language import Language
 from kakusan.reporting.protocol import in_words as protocol_in_words
 from kakusan.reporting.quantities import doubt, in_words, title_of
 from kakusan.results import Value
-from kakusan.trials import Experiment, Part, Sentence, Trial
+from kakusan.trials import Experiment, Part, Sentence
 
 
 def render(say: Language, experiment: Experiment) -> str:
@@ -57,22 +57,25 @@ def _section(say: Language, experiment: Experiment, part: Part) -> Section:
 
 
 def _table(say: Language, part: Part) -> Markup:
-    reals: dict[str, float] = {}
-    for trial in part.trials:
-        reals |= {name: it.real for name, it in trial.values.items() if it.real is not None}
-    names = part.quantities
-    one = len({repr({n: t.values[n].real for n in reals if n in t.values}) for t in part.trials}) == 1
+    """Returns a row a trial. What real images score is told once below a column, or where it differs beside the value;
+    what trials are drawn against stands in their names."""
+    names = [name for name in part.quantities if name != part.across]
+    reals = {name: {it.real for it in part.values(name) if it.real is not None} for name in names}
+    below = {name: next(iter(found)) for name, found in reals.items() if len(found) == 1}
     return fragment(
         "trials.html.jinja",
         say,
         titles=[title_of(say, name) for name in names],
-        rows=[(named(say, trial.name), [_cell(say, trial, name, not one) for name in names]) for trial in part.trials],
-        real=[in_words(say, name, reals[name]) if name in reals else "" for name in names] if reals and one else [],
+        rows=[
+            (named(say, trial.name), [_cell(say, name, trial.values.get(name), name not in below) for name in names])
+            for trial in part.trials
+        ],
+        real=[in_words(say, name, below[name]) if name in below else "" for name in names] if below else [],
     )
 
 
-def _cell(say: Language, trial: Trial, name: str, with_real: bool) -> tuple[str, str]:
-    it = trial.values.get(name)
+def _cell(say: Language, name: str, it: Value | None, with_real: bool) -> tuple[str, str]:
+    """Returns a value and what stands beside it."""
     if it is None:
         return "", ""
     beside = doubt(say, name, it)

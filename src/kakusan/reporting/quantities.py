@@ -9,7 +9,7 @@ from kakusan.reporting.language import Language
 from kakusan.results import Value
 
 _GROWING = frozenset({"score", "accuracy", "is", "precision", "recall", "diversity", "coverage", "psnr", "ssim"})
-_SHARES = frozenset({"accuracy", "coverage", "precision", "recall", "copies", "share"})
+_SHARES = frozenset({"accuracy", "coverage", "plain_coverage", "precision", "recall", "copies", "share"})
 _TIMES = frozenset({"seconds", "train_seconds"})
 _COUNTS = frozenset({"nfe", "n", "images"})
 

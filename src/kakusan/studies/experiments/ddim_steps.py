@@ -47,7 +47,7 @@ def ddim_steps(shop: Workshop) -> Experiment:
         trials.append(trial_of(f"DDPM {_WHOLE}", judged, **more))
     first, second = finding(trials)
     part = Part(
-        "compared", first, tuple(trials), charts=("distance", "apart"), across="nfe", growing=True, pictures=rows
+        "compared", second, tuple(trials), charts=("distance", "apart"), across="nfe", growing=True, pictures=rows
     )
     return shop.experiment((first, second), part)
 
@@ -61,6 +61,7 @@ def finding(trials: Sequence[Trial]) -> tuple[Sentence, Sentence]:
     first = {
         "steps": round(enough.values["nfe"].value),
         "distance": enough.values["distance"].value,
+        "most": round(judged[-1].values["nfe"].value),
         "times": whole.values["seconds"].value / enough.values["seconds"].value,
     }
     fewest, most = judged[0], judged[-1]

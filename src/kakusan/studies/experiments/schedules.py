@@ -26,7 +26,7 @@ def schedules(shop: Workshop) -> Experiment:
             pictures.setdefault(name, shop.pictures(model))
         trials.append(averaged(tried))
     first, second = finding(trials)
-    return shop.experiment((first, second), Part("compared", first, tuple(trials), pictures=pictures))
+    return shop.experiment((first, second), Part("compared", second, tuple(trials), pictures=pictures))
 
 
 def finding(trials: Sequence[Trial]) -> tuple[Sentence, Sentence]:
