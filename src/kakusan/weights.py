@@ -18,6 +18,7 @@ from kakusan.errors import KakusanError
 from kakusan.files import writing
 
 _MEGABYTE = 1_000_000
+_TENSORS = "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,121 @@ PRETRAINED = MappingProxyType(
         ),
     }
 )
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A published model of the Hugging Face hub, of one revision: a folder, whose weights are safetensors.
+
+    Attributes:
+        name: ``owner/name``.
+        revision: Which.
+        sha256: The hash of its weights, as published.
+        size: Bytes of them.
+        network: What it is.
+    """
+
+    name: str
+    revision: str
+    sha256: str
+    size: int
+    network: str
+
+    @property
+    def folder(self) -> str:
+        """What it is called in a place of the user's own."""
+        return self.name.rpartition("/")[2]
+
+    @property
+    def url(self) -> str:
+        """Where it is published."""
+        return f"https://huggingface.co/{self.name}"
+
+
+CLIP = Repository(
+    "openai/clip-vit-large-patch14",
+    "32bd64288804d66eefd0ccbe215aa642df71cc41",
+    "a2bf730a0c7debf160f7a6b50b3aaf3703e7e88ac73de7a314903141db026dcb",
+    1_710_540_580,
+    "CLIP ViT-L/14 of OpenAI",
+)
+_CLIP_FILES = ["*.json", "merges.txt", "model.safetensors"]
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A model of the hub that was found and checked.
+
+    Attributes:
+        path: Its folder.
+        sha256: The hash of its weights.
+    """
+
+    path: Path
+    sha256: str
+
+
+def find_repository(wanted: Repository, directory: Path | None = None) -> Path | None:
+    """Returns the folder of a model, in ``directory`` or in the hub's cache; None where it is missing.
+
+    Args:
+        wanted: Which.
+        directory: A place of the user's own, looked into first.
+    """
+    if directory is not None and (directory / wanted.folder / _TENSORS).is_file():
+        return directory / wanted.folder
+    try:
+        from huggingface_hub import try_to_load_from_cache
+    except ImportError:
+        return None
+    there = try_to_load_from_cache(wanted.name, _TENSORS, revision=wanted.revision)
+    return Path(there).parent if isinstance(there, str) else None
+
+
+def obtain_repository(
+    wanted: Repository, directory: Path | None = None, *, offline: bool = False, show: bool = True
+) -> Folder:
+    """Returns a model of the hub: from ``directory``, from the hub's cache, or downloaded into that.
+
+    What the cache holds, or the network sends, must have the published hash. What the user gives may differ.
+
+    Args:
+        wanted: Which.
+        directory: A place of the user's own.
+        offline: Never touch the network.
+        show: Whether to show the progress of a download.
+
+    Raises:
+        KakusanError: It is missing and cannot be had, or has another hash.
+    """
+    path = find_repository(wanted, directory)
+    where = (
+        f"get {wanted.url} ({wanted.size / _MEGABYTE:.0f} MB of {_TENSORS}, and its other files) and put it into "
+        f"DIR/{wanted.folder} of --weights DIR"
+    )
+    if path is None:
+        if offline:
+            raise KakusanError(f"{wanted.network} is missing, and may not be downloaded: {where}")
+        path = _snapshot(wanted, where, show)
+    with (path / _TENSORS).open("rb") as file:
+        digest = file_digest(file, "sha256").hexdigest()
+    if (directory is None or path != directory / wanted.folder) and digest != wanted.sha256:
+        raise KakusanError(
+            f"{path / _TENSORS} has the hash {digest[:8]}…, and the published file {wanted.sha256[:8]}…: "
+            "it is cut short, or another one (remove it, or give yours with --weights)"
+        )
+    return Folder(path, digest)
+
+
+def _snapshot(wanted: Repository, where: str, show: bool) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
+
+    enable_progress_bars() if show else disable_progress_bars()
+    try:
+        return Path(snapshot_download(wanted.name, revision=wanted.revision, allow_patterns=_CLIP_FILES))
+    except Exception as error:  # its errors are of several libraries, by version
+        raise KakusanError(f"{wanted.network} cannot be downloaded ({error}): {where}") from error
 
 
 @dataclass(frozen=True)

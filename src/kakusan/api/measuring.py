@@ -15,6 +15,7 @@ from kakusan.data.sources import source_named
 from kakusan.devices import resolve
 from kakusan.errors import KakusanError, unknown
 from kakusan.evaluation import features, statistics
+from kakusan.evaluation.captions import measure_captions
 from kakusan.evaluation.evaluate import evaluate as judge_samples
 from kakusan.evaluation.evaluate import reference, require_alike
 from kakusan.evaluation.formulas import FORMULAS
@@ -30,6 +31,8 @@ from kakusan.runs import Run, WeightsFrom
 
 _MOST = 50_000  # samples, as publications measure
 _OTHER_SEED = 1
+CAPTIONED = "clip"
+"""The metric of images and their own captions."""
 _NETWORKS = {name: formula.network for name, formula in FORMULAS.items()}
 _NETWORKS |= {"lpips": "lpips-alex", "lpips-vgg": "lpips-vgg"}
 
@@ -119,7 +122,8 @@ def measure(
     Args:
         images: What is measured: a model, a run, images by path or name, or a set of them.
         metrics: ``"fid"``, ``"is"``, ``"kid"``, ``"prc"``, ``"copies"`` or ``"diversity"``; of stored images, paired by
-            file name, ``"psnr"``, ``"ssim"``, ``"lpips"`` or ``"lpips-vgg"``. Several as a list, or parted by commas.
+            file name, ``"psnr"``, ``"ssim"``, ``"lpips"`` or ``"lpips-vgg"``; of captioned ones ``"clip"``. Several as
+            a list, or parted by commas.
         against: What it is compared with; a run's own images by default. A file ``.npz`` holds statistics, of which the
             Fréchet distance is known.
         n: Images that a model draws; as many as it is compared with by default, and at most 50,000.
@@ -138,7 +142,7 @@ def measure(
     """
     names = metrics.split(",") if isinstance(metrics, str) else list(metrics)
     for name in names:
-        if name not in (known := (*FORMULAS, *PAIRED)):
+        if name not in (known := (*FORMULAS, *PAIRED, CAPTIONED)):
             raise unknown("metric", name, known)
     directory = None if weights is None else Path(weights)
     features.require([_NETWORKS[name] for name in names if name in _NETWORKS], directory, offline)
@@ -171,7 +175,13 @@ def measure(
         if not (isinstance(samples, Stored) and isinstance(real, Stored)):
             raise KakusanError(f"{pairs[0]} compares images in pairs: give a folder or archive of each (--against)")
         found = measure_pairs(samples.images, real.images, pairs, **where)
-    if others := [name for name in names if name not in PAIRED]:
+    if CAPTIONED in names:
+        if not isinstance(samples, Stored):
+            raise KakusanError(
+                f"{CAPTIONED} compares images with their captions: give a folder or archive that has both"
+            )
+        found.append(measure_captions(samples.images, **where))
+    if others := [name for name in names if name not in (*PAIRED, CAPTIONED)]:
         found += measured(samples, real, others, keep=keep, draw_nearest=picture, **where)
     for remark in dict.fromkeys(remark for it in found for remark in it.remarks) if show else ():
         say(remark)

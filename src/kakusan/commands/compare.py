@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kakusan.commands.options import Debug, Json
+from kakusan.commands.options import Debug, Json, Lang
 from kakusan.commands.output import in_words, show_json, show_table
+from kakusan.errors import KakusanError
+from kakusan.files import require_free_file
 
 if TYPE_CHECKING:
     from kakusan.results import Comparison, Side
@@ -16,18 +18,33 @@ if TYPE_CHECKING:
 
 def compare(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN …", help="run directories, two or more")],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="FILE.html", help="a page with their curves in one chart each")
+    ] = None,
+    lang: Lang = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace the FILE that is there")] = False,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Puts runs side by side: in what they differ, how far they came, what was measured of them.
 
+    With -o a page shows their losses, and what was measured while they trained, in one chart each.
     Numbers that were not measured alike are named, with what differs.
     """
+    if out is None and (lang is not None or overwrite):
+        raise KakusanError("--lang and --overwrite are about a page: say where it goes (-o FILE.html)")
+    if out is not None:
+        require_free_file(out, overwrite)
+
     from kakusan.progress import say
     from kakusan.runs import Run
     from kakusan.studies.comparing import compare as comparison
+    from kakusan.studies.comparing import write_page
 
-    found = comparison([Run.open(run) for run in runs])
+    opened = [Run.open(run) for run in runs]
+    found = comparison(opened)
+    if out is not None:
+        write_page(out, opened, found, lang)
     show_json(found.as_dict()) if json else show_table(_rows(found))
     for note in found.notes:
         say(note)

@@ -39,7 +39,7 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="A,B",
-            help="fid, is, kid, prc, copies, diversity; of pairs by file name psnr, ssim, lpips  "
+            help="fid, is, kid, prc, copies, diversity; of pairs by file name psnr, ssim, lpips; of captions clip  "
             "[default: a distance by a classifier of the data's own]",
         ),
     ] = None,

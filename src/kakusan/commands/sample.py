@@ -11,7 +11,7 @@ import typer
 from kakusan.commands import options
 from kakusan.commands.options import Debug, Json, Overwrite, RunDirectory
 from kakusan.commands.output import show_json
-from kakusan.config.names import TABLES, lookup
+from kakusan.config.names import lookup
 from kakusan.errors import KakusanError, counted
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def sample(
 
 
 def _check_names(how: dict[str, Any]) -> None:
-    for kind in TABLES:
+    for kind in ("sampler", "grid"):
         if how[kind] is not None:
             lookup(kind, how[kind])
 

@@ -16,9 +16,14 @@ from kakusan.config.names import STUDIES, lookup
 from kakusan.config.wording import either
 
 
+def _known(name: str) -> str:
+    lookup("study", name)
+    return name
+
+
 def study(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help=either(STUDIES))],
+    name: Annotated[str, typer.Argument(metavar="NAME", help=either(STUDIES), callback=_known)],
     preset: Annotated[str, typer.Option(metavar="PRESET|YAML", help="what it is done on")] = "digits",
     budget: Annotated[
         Literal["quick", "full"],
@@ -38,7 +43,6 @@ def study(
     Stopped by Ctrl-C, the same command goes on. Any field of the configuration may be set as well:
     --training.images 40000, --data.source my-images.
     """
-    lookup("study", name)
     fields = fields_of(context)
     config.load(preset, fields)  # refused before anything heavy is imported
 

@@ -49,14 +49,14 @@ def _section(say: Language, experiment: Experiment, part: Part) -> Section:
     own, title = f"study.{experiment.study}.{part.name}", spoken(say, part.finding)
     figure = Figure(
         title=title,
-        content=_table(say, part) + _charts(say, part) + _pictures(say, part),
+        content=table(say, part) + _charts(say, part) + _pictures(say, part),
         caption=say(f"{own}_caption"),
         alt=say("study.alt", title=title),
     )
     return Section(part.name.replace("_", "-"), say(f"{own}_heading"), figure)
 
 
-def _table(say: Language, part: Part) -> Markup:
+def table(say: Language, part: Part) -> Markup:
     """Returns a row a trial. What real images score is told once below a column, or where it differs beside the value;
     what trials are drawn against stands in their names."""
     names = [name for name in part.quantities if name != part.across]

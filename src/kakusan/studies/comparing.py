@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from kakusan import config
 from kakusan.errors import KakusanError
+from kakusan.files import atomic_write
+from kakusan.reporting.comparison import render
+from kakusan.reporting.language import language, usual
 from kakusan.results import Comparison, Measurement, Side, best_judgement, differing, judgements_in
 from kakusan.runs import Run
 
@@ -49,6 +53,22 @@ def compare(runs: Sequence[Run]) -> Comparison:
     ]
     sides = [_side(run, {name: found.get(name) for name in apart}) for run, found in zip(runs, fields, strict=True)]
     return Comparison(sides=tuple(sides), notes=tuple(_notes(sides)))
+
+
+def write_page(path: Path, runs: Sequence[Run], found: Comparison, lang: str | None = None) -> None:
+    """Writes the page of runs side by side.
+
+    Args:
+        path: Where to; what is there is replaced.
+        runs: They.
+        found: What :func:`compare` found of them.
+        lang: Its language; None is the system's.
+
+    Raises:
+        KakusanError: There is no such language, or the page cannot be written.
+    """
+    books = {str(run.path): run.metrics() for run in runs}
+    atomic_write(path, render(language(lang or usual()), found, books))
 
 
 def _side(run: Run, differs: Mapping[str, Any]) -> Side:

@@ -1,0 +1,113 @@
+"""CLIP score: how well images agree with their captions, by torchmetrics' formula on OpenAI's CLIP."""
+
+from __future__ import annotations
+
+import math
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kakusan.data.images import ImageSet
+from kakusan.errors import KakusanError
+from kakusan.evaluation.sources import Stored
+from kakusan.progress import Bar
+from kakusan.results import Measurement
+from kakusan.weights import CLIP, obtain_repository
+
+_CHUNK = 32
+_CONFIDENCE = 1.96
+
+
+def measure_captions(
+    images: ImageSet,
+    *,
+    weights: Path | None = None,
+    offline: bool = False,
+    device: torch.device,
+    show: bool = True,
+) -> Measurement:
+    """Returns the CLIP score of images and the captions beside them: the mean of 100 times their embeddings' cosine.
+
+    Args:
+        images: Images with captions.
+        weights: A place with a CLIP of the user's own.
+        offline: Never touch the network of computers.
+        device: Where to compute.
+        show: Whether to show progress.
+
+    Raises:
+        KakusanError: Images have no captions, a library is not installed, or the weights are wanting.
+
+    Source: Hessel et al., "CLIPScore: A Reference-free Evaluation Metric for Image Captioning", 2021.
+    """
+    if not images.captions:
+        raise KakusanError(
+            f"the CLIP score compares images with their captions, and those of {images.name} have none (put a .txt "
+            "beside each image, or a metadata.jsonl)"
+        )
+    try:
+        from torchmetrics.functional.multimodal.clip_score import _clip_score_update
+        from transformers import CLIPModel, CLIPProcessor
+    except ImportError as error:
+        raise KakusanError(
+            f"the CLIP score needs {error.name}, which is not installed (pip install 'kakusan[metrics]')"
+        ) from error
+    there = obtain_repository(CLIP, weights, offline=offline, show=show)
+    try:
+        model = _Embeds(CLIPModel.from_pretrained(there.path, use_safetensors=True, local_files_only=True)).to(device)
+        processor = CLIPProcessor.from_pretrained(there.path, local_files_only=True)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise KakusanError(f"{there.path} holds no whole CLIP: {error} (get it from {CLIP.url})") from error
+    scores = []
+    with Bar("measuring clip", len(images), show=show) as bar, torch.no_grad():
+        for start in range(0, len(images), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            pixels = images.images[part].expand(-1, 3, -1, -1).to(device)
+            each, _ = _clip_score_update(list(pixels), list(images.captions[part]), model, processor)
+            scores.append(each.double().cpu())
+            bar.update(start + len(each))
+    found = torch.cat(scores)
+    value, half = found.mean().item(), _CONFIDENCE * found.std().item() / math.sqrt(len(found))
+    side = 224 if not hasattr(model.config, "vision_config") else model.config.vision_config.image_size
+    return Measurement(
+        metric="clip",
+        value=max(0.0, value),
+        interval=(value - half, value + half) if len(found) > 1 else None,
+        protocol={
+            "metric": "clip",
+            "n": len(found),
+            **Stored(images).told,
+            "features": f"clip {there.sha256[:8]}",
+            "resize": f"as its processor does, to {side} pixels",
+            "torchmetrics": version("torchmetrics"),
+            "transformers": version("transformers"),
+        },
+    )
+
+
+class _Embeds(nn.Module):
+    """A CLIP whose embeddings are tensors, as torchmetrics expects, whatever transformers' version wraps them in.
+
+    Args:
+        clip: transformers' model.
+    """
+
+    def __init__(self, clip: Any) -> None:
+        super().__init__()
+        self.clip, self.config = clip.eval(), clip.config
+
+    def get_image_features(self, *given: Tensor) -> Tensor:
+        """Returns embeddings of pixels, shape (N, D)."""
+        return _pooled(self.clip.get_image_features(*given))
+
+    def get_text_features(self, *given: Tensor) -> Tensor:
+        """Returns embeddings of tokens, shape (N, D)."""
+        return _pooled(self.clip.get_text_features(*given))
+
+
+def _pooled(found: Any) -> Tensor:
+    pooled: Tensor = found if isinstance(found, Tensor) else found.pooler_output
+    return pooled
