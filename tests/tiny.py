@@ -18,6 +18,7 @@ from kakusan.parametrization import V
 from kakusan.runs import Run
 from kakusan.tensors import read_tensors
 from kakusan.training.engine import Engine
+from kakusan.training.examination import Examination
 from kakusan.training.tasks.denoising import Denoising
 from kakusan.training.validation import hold_out
 
@@ -87,7 +88,7 @@ def engine(
     condition_dropout: float = 0.3,
     held_out: float = 0,
     batches: Batches | None = None,
-    examine: object = None,
+    examination: Examination | None = None,
     **training: object,
 ) -> Engine:
     """Returns an engine that takes 12 steps of 5 images, unless told otherwise, and draws on all there is to draw."""
@@ -101,7 +102,7 @@ def engine(
         training=settings,
         guard=guard,
         validation=validation,
-        examine=examine,
+        examination=examination,
         show=False,
     )
 

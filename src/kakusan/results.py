@@ -152,6 +152,18 @@ class Measurement(_Record):
     remarks: list[str] = []
 
 
+def measurements_in(lines: Iterable[Mapping[str, Any]]) -> dict[str, Measurement]:
+    """Returns of every metric what was measured last, among the lines of ``metrics.jsonl``; what is not whole is left
+    out."""
+    found: dict[str, Measurement] = {}
+    for line in lines:
+        for values in line.get("measurements", ()):
+            with suppress(ValidationError):
+                measured = Measurement.model_validate(values)
+                found[measured.metric] = measured
+    return found
+
+
 def values_in(line: Mapping[str, Any]) -> dict[str, Value]:
     """Returns what a line of ``metrics.jsonl`` measured of samples, by name; what is not whole is left out."""
     found: dict[str, Value] = {}

@@ -23,6 +23,7 @@ COMMANDS = (
     "plan",
     "report",
     "sample",
+    "study",
     "train",
     "weights",
 )

@@ -10,7 +10,7 @@ from kakusan.config import models as config
 from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError
 from kakusan.evaluation import judge as judging
-from kakusan.training.examination import UnfinishedError, until
+from kakusan.training.examination import Examination, UnfinishedError, until
 from tests import tiny
 
 
@@ -110,7 +110,7 @@ def test_what_cannot_be_measured_is_said_and_training_goes_on(tmp_path):
         raise KakusanError("too few")
 
     run = tiny.run(tmp_path / "run")
-    engine = tiny.engine(examine=(examine, 20))
+    engine = tiny.engine(examination=Examination(20, examine))
     engine.train(run)
     assert engine.step == 12
     log = (run.path / "log.txt").read_text()
@@ -122,7 +122,7 @@ def test_what_is_wrong_with_a_program_is_not_passed_over(tmp_path):
         raise TypeError("a mistake")
 
     with pytest.raises(TypeError, match="a mistake"):
-        tiny.engine(examine=(examine, 20)).train(tiny.run(tmp_path / "run"))
+        tiny.engine(examination=Examination(20, examine)).train(tiny.run(tmp_path / "run"))
 
 
 def test_the_field_may_change_in_a_run_that_goes_on():

@@ -82,7 +82,7 @@ def _facts(thing: Path) -> dict[str, Any]:
 def run_facts(path: Path) -> dict[str, Any]:
     """Returns what a run is and how far it has come; of a last checkpoint that is damaged, how it is."""
     from kakusan import config
-    from kakusan.results import best_judgement, judgements_in
+    from kakusan.results import best_judgement, judgements_in, measurements_in
     from kakusan.runs import Run
 
     run = Run.open(path)
@@ -104,6 +104,7 @@ def run_facts(path: Path) -> dict[str, Any]:
         "loss": losses[-1] if losses else None,
         "checkpoints": [checkpoint.images for checkpoint in there],
         "evaluation": None if judged is None else _essence(judged),
+        **{name: it.value for name, it in measurements_in(lines).items()},
         "size_MiB": _mebibytes(path),
     }
 

@@ -12,6 +12,7 @@ from kakusan.reporting.html import Section, fragment, page
 from kakusan.reporting.language import Language
 from kakusan.reporting.protocol import in_words
 from kakusan.reporting.sections import (
+    classes,
     embedding,
     emergence,
     forward,
@@ -22,11 +23,13 @@ from kakusan.reporting.sections import (
     mixture,
     neighbours,
     network,
+    published,
     samplers,
     samples,
     schedules,
 )
 from kakusan.reporting.story import Story
+from kakusan.results import measurements_in
 
 _SHOWN = 3
 
@@ -49,6 +52,8 @@ def render(say: Language, story: Story) -> str:
 def _sections(say: Language, story: Story) -> Iterator[Section | None]:
     schedule = build.schedule(story.settings.schedule)
     yield samples.section(say, story.samples, story.class_names, story.recognised)
+    yield classes.section(say, () if story.judgement is None else story.judgement.classes)
+    yield published.section(say, measurements_in(story.lines))
     yield forward.section(say, story.original, schedule)
     yield mixture.section(say, story.mixture, story.measured.mixture)
     yield schedules.section(say, story.settings.schedule.kind)

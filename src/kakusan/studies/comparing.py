@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
-
-from pydantic import ValidationError
 
 from kakusan import config
 from kakusan.errors import KakusanError
 from kakusan.files import atomic_write
 from kakusan.reporting.comparison import render
 from kakusan.reporting.language import language, usual
-from kakusan.results import Comparison, Measurement, Side, best_judgement, differing, judgements_in
+from kakusan.results import Comparison, Side, best_judgement, differing, judgements_in, measurements_in
 from kakusan.runs import Run
 
 # What a protocol says of a run itself: two runs differ in it as a matter of course.
@@ -82,19 +79,8 @@ def _side(run: Run, differs: Mapping[str, Any]) -> Side:
         loss=told[-1]["loss"] if told else None,
         held_out_loss=held[-1] if held else None,
         judgement=best_judgement(judgements_in(lines), None, settings.sampling),
-        measurements=_latest(lines),
+        measurements=measurements_in(lines),
     )
-
-
-def _latest(lines: Sequence[Mapping[str, Any]]) -> dict[str, Measurement]:
-    """Returns of every metric what was measured last; what is not whole is left out."""
-    found: dict[str, Measurement] = {}
-    for line in lines:
-        for values in line.get("measurements", ()):
-            with suppress(ValidationError):
-                measured = Measurement.model_validate(values)
-                found[measured.metric] = measured
-    return found
 
 
 def _fields(run: Run) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from kakusan.progress import Bar, say
 from kakusan.runs import Run
 from kakusan.training import checkpoints, optimization, tracker
 from kakusan.training.average import Average
-from kakusan.training.examination import MEASURED, Examine, UnfinishedError, until
+from kakusan.training.examination import MEASURED, Examination, UnfinishedError, until
 from kakusan.training.gradient import gradient, is_out_of_memory
 from kakusan.training.guard import Guard
 from kakusan.training.interrupt import stop_on_interrupt
@@ -67,7 +67,7 @@ class Engine:
         batches: What it is learned from.
         optimizer, ema, training, guard: Those sections of the configuration.
         validation: What the running average is judged on, if anything.
-        examine: What measures samples now and then, if anything; and how many images apart.
+        examination: What measures samples now and then, if anything.
         facts: What checkpoints shall say of the model beside its weights, as JSON.
         processes: Who trains together, and where; by default this process alone, whatever started it.
         show: Whether to show progress.
@@ -91,7 +91,7 @@ class Engine:
         training: config.Training,
         guard: config.Guard | None = None,
         validation: Validation | None = None,
-        examine: tuple[Examine, int] | None = None,
+        examination: Examination | None = None,
         facts: dict[str, Any] | None = None,
         processes: Processes | None = None,
         show: bool = True,
@@ -99,13 +99,13 @@ class Engine:
     ) -> None:
         self._task, self._batches, self._validation, self._facts = task, batches, validation, facts or {}
         self._run: Run | None = None
-        self._examine = None if examine is None else examine[0]
+        self._examination = examination
         self._optimizer_settings, self._training = optimizer, training
         self._show, self._title = show, title
         tracker.require(training.tracker)
         self._processes = processes or Processes(resolve(training.device))
         self._share = self._processes.share(training.batch_size)
-        self._timetable = Timetable.of(training, batches.epoch, 0 if examine is None else examine[1])
+        self._timetable = Timetable.of(training, batches.epoch, 0 if examination is None else examination.every)
         self.step = self._began = 0
 
         self._network = task.network.to(self._processes.device).train()
@@ -367,10 +367,10 @@ class Engine:
 
     def _measure_samples(self, run: Run, stop: threading.Event) -> None:
         """Measures samples of the average, or says why not; who wishes for an end does not wait for it."""
-        if self._examine is None:
+        if self._examination is None:
             return
         with self._going_on(run, "measurement"), suppress(UnfinishedError):
-            found = self._examine(self._average.network, self.images, until(stop))
+            found = self._examination.examine(self._average.network, self.images, until(stop))
             run.record({"step": self.step, "images": self.images, **found})
 
     def _is_measured(self, line: dict[str, Any]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
@@ -15,6 +16,19 @@ Examine = Callable[[nn.Module, int, Progress], dict[str, Any]]
 line of the books says: under one of :data:`MEASURED`."""
 
 MEASURED = frozenset({"evaluation", "measurements"})
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What is measured of samples, and when.
+
+    Attributes:
+        every: Images between two measurements.
+        examine: What measures.
+    """
+
+    every: int
+    examine: Examine
 
 
 class UnfinishedError(Exception):

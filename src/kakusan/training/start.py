@@ -25,7 +25,7 @@ from kakusan.progress import say
 from kakusan.runs import Run
 from kakusan.training import identity
 from kakusan.training.engine import Engine, Outcome
-from kakusan.training.examination import Examine
+from kakusan.training.examination import Examination, Examine
 from kakusan.training.initial import start_from
 from kakusan.training.introduction import introduction
 from kakusan.training.processes import Processes
@@ -78,8 +78,8 @@ def begin(
     model = build.model(settings, feed.batches.shape, feed.class_names, network)
     batches, validation = held_out(feed.batches, settings, processes)
     started = _start_from(model, settings)
-    examine = _examine(examiner, settings, model, feed.batches, processes, show)
-    engine = engine_of(model, batches, validation, settings, show, processes, examine)
+    examination = _examination(examiner, settings, model, feed.batches, processes, show)
+    engine = engine_of(model, batches, validation, settings, show, processes, examination)
     lines = [introduction(model, batches.epoch, _count(validation), settings), *started, *feed.remarks]
     if not processes.first:
         return _train(engine, Run(path), lines, show)
@@ -136,8 +136,8 @@ def resume(
     batches, validation = held_out(feed.batches, settings, processes)
     anew = [] if state is not None else [f"{run.path} was ended before its first checkpoint, and begins anew"]
     started = [] if state is not None else _start_from(model, settings)
-    examine = _examine(examiner, settings, model, feed.batches, processes, show)
-    engine = engine_of(model, batches, validation, settings, show, processes, examine)
+    examination = _examination(examiner, settings, model, feed.batches, processes, show)
+    engine = engine_of(model, batches, validation, settings, show, processes, examination)
     with claimed(run.path) if processes.first else nullcontext():
         engine.resume(run)
         if state is not None and engine.step >= engine.total_steps:
@@ -159,14 +159,14 @@ def _start_from(model: Model, settings: config.Config) -> list[str]:
     return [] if init is None else [start_from(model.denoiser.network, init)]
 
 
-def _examine(
+def _examination(
     examiner: Examiner | None,
     settings: config.Config,
     model: Model,
     batches: Batches,
     processes: Processes,
     show: bool,
-) -> Examine | None:
+) -> Examination | None:
     """Returns what measures samples now and then, where that is wished for and this process keeps the books."""
     if examiner is None or not settings.evaluation.every or not processes.first:
         return None
@@ -175,7 +175,8 @@ def _examine(
             "evaluation.every needs images to compare samples with, not a data loader (set it to 0, or give a folder "
             "or an ImageSet)"
         )
-    return examiner(settings.evaluation, model, batches.images, processes.device, show)
+    examine = examiner(settings.evaluation, model, batches.images, processes.device, show)
+    return Examination(settings.evaluation.every, examine)
 
 
 def held_out(batches: Batches, settings: config.Config, processes: Processes) -> tuple[Batches, Validation | None]:
@@ -197,7 +198,7 @@ def engine_of(
     settings: config.Config,
     show: bool,
     processes: Processes | None = None,
-    examine: Examine | None = None,
+    examination: Examination | None = None,
 ) -> Engine:
     """Returns what trains a model as configured."""
     facts: dict[str, Any] = {
@@ -215,7 +216,7 @@ def engine_of(
         training=settings.training,
         guard=settings.guard,
         validation=validation,
-        examine=None if examine is None else (examine, settings.evaluation.every),
+        examination=examination,
         facts=facts,
         processes=processes,
         show=show,

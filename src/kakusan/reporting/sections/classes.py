@@ -1,0 +1,48 @@
+"""Class by class: whether every class is drawn, as what it was asked for, and how much of its variety."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kakusan.reporting.html import Figure, Section, fragment
+from kakusan.reporting.language import Language
+from kakusan.results import OfClass
+
+_MOST = 20
+
+
+def section(say: Language, classes: Sequence[OfClass]) -> Section | None:
+    """Shows what a judgement says of every class, of at most twenty those that are covered least."""
+    known = [it for it in classes if it.coverage is not None]
+    if not known:
+        return None
+    shown = sorted(known, key=lambda it: it.coverage or 0.0)[:_MOST] if len(known) > _MOST else known
+    title = finding(say, known)
+    table = fragment(
+        "trials.html.jinja",
+        say,
+        titles=[say(f"classes.{name}") for name in ("share", "accuracy", "coverage", "distance")],
+        rows=[(it.name, _cells(say, it)) for it in shown],
+        real=[],
+    )
+    figure = Figure(title=title, content=table, caption=say("classes.caption"), alt=say("study.alt", title=title))
+    return Section("classes", say("classes.heading"), figure)
+
+
+def finding(say: Language, classes: Sequence[OfClass]) -> str:
+    """Says which class is covered least, beside how much of it other real images cover."""
+    worst = min(classes, key=lambda it: it.coverage or 0.0)
+    return say("classes.worst", name=worst.name, coverage=worst.coverage, real=worst.real_coverage)
+
+
+def _cells(say: Language, of: OfClass) -> list[tuple[str, str]]:
+    def real(value: float | None, write: object) -> str:
+        return "" if value is None or not callable(write) else say("study.real_beside", value=write(value))
+
+    distance = "" if of.frechet_distance is None else say.number(of.frechet_distance)
+    return [
+        (say.percent(of.share), real(of.real_share, say.percent)),
+        ("" if of.accuracy is None else say.percent(of.accuracy), ""),
+        (say.percent(of.coverage), real(of.real_coverage, say.percent)),
+        (distance, real(of.noise_floor, say.number) if distance else ""),
+    ]
