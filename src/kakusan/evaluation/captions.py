@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from kakusan.data.images import ImageSet
@@ -59,7 +60,7 @@ def measure_captions(
     try:
         model = _Embeds(CLIPModel.from_pretrained(there.path, use_safetensors=True, local_files_only=True)).to(device)
         processor = CLIPProcessor.from_pretrained(there.path, local_files_only=True)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise KakusanError(f"{there.path} holds no whole CLIP: {error} (get it from {CLIP.url})") from error
     scores = []
     with Bar("measuring clip", len(images), show=show) as bar, torch.no_grad():

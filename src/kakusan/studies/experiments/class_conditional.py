@@ -33,7 +33,8 @@ def class_conditional(shop: Workshop) -> Experiment:
             tried[name].append(trial_of(name, judged[name][-1], train_seconds=train_seconds(run)))
             pictures.setdefault(name, shop.pictures(model, guidance_scale=scale))
         for scale in SCALES:
-            found = shop.judged(f"guidance-{scale:g}-{seed}", model, guidance=scale)
+            name = f"{_CONDITIONAL}-{seed}" if scale == 1.0 else f"guidance-{scale:g}-{seed}"
+            found = shop.judged(name, model, guidance=scale)
             sweep[scale].append(trial_of(f"w = {scale:g}", found, guidance=Value(value=scale)))
             guided.setdefault(f"w = {scale:g}", shop.pictures(model, guidance_scale=scale))
     both = [averaged(tried[name]) for name in (_PLAIN, _CONDITIONAL)]
