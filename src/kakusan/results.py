@@ -41,9 +41,13 @@ class Value(_Record):
     real: float | None = None
 
     def beyond(self, other: Value) -> bool:
-        """Whether the two differ by more than the doubt about them: their intervals have nothing in common."""
-        (low, high), (other_low, other_high) = (it.interval or (it.value, it.value) for it in (self, other))
-        return low > other_high or other_low > high
+        """Whether the two differ by more than the doubt about them: their intervals have nothing in common.
+
+        Where no doubt is known, no difference is beyond it.
+        """
+        if self.interval is None or other.interval is None:
+            return False
+        return self.interval[0] > other.interval[1] or other.interval[0] > self.interval[1]
 
 
 class OfClass(_Record):
@@ -78,10 +82,12 @@ class Judgement(_Record):
     Attributes:
         frechet_distance: Mean Fréchet distance of the samples from random parts of the real images.
         frechet_distance_spread: Standard deviation over these parts.
-        noise_floor: Mean distance of real images from others, at the same number: what perfect samples would score.
+        noise_floor: Mean distance of real images from others, at the same number: about what perfect samples would
+            score. The judge has learned from most of these images, so that they look a little better to it.
         noise_floor_spread: Standard deviation over the splits.
         class_accuracy: Share of samples that the judge takes for what they were asked to be; None without classes.
         classifier_accuracy: Share of held-out real images that the judge recognises.
+        frechet_distance_interval: Where it would lie for 95 of 100 other draws of as many samples; None of too few.
         inception_score: Of the samples, with the judge in Inception's place; None in books of earlier versions.
         real_inception_score: Of as many real images.
         classes: Class by class.
@@ -96,6 +102,7 @@ class Judgement(_Record):
     noise_floor_spread: float
     class_accuracy: float | None
     classifier_accuracy: float
+    frechet_distance_interval: tuple[float, float] | None = None
     inception_score: float | None = None
     real_inception_score: float | None = None
     classes: tuple[OfClass, ...] = ()
@@ -106,8 +113,8 @@ class Judgement(_Record):
     @property
     def values(self) -> dict[str, Value]:
         """The numbers by what they are: ``distance``, ``accuracy``, ``score``."""
-        low, high = (self.frechet_distance + sign * self.frechet_distance_spread for sign in (-1, 1))
-        found = {"distance": Value(value=self.frechet_distance, interval=(low, high), real=self.noise_floor)}
+        interval = self.frechet_distance_interval
+        found = {"distance": Value(value=self.frechet_distance, interval=interval, real=self.noise_floor)}
         if self.inception_score is not None:
             found["score"] = Value(value=self.inception_score, real=self.real_inception_score)
         if self.class_accuracy is not None:
@@ -137,7 +144,7 @@ class Measurement(_Record):
         interval: Where it would lie for 95 of 100 other draws of as many images; None where these are too few.
         infinity: What it would be of infinitely many; None where that is not known.
         noise_floor: What real images score; None where there are none to ask.
-        noise_floor_n: How many of them on each side.
+        noise_floor_n: Of how many of them, against all the others where the metric compares.
         protocol: Everything another person needs to repeat the number.
         remarks: What makes the number less than it seems, a sentence each.
     """

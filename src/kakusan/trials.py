@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import mean, stdev
@@ -13,6 +14,8 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from kakusan.results import Value
+
+_STUDENT = {2: 12.706, 3: 4.303}  # standard errors, of 95 % where they are found from so many trainings
 
 
 class Trial(BaseModel):
@@ -86,7 +89,8 @@ class Experiment:
         budget: ``quick`` or ``full``.
         finding: What was found, in two sentences.
         parts: What it rests on.
-        remarks: What makes it less than it seems, a sentence each.
+        notes: What makes it less than it seems, sentences of the catalogue.
+        remarks: The same, as whoever measured said it.
         seconds: Time that it took, all runs of it together.
         machine: What times were measured on.
     """
@@ -96,6 +100,7 @@ class Experiment:
     budget: str
     finding: tuple[Sentence, Sentence]
     parts: tuple[Part, ...]
+    notes: tuple[Sentence, ...] = ()
     remarks: tuple[str, ...] = ()
     seconds: float = 0.0
     machine: str = ""
@@ -126,18 +131,23 @@ def as_csv(experiment: Experiment) -> str:
 
 
 def averaged(trials: Sequence[Trial]) -> Trial:
-    """Returns what several seeds of one trial measured together: means, and one standard deviation to either side."""
+    """Returns what several seeds of one trial measured together: means, and where 95 of 100 such means would lie."""
     first, *others = trials
     if not others:
         return first
-    values = {name: _together([trial.values[name] for trial in trials]) for name in first.values}
-    return Trial(name=first.name, values=values, protocol={**first.protocol, "seeds": len(trials)})
+    shared = [name for name in first.values if all(name in trial.values for trial in others)]
+    values = {name: _together([trial.values[name] for trial in trials]) for name in shared}
+    alike = {name: it for name, it in first.protocol.items() if all(other.protocol.get(name) == it for other in others)}
+    return Trial(name=first.name, values=values, protocol={**alike, "seeds": len(trials)} if alike else {})
 
 
 def _together(values: Sequence[Value]) -> Value:
-    middle, apart = mean(it.value for it in values), stdev(it.value for it in values)
-    real = None if values[0].real is None else mean(it.real or 0.0 for it in values)
-    return Value(value=middle, interval=(middle - apart, middle + apart), real=real)
+    middle = mean(it.value for it in values)
+    half = _STUDENT[len(values)] * stdev(it.value for it in values) / math.sqrt(len(values))
+    reals = [it.real for it in values if it.real is not None]
+    return Value(
+        value=middle, interval=(middle - half, middle + half), real=mean(reals) if len(reals) == len(values) else None
+    )
 
 
 def _or_empty(value: float | None) -> float | str:

@@ -43,7 +43,11 @@ def test_a_run(kakusan, run):
 def test_a_run_without_a_checkpoint_or_an_evaluation(kakusan, run, tmp_path):
     shutil.rmtree(shutil.copytree(run, tmp_path / "mine") / "checkpoints")
     assert check_facts(kakusan("info", "mine", "--json"))["checkpoints"] == []
-    numbers = {name: 0.0 for name in Judgement.model_fields if name not in ("protocol", "remarks", "classes")}
+    numbers = {
+        name: 0.0
+        for name in Judgement.model_fields
+        if name not in ("protocol", "remarks", "classes", "frechet_distance_interval")
+    }
     whole = {**numbers, "frechet_distance": 2.0, "noise_floor": 1.5, "class_accuracy": None}
     for evaluation in ({**whole, "protocol": {"weights": "old", "n": 100}}, {**whole, "frechet_distance": None}, {}, 3):
         Run.open(tmp_path / "mine").record({"evaluation": evaluation})

@@ -127,6 +127,7 @@ def test_the_protocol_says_all_there_is_to_repeat_it(cache):
     assert {**result.protocol, "features": None} == {
         "n": 40,
         "reference": "pets",
+        "reference_hash": against.digest,
         "splits": 4,
         "features": None,
         "sampler": "heun",
@@ -141,6 +142,7 @@ def test_the_protocol_says_all_there_is_to_repeat_it(cache):
         "batch": 64,
         "device": "cpu",
         "kakusan": version("kakusan"),
+        "torch": torch.__version__,
         "weights": "by heart",
         "images_seen": 0,
         "weights_hash": "abc",

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from importlib.metadata import version
 
 import numpy as np
 import pytest
@@ -175,6 +176,8 @@ def test_the_protocol_says_all_that_decides(pixels):
         "features": "pixels 0",
         "layer": "2048",
         "library": "none",
+        "kakusan": version("kakusan"),
+        "torch": torch.__version__,
     }
     assert len(found.protocol["images_hash"]) == 16
 

@@ -13,6 +13,7 @@ def judgement(distance, spread=0.1):
     return Judgement(
         frechet_distance=distance,
         frechet_distance_spread=spread,
+        frechet_distance_interval=(distance - spread, distance + spread),
         noise_floor=0.5,
         noise_floor_spread=0.1,
         class_accuracy=None,

@@ -14,7 +14,7 @@ from kakusan.reporting.language import Language, language, languages, usual
 HOUSE = Path(inspect.getfile(reporting)).parent
 BOTH = ENGLISH, JAPANESE = language("en"), language("ja")
 # What is written so in Japanese too.
-NAMES = {"SNR", "kakusan", "kB", "MB", "ms", "SHA", "FID", "KID", "DDIM", "LPIPS", "Naeem", "Parmar"}
+NAMES = {"CLIP", "SNR", "kakusan", "kB", "MB", "ms", "SHA", "FID", "KID", "DDIM", "LPIPS", "Naeem", "Parmar"}
 
 every_language = pytest.mark.parametrize("say", BOTH, ids=lambda say: say.code)
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import signal
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from kakusan.commands import main
 from kakusan.config.names import STUDIES
 from kakusan.errors import KakusanError
 from kakusan.evaluation import judge as judging
+from kakusan.pictures import save
 from kakusan.reporting.experiment import render, spoken
 from kakusan.reporting.language import language, languages
 from kakusan.results import Value
@@ -79,7 +81,7 @@ def test_who_was_stopped_goes_on_and_finds_the_same(name, tmp_path, monkeypatch)
     monkeypatch.setattr(workshops.api, "train", lambda *, resume, show: Run.open(resume))
     again, _ = do(name, tmp_path / "study")
     assert {**again.as_dict(), "seconds": 0} == {**whole.as_dict(), "seconds": 0}
-    assert again.seconds >= whole.seconds  # of all that it took, and none for reading it again
+    assert again.seconds == pytest.approx(whole.seconds, abs=0.1)  # and none for reading it again
 
 
 def test_a_training_that_was_interrupted_is_no_finding(tmp_path, monkeypatch):
@@ -102,9 +104,9 @@ def test_a_training_that_was_interrupted_is_no_finding(tmp_path, monkeypatch):
 
 def test_a_directory_holds_one_study(tmp_path):
     do("schedules", tmp_path / "study")
-    with pytest.raises(KakusanError, match="holds another study, schedules of digits with budget quick"):
+    with pytest.raises(KakusanError, match="holds another study: study was schedules there, and is metrics here"):
         do("metrics", tmp_path / "study")
-    with pytest.raises(KakusanError, match="holds another study"):
+    with pytest.raises(KakusanError, match=r"training\.images was 640 there, and is 1280 here"):
         conduct("schedules", path=tmp_path / "study", overrides={**TINY, "training.images": 1280}, show=False)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "letter.txt").write_text("dear")
@@ -174,7 +176,9 @@ def test_knowing_the_class_helps_if_it_does(plain, conditional, key):
 def test_several_seeds_become_a_mean_and_its_spread():
     rows = [trial("linear", it) for it in (1.0, 2.0, 3.0)]
     together = averaged(rows)
-    assert together.values["distance"] == Value(value=2.0, interval=(1.0, 3.0))
+    low, high = together.values["distance"].interval
+    assert together.values["distance"].value == 2.0
+    assert high - low == pytest.approx(2 * 4.303 / 3**0.5, rel=1e-3)  # Student's, of three
     assert averaged(rows[:1]) == rows[0]
 
 
@@ -207,3 +211,67 @@ def test_a_table_holds_every_number(tmp_path):
     found, _ = do("class-conditional", tmp_path / "study")
     count = sum(len(trial.values) for part in found.parts for trial in part.trials)
     assert as_csv(found).count("\n") == count + 1
+
+
+def test_an_extra_checkpoint_of_an_interruption_is_no_moment(tmp_path, monkeypatch):
+    whole, _ = do("metrics", tmp_path / "whole")
+    advance = Engine._advance
+
+    def interrupted(self):
+        norm = advance(self)
+        if self.step == 4 and type(self._task).__name__ == "Denoising":
+            signal.raise_signal(signal.SIGINT)
+        return norm
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Engine, "_advance", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            do("metrics", tmp_path / "cut")
+    cut, path = do("metrics", tmp_path / "cut")
+    assert len(Run.open(path / "runs" / "model").checkpoints()) > len(whole.parts[0].trials)
+    assert [trial.values["distance"] for trial in cut.parts[0].trials] == [
+        trial.values["distance"] for trial in whole.parts[0].trials
+    ]
+
+
+def test_what_was_judged_of_other_weights_is_judged_again(tmp_path):
+    found, path = do("schedules", tmp_path / "study")
+    place = path / "found" / "judged-linear-0.json"
+    told = json.loads(place.read_text())
+    place.write_text(json.dumps({**told, "frechet_distance": 0.0, "protocol": {"weights_hash": "another"}}))
+    again, _ = do("schedules", tmp_path / "study")
+    ours, theirs = (it.parts[0].trials[0].values["distance"].value for it in (again, found))
+    assert ours == theirs > 0
+
+
+def test_features_of_another_network_are_not_mixed_in(tmp_path):
+    _, path = do("schedules", tmp_path / "study")
+    (path / "found" / "reference.json").write_text('{"features": "inception 6726825d", "remarks": []}')
+    (path / "found" / "judged-cosine-0.json").unlink()
+    with pytest.raises(KakusanError, match="was begun with features of inception 6726825d"):
+        do("schedules", tmp_path / "study")
+
+
+def test_three_of_each_are_trained_from_other_seeds(tmp_path):
+    found, path = do("class-conditional", tmp_path / "study", budget="full")
+    seeds = {Run.open(run).path.name for run in (path / "runs").iterdir()}
+    assert len(seeds) == 6
+    assert found.parts[0].trials[0].protocol["seeds"] == 3
+    assert found.notes == ()
+
+
+def test_a_study_of_classes_asks_for_no_guidance_of_a_model_without(tmp_path):
+    """As of a preset that draws with guidance."""
+    overrides = {**TINY, "sampling.guidance": 1.5}
+    found, _ = conduct("class-conditional", path=tmp_path / "a", overrides=overrides, show=False)
+    assert found.parts[0].trials[0].protocol["guidance"] == 1.0
+
+
+def test_images_that_cannot_be_judged_are_refused_before_anything_is_trained(tmp_path):
+    (tmp_path / "plain").mkdir()
+    for index in range(30):
+        save(tmp_path / "plain" / f"{index}.png", torch.full((1, 8, 8), index, dtype=torch.uint8))
+    overrides = {**TINY, "data.source": str(tmp_path / "plain"), "network.class_conditional": False}
+    with pytest.raises(KakusanError, match="has no classes to tell apart"):
+        conduct("schedules", path=tmp_path / "a", overrides=overrides, show=False)
+    assert not (tmp_path / "a" / "runs").exists()

@@ -19,7 +19,7 @@ from kakusan.errors import unknown
 from kakusan.evaluation import features
 from kakusan.evaluation.evaluate import evaluate, reference
 from kakusan.evaluation.formulas import FORMULAS
-from kakusan.evaluation.measure import measure
+from kakusan.evaluation.measure import measure, see
 from kakusan.evaluation.sources import Drawn, Stored, classes_like
 from kakusan.model import Model
 from kakusan.sampling import Progress
@@ -51,6 +51,7 @@ def examination(settings: Evaluation, model: Model, images: ImageSet, device: to
 
 
 def _judged(settings: Evaluation, model: Model, images: ImageSet, device: torch.device, show: bool) -> Examine:
+    sampling.plan(model, n=settings.every_n, settings=_walk(model, settings))
     n = min(settings.every_n, len(images) // 2)
     against = reference(images, n=n, splits=settings.splits, device=str(device), show=show)
 
@@ -63,9 +64,11 @@ def _judged(settings: Evaluation, model: Model, images: ImageSet, device: torch.
 
 
 def _published(settings: Evaluation, model: Model, images: ImageSet, device: torch.device, show: bool) -> Examine:
-    for kind in sorted({FORMULAS[name].network for name in settings.metrics}):
-        features.extractor(kind, device=device, show=show)  # what is missing is missed now
     real = Stored(images)
+    kinds = sorted({FORMULAS[name].network for name in settings.metrics})
+    # What is missing is missed now, and nobody waits for the real images in the middle of training.
+    see(real, [features.extractor(kind, device=device, show=show) for kind in kinds], show)
+    sampling.plan(model, n=settings.every_n, settings=_walk(model, settings))
 
     def examine(network: nn.Module, seen: int, progress: Progress) -> dict[str, Any]:
         now = _now(model, network, seen)
@@ -79,14 +82,16 @@ def _published(settings: Evaluation, model: Model, images: ImageSet, device: tor
 
 @dataclass(frozen=True)
 class _Watched(Drawn):
-    """Samples of which each is told about before it is drawn."""
+    """Samples of which is told how many are drawn, a chunk at a time."""
 
     progress: Progress
 
     def chunks(self, done: int) -> Iterator[tuple[Tensor, Tensor | None]]:
-        for chunk in super().chunks(done):
+        self.progress(done, self.n)
+        for images, labels in super().chunks(done):
+            yield images, labels
+            done += len(images)
             self.progress(done, self.n)
-            yield chunk
 
 
 def _now(model: Model, network: nn.Module, seen: int) -> Model:

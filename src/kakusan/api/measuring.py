@@ -11,7 +11,7 @@ from kakusan.api.drawing import load, settings_of
 from kakusan.config.models import Data, Evaluation
 from kakusan.data.images import ImageSet
 from kakusan.data.remarks import remarks_on
-from kakusan.data.sources import source_named
+from kakusan.data.sources import require_here, source_named
 from kakusan.devices import resolve
 from kakusan.errors import KakusanError, unknown
 from kakusan.evaluation import features, statistics
@@ -126,11 +126,12 @@ def measure(
             a list, or parted by commas.
         against: What it is compared with; a run's own images by default. A file ``.npz`` holds statistics, of which the
             Fréchet distance is known.
-        n: Images that a model draws; as many as it is compared with by default, and at most 50,000.
+        n: Images that a model draws, measured or compared with; by default as its run says, or as many as are on the
+            other side, and at most 50,000.
         sampler, steps, guidance_scale, seed: How they are drawn, as in :func:`sample`.
         checkpoint, weights_from: Which weights of a run.
         weights: A directory with pretrained weights of your own.
-        offline: Never touch the network; what is missing is then an error.
+        offline: Never touch the network; weights or images that are missing are then an error.
         device: Where to compute.
         keep_statistics: A file, ``.npz``, for the statistics of ``images``; among the metrics is the Fréchet distance.
         draw_nearest: A PNG for the samples nearest to a real image, each above that image; ``"copies"`` is among the
@@ -155,11 +156,15 @@ def measure(
         if "copies" not in names:
             raise KakusanError("the nearest real images are those of the metric copies: measure it too")
     model, own = _drawing(images, checkpoint, weights_from, device)
+    for source in (images, against, own.data.source if own is not None and against is None else None):
+        if offline and isinstance(source, str):
+            require_here(source)
     samples: Source
     if model is None:
         how = {"sampler": sampler, "steps": steps, "guidance_scale": guidance_scale}
-        _refuse_drawing(n=n, **how, checkpoint=checkpoint, weights_from=weights_from)
-        samples, real = Stored(_stored(images, None, show)), _real(against, None, None, None, device, show)
+        _refuse_drawing(n=None if _is_run(against) else n, **how, checkpoint=checkpoint, weights_from=weights_from)
+        samples = Stored(_stored(images, None, show))
+        real = _real(against, None, None, samples.n if n is None else n, device, show)
     else:
         real = _real(against, model.shape, own, n, device, show)
         samples = _drawn(model, own, real, n, seed, sampler=sampler, steps=steps, guidance=guidance_scale)
@@ -201,12 +206,17 @@ def _drawing(
     """Returns the model that draws the images, and the configuration of its run; of stored ones, neither."""
     if isinstance(images, Model):
         return images, None
-    if isinstance(images, (str, Path)) and (Path(images) / "config.yaml").is_file():
+    if isinstance(images, (str, Path)) and _is_run(images):
         images = Run.open(images)
     if not isinstance(images, Run):
         return None, None
     settings = config.load(images.config_path)
     return load(images, checkpoint=checkpoint, weights_from=weights_from or "ema", device=device or "auto"), settings
+
+
+def _is_run(images: object) -> bool:
+    there = isinstance(images, (str, Path)) and (Path(images) / "config.yaml").is_file()
+    return there or isinstance(images, (Model, Run))
 
 
 def _stored(images: object, like: Data | None, show: bool) -> ImageSet:

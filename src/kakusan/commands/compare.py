@@ -13,7 +13,11 @@ from kakusan.errors import KakusanError
 from kakusan.files import require_free_file
 
 if TYPE_CHECKING:
-    from kakusan.results import Comparison, Side
+    from collections.abc import Mapping
+
+    from kakusan.results import Comparison, Measurement, Side, Value
+
+_JUDGED = {"accuracy": "class accuracy", "score": "Inception score"}
 
 
 def compare(
@@ -58,10 +62,10 @@ def _rows(found: Comparison) -> list[list[str]]:
     rows.append(["images seen", *(f"{side.images:,}" for side in found.sides)])
     rows.append(["loss", *(_number(side.loss) for side in found.sides)])
     rows.append(["held-out loss", *(_number(side.held_out_loss) for side in found.sides)])
-    rows.append(["distance", *map(_distance, found.sides)])
-    rows.append(["class accuracy", *map(_accuracy, found.sides)])
+    for name in dict.fromkeys(name for side in found.sides for name in _judged(side)):
+        rows.append([_JUDGED.get(name, name), *(_told(_judged(side).get(name)) for side in found.sides)])
     for metric in dict.fromkeys(metric for side in found.sides for metric in side.measurements):
-        rows.append([metric, *(_measured(side, metric) for side in found.sides)])
+        rows.append([metric, *(_told(side.measurements.get(metric)) for side in found.sides)])
     return [row for row in rows if any(row[1:])]
 
 
@@ -69,18 +73,11 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
 
 
-def _distance(side: Side) -> str:
-    judged = side.judgement
-    return "" if judged is None else f"{judged.frechet_distance:.2f} ± {judged.frechet_distance_spread:.2f}"
+def _judged(side: Side) -> Mapping[str, Value]:
+    return {} if side.judgement is None else side.judgement.values
 
 
-def _accuracy(side: Side) -> str:
-    judged = side.judgement
-    return "" if judged is None or judged.class_accuracy is None else f"{judged.class_accuracy:.1%}"
-
-
-def _measured(side: Side, metric: str) -> str:
-    found = side.measurements.get(metric)
+def _told(found: Value | Measurement | None) -> str:
     if found is None:
         return ""
     interval = "" if found.interval is None else " ({:.4g} to {:.4g})".format(*found.interval)

@@ -67,8 +67,11 @@ def evaluate(
     Every number comes with its protocol and beside what real images score: with the noise floor.
     """
     from kakusan import api
+    from kakusan.progress import say
     from kakusan.runs import Run
 
+    if metrics is None and what.exists() and not (what / "config.yaml").is_file():
+        raise KakusanError(f"{what} is no run, and images alone are measured by published metrics (--metrics fid)")
     how: dict[str, Any] = {
         "against": against,
         "n": n,
@@ -87,6 +90,7 @@ def evaluate(
     run = Run.open(what) if metrics is None or (what / "config.yaml").is_file() else None
     if metrics is None:
         assert run is not None
+        say("judged by a classifier of the images' own (published metrics: --metrics fid,is)")
         judgement = api.evaluate(run, **how)
         _record(run, {"evaluation": judgement.as_dict()})
         if json:
@@ -149,7 +153,7 @@ def _show_measurements(found: list[Measurement]) -> None:
     rows = [("", "value", "95 % interval", "of infinitely many", "real images (noise floor)")]
     for it in found:
         interval = "" if it.interval is None else "{:.4g} to {:.4g}".format(*it.interval)
-        floor = "" if it.noise_floor is None else f"{it.noise_floor:.4g}, {it.noise_floor_n:,} on each side"
+        floor = "" if it.noise_floor is None else f"{it.noise_floor:.4g}, of {it.noise_floor_n:,}"
         rows.append((it.metric, f"{it.value:.4g}", interval, in_words(it.infinity) if it.infinity else "", floor))
     show_table(rows)
     typer.echo()

@@ -41,6 +41,7 @@ def machine() -> dict[str, Any]:
     from importlib.metadata import version  # slow to import, and not needed for help
 
     import torch
+    from platformdirs import user_cache_path
 
     from kakusan.devices import memory
 
@@ -54,6 +55,7 @@ def machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "memory_GiB": there and round(there / 2**30, 1),
         "devices": ["cpu", *devices, *(["mps"] if torch.backends.mps.is_available() else [])],
+        "cache": str(user_cache_path("kakusan")),
         **{package: _version(package) for package in _PACKAGES},
     }
 

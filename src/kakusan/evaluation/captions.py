@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from kakusan.data.images import ImageSet
-from kakusan.errors import KakusanError
+from kakusan.errors import KakusanError, counted
 from kakusan.evaluation.sources import Stored
 from kakusan.progress import Bar
 from kakusan.results import Measurement
@@ -44,7 +44,8 @@ def measure_captions(
 
     Source: Hessel et al., "CLIPScore: A Reference-free Evaluation Metric for Image Captioning", 2021.
     """
-    if not images.captions:
+    told = [index for index, caption in enumerate(images.captions) if caption.strip()]
+    if not told:
         raise KakusanError(
             f"the CLIP score compares images with their captions, and those of {images.name} have none (put a .txt "
             "beside each image, or a metadata.jsonl)"
@@ -58,25 +59,30 @@ def measure_captions(
         ) from error
     there = obtain_repository(CLIP, weights, offline=offline, show=show)
     try:
-        model = _Embeds(CLIPModel.from_pretrained(there.path, use_safetensors=True, local_files_only=True)).to(device)
+        clip, loaded = CLIPModel.from_pretrained(
+            there.path, use_safetensors=True, local_files_only=True, output_loading_info=True
+        )
+        if missing := loaded["missing_keys"]:  # which it would draw at random, with no more than a warning
+            raise KeyError(f"{next(iter(missing))} is missing")
+        model = _Embeds(clip).to(device)
         processor = CLIPProcessor.from_pretrained(there.path, local_files_only=True)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise KakusanError(f"{there.path} holds no whole CLIP: {error} (get it from {CLIP.url})") from error
     scores = []
-    with Bar("measuring clip", len(images), show=show) as bar, torch.no_grad():
-        for start in range(0, len(images), _CHUNK):
-            part = slice(start, start + _CHUNK)
+    with Bar("measuring clip", len(told), show=show) as bar, torch.no_grad():
+        for start in range(0, len(told), _CHUNK):
+            part = told[start : start + _CHUNK]
             pixels = images.images[part].expand(-1, 3, -1, -1).to(device)
-            each, _ = _clip_score_update(list(pixels), list(images.captions[part]), model, processor)
+            each, _ = _clip_score_update(list(pixels), [images.captions[index] for index in part], model, processor)
             scores.append(each.double().cpu())
             bar.update(start + len(each))
-    found = torch.cat(scores)
+    found, left = torch.cat(scores), len(images) - len(told)
     value, half = found.mean().item(), _CONFIDENCE * found.std().item() / math.sqrt(len(found))
     side = 224 if not hasattr(model.config, "vision_config") else model.config.vision_config.image_size
     return Measurement(
         metric="clip",
         value=max(0.0, value),
-        interval=(value - half, value + half) if len(found) > 1 else None,
+        interval=(max(0.0, value - half), max(0.0, value + half)) if len(found) > 1 else None,
         protocol={
             "metric": "clip",
             "n": len(found),
@@ -86,6 +92,7 @@ def measure_captions(
             "torchmetrics": version("torchmetrics"),
             "transformers": version("transformers"),
         },
+        remarks=[f"{counted(left, 'image')} of {images.name} have no caption and were left out"] if left else [],
     )
 
 

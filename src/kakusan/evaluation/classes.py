@@ -49,8 +49,10 @@ def by_class(samples: Seen, real: Seen, other: Seen, class_names: Sequence[str])
     assert other.labels is not None
     covered, really = covering(samples.features, real.features), covering(other.features, real.features)
     found = []
+    # Sorted alike: where nobody asked for classes, real images too are what they are taken for.
+    kinds = (real.labels, other.labels) if samples.labels is not None else (real.guesses, other.guesses)
     for label, name in enumerate(class_names):
-        of, theirs, others = samples.classes == label, real.labels == label, other.labels == label
+        of, (theirs, others) = samples.classes == label, (kind == label for kind in kinds)
         n = min(int(of.sum()), int(others.sum()))
         found.append(
             OfClass(

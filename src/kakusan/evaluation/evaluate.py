@@ -17,8 +17,10 @@ from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError, counted, some
 from kakusan.evaluation.classes import Seen, by_class, inception_score
 from kakusan.evaluation.eye import Eye
+from kakusan.evaluation.formulas import frechet
 from kakusan.evaluation.judge import Judge, judge
 from kakusan.evaluation.moments import frechet_distance
+from kakusan.evaluation.sources import digest_of
 from kakusan.model import Model
 from kakusan.pictures import to_uint8
 from kakusan.results import Judgement
@@ -32,6 +34,7 @@ class Reference:
     Attributes:
         judge: Who recognises classes.
         eye: Who sees the features that are compared.
+        digest: Leading digits of the hash of all real images.
         shape: (C, H, W) of the images.
         class_names: Their classes.
         features: Of all real images, shape (N, D).
@@ -44,6 +47,7 @@ class Reference:
 
     judge: Judge
     eye: Eye
+    digest: str
     shape: tuple[int, int, int]
     class_names: tuple[str, ...]
     features: Tensor
@@ -123,6 +127,7 @@ def reference(
     return Reference(
         judge=critic,
         eye=eye or critic,
+        digest=digest_of(images.images),
         shape=images.shape,
         class_names=images.class_names,
         features=features,
@@ -186,6 +191,7 @@ def evaluate(
     protocol = {
         "n": against.n,
         "reference": name,
+        "reference_hash": against.digest,
         "splits": len(against.halves),
         "features": against.eye.name,
         "sampler": plan.settings.sampler,
@@ -200,6 +206,7 @@ def evaluate(
         "batch": plan.settings.batch,
         "device": model.device.type,
         "kakusan": version("kakusan"),
+        "torch": torch.__version__,
         "weights": model.source,
         "images_seen": model.images,
         "weights_hash": model.weights_hash,
@@ -207,6 +214,7 @@ def evaluate(
     return Judgement(
         frechet_distance=mean(distances),
         frechet_distance_spread=_spread(distances),
+        frechet_distance_interval=_interval(features, against, mean(distances)),
         noise_floor=mean(floor),
         noise_floor_spread=_spread(floor),
         class_accuracy=None if labels is None else (guesses == labels).double().mean().item(),
@@ -218,6 +226,15 @@ def evaluate(
         protocol=protocol,
         remarks=against.remarks,
     )
+
+
+def _interval(features: Tensor, against: Reference, distance: float) -> tuple[float, float] | None:
+    """Returns where the distance would lie for other samples, by leaving out a tenth of them at a time."""
+    found = frechet(features, against.features[against.halves[0][0]])["fid"].interval
+    if found is None:
+        return None
+    half = (found[1] - found[0]) / 2
+    return distance - half, distance + half
 
 
 def _halves(labels: Tensor, n: int, split: int) -> tuple[Tensor, Tensor]:

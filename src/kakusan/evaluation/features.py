@@ -139,7 +139,12 @@ class Seen:
             ) from error
         weights = obtain(network, directory, offline=offline, show=show)
         # It reads the file with an unpickler that runs anything, so the file was read by one that runs nothing first.
-        self._network: nn.Module = made(network, list(kind.layers), feature_extractor_weights_path=str(weights.path))
+        try:
+            self._network: nn.Module = made(
+                network, list(kind.layers), feature_extractor_weights_path=str(weights.path)
+            )
+        except (RuntimeError, KeyError) as error:
+            raise KakusanError(f"{weights.path} does not fit {name}: {str(error).partition(':')[0]}") from error
         self._network.to(device)
         self.device = device
         self.library = f"torch-fidelity {version('torch_fidelity')}"
@@ -154,5 +159,11 @@ class Seen:
         parts = []
         for batch in torch.split(images, _BATCH):
             seen = self._network(batch.to(self.device).expand(-1, 3, -1, -1))
-            parts.append([layer.float().cpu() for layer in seen])
+            parts.append([_numbers(layer.float().cpu(), self.name) for layer in seen])
         return {layer: torch.cat([part[i] for part in parts]) for i, layer in enumerate(self.layers)}
+
+
+def _numbers(seen: Tensor, name: str) -> Tensor:
+    if not seen.isfinite().all():
+        raise KakusanError(f"{name} saw what is no number in some images (half precision or damaged weights do that)")
+    return seen

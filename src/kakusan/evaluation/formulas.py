@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from statistics import mean, stdev
 from types import MappingProxyType
 
@@ -56,15 +56,22 @@ def frechet(samples: Tensor, real: Tensor | Moments, doubt: bool = True) -> dict
     real = real if isinstance(real, Moments) else Moments.of(real)
     if not doubt or len(samples) < 2 * BLOCKS:
         return {"fid": Estimate(frechet_distance(Moments.of(samples), real))}
-    blocks = [Moments.of(samples[part]) for part in _parts(len(samples))]
-    first = list(accumulate(blocks))
-    last = list(accumulate(reversed(blocks)))[::-1]
-    others = [last[1], *(first[i - 1] + last[i + 1] for i in range(1, BLOCKS - 1)), first[-2]]
-    without = [frechet_distance(other, real) for other in others]
+    tenths = _parts(len(samples))
+    # Moments of those from each tenth on; those before it are gathered on the way. No more than these are held at once.
+    after = [Moments.of(samples[tenths[-1]])]
+    for tenth in reversed(tenths[:-1]):
+        after.insert(0, (Moments.of(samples[tenth]) + after[0]).short())
+    before, middle, without = None, None, []
+    for i, tenth in enumerate(tenths):
+        middle = before if i == BLOCKS // 2 else middle
+        others = [it for it in (before, *after[i + 1 : i + 2]) if it is not None]
+        without.append(frechet_distance(others[0] if len(others) == 1 else others[0] + others[1], real))
+        own = Moments.of(samples[tenth])
+        before = own if before is None else (before + own).short()
     error = math.sqrt((BLOCKS - 1) / BLOCKS * sum((it - mean(without)) ** 2 for it in without))
-    value, infinity = frechet_distance(first[-1], real), None
-    if len(samples) >= _PER_FEATURE * samples.shape[1]:
-        halves = [frechet_distance(half, real) for half in (first[BLOCKS // 2 - 1], last[BLOCKS // 2])]
+    value, infinity = frechet_distance(after[0], real), None
+    if middle is not None and len(samples) >= _PER_FEATURE * samples.shape[1]:
+        halves = [frechet_distance(half, real) for half in (middle, after[BLOCKS // 2])]
         infinity = 2 * value - mean(halves)
     return {"fid": Estimate(value, _around(value, error), infinity)}
 
@@ -85,7 +92,7 @@ def kernel(samples: Tensor, real: Tensor, doubt: bool = True) -> dict[str, Estim
     value = told[KEY_METRIC_KID_MEAN]
     if not doubt:
         return {"kid": Estimate(value)}
-    alike = [(a[: len(b)].numpy(), b[: len(a)].numpy()) for a, b in _pairs(samples, real)]
+    alike = ((a[: len(b)].numpy(), b[: len(a)].numpy()) for a, b in _pairs(samples, real))
     blocks = [kernel_mmd(a, b) for a, b in alike if len(a) > 1]
     return {"kid": Estimate(value, _of_blocks(value, blocks))}
 

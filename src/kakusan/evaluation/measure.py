@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
 from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,8 @@ def measure(
             "features": seer.name,
             "layer": formula.layer,
             "library": seer.library,
+            "kakusan": version("kakusan"),
+            "torch": torch.__version__,
         }
         theirs: Tensor | Moments | None = real.moments if isinstance(real, Statistics) else None
         if seen_real:
@@ -111,6 +114,17 @@ def measure(
     for store in seen.values():
         store.remove()
     return found
+
+
+def see(real: Source, extractors: Sequence[Extractor], show: bool = True) -> None:
+    """Keeps what networks see in real images in the user's cache, so that measurements find it there.
+
+    Args:
+        real: They.
+        extractors: The networks.
+        show: Whether to show progress.
+    """
+    _seen(real, real.told, extractors, _REAL, show)
 
 
 def _require_alike(samples: Source, real: Source | Statistics | None, formulas: Mapping[str, Formula]) -> None:
@@ -198,7 +212,7 @@ def _measured(
             noise_floor=floors[name].value if floors else None,
             noise_floor_n=each,
             protocol={**protocol, "metric": name},
-            remarks=[*_remarks(formula, samples), *remarks],
+            remarks=[*_remarks(formula, samples), *_remarks(formula, real), *remarks],
         )
 
 
@@ -214,9 +228,11 @@ def _floors(formula: Formula, real: Tensor, n: int) -> tuple[Mapping[str, Estima
     return formula.measure(real[order[:each]], real[order[each:]], doubt=False), each
 
 
-def _remarks(formula: Formula, samples: Tensor) -> list[str]:
-    n, dimensions = len(samples), samples.shape[1]
-    if formula.measure is not FORMULAS["fid"].measure or n > dimensions:
+def _remarks(formula: Formula, images: Tensor | Moments | None) -> list[str]:
+    if formula.measure is not FORMULAS["fid"].measure or not isinstance(images, Tensor):
+        return []  # statistics need not say of how many images they are
+    n, dimensions = images.shape
+    if n > dimensions:
         return []
     return [
         f"{counted(n, 'image')} are too few for {dimensions} features, whose covariance they cannot span: this "

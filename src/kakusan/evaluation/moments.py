@@ -69,9 +69,14 @@ class Moments:
         n = self.n + other.n
         apart = (other.mean - self.mean) * math.sqrt(self.n * other.n / n)
         root = torch.cat([self.root, other.root, apart[None]])
-        if len(root) > 2 * self.dimensions:
-            root = torch.linalg.qr(root, mode="r").R
-        return Moments(n, self.mean + (other.mean - self.mean) * (other.n / n), root)
+        merged = Moments(n, self.mean + (other.mean - self.mean) * (other.n / n), root)
+        return merged.short() if len(root) > 2 * self.dimensions else merged
+
+    def short(self) -> Moments:
+        """Returns the same with a root of no more rows than features: it takes less room, and distances cost less."""
+        if len(self.root) <= self.dimensions:
+            return self
+        return Moments(self.n, self.mean, torch.linalg.qr(self.root, mode="r").R)
 
 
 def frechet_distance(a: Moments | Tensor, b: Moments | Tensor) -> float:
@@ -98,7 +103,7 @@ def frechet_distance(a: Moments | Tensor, b: Moments | Tensor) -> float:
     a, b = (it if isinstance(it, Moments) else Moments.of(it) for it in (a, b))
     if not (a.root.isfinite().all() and b.root.isfinite().all() and (a.mean - b.mean).isfinite().all()):
         raise KakusanError("the Fréchet distance is no number: features hold NaN or infinite values")
-    root_a, root_b = a.root / math.sqrt(a.n - 1), b.root / math.sqrt(b.n - 1)
+    root_a, root_b = (it.short().root / math.sqrt(it.n - 1) for it in (a, b))
     # tr (C_a C_b)^½ is the sum of singular values of R_a R_bᵀ: real and never negative, where a general square root of
     # the product leaves rounding errors as imaginary parts.
     cross = torch.linalg.svdvals(root_a @ root_b.T).sum()

@@ -50,7 +50,10 @@ class Lpips:
         self._network: nn.Module = _NoTrainLpips(net=net, pnet_rand=True)
         # Its slices call the layers of the backbone by the numbers that they have in torchvision's ``features``.
         slices = {name: f"features.{name.split('.', 1)[1]}" for name in self._network.net.state_dict()}
-        self._network.net.load_state_dict({name: weights.state[theirs] for name, theirs in slices.items()})
+        try:
+            self._network.net.load_state_dict({name: weights.state[theirs] for name, theirs in slices.items()})
+        except (RuntimeError, KeyError) as error:
+            raise KakusanError(f"{weights.path} does not fit {net}: {str(error).partition(':')[0]}") from error
         self._network.to(device)
         self.device = device
         self.name = f"lpips-{net} {weights.sha256[:8]}"

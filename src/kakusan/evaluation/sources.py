@@ -45,6 +45,14 @@ class Source(Protocol):
         """Returns single images by number, int64, shape (k,): uint8, (k, C, H, W)."""
 
 
+def digest_of(images: Tensor) -> str:
+    """Returns the leading digits of a hash of images, uint8, shape (n, C, H, W)."""
+    digest = sha256(repr(tuple(images.shape)).encode())
+    for chunk in torch.split(images, _CHUNK):
+        digest.update(chunk.contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
 @dataclass(frozen=True)
 class Stored:
     """The images of a data set."""
@@ -65,10 +73,7 @@ class Stored:
 
     @property
     def told(self) -> dict[str, Any]:
-        digest = sha256(repr(tuple(self.images.images.shape)).encode())
-        for chunk in torch.split(self.images.images, _CHUNK):
-            digest.update(chunk.contiguous().numpy().tobytes())
-        told = {"images": self.name, "images_n": self.n, "images_hash": digest.hexdigest()[:16]}
+        told = {"images": self.name, "images_n": self.n, "images_hash": digest_of(self.images.images)}
         if self.images.labels is None:
             return told
         return {**told, "images_labels": sha256(self.images.labels.numpy().tobytes()).hexdigest()[:8]}

@@ -17,6 +17,7 @@ from kakusan.reporting.sections.measured import along
 from kakusan.results import Comparison, Side, Value
 from kakusan.trials import Part, Sentence, Trial
 
+_OF_LOSSES = ("data.", "schedule.", "parametrization.", "objective.")  # losses under others are other quantities
 _LOSSES = ("held_out_loss", "epoch_loss", "loss")
 
 
@@ -55,7 +56,10 @@ def render(say: Language, comparison: Comparison, books: Mapping[str, Sequence[M
 def _title(say: Language, comparison: Comparison) -> str:
     """Says which run is best by the first quantity that all have, unless doubt forbids it."""
     values = [_values(side) for side in comparison.sides]
-    shared = [name for name in values[0] if name not in ("images", "loss") and all(name in it for it in values)]
+    unlike = {note.partition(" ")[0] for note in comparison.notes} | {"images", "loss"}
+    if any(name.startswith(_OF_LOSSES) for name in comparison.sides[0].differs):
+        unlike.add("held_out_loss")
+    shared = [name for name in values[0] if name not in unlike and all(name in it for it in values)]
     if not shared:
         return say("compare.none", runs=len(values))
     name = shared[0]
@@ -97,7 +101,8 @@ def _overlays(say: Language, books: Mapping[str, Sequence[Mapping[str, Any]]]) -
         for name, told in along(lines).items():
             if len(told) > 1:
                 curves.setdefault(name, []).append(Curve(run, [at for at, _ in told], [it for _, it in told]))
-    if "epoch_loss" in curves:  # the mean of many lines says it more clearly than the lines
+    # The mean of many lines says it more clearly than the lines, where every run has one.
+    if len(curves.get("epoch_loss", ())) == len(curves.get("loss", ())):
         curves.pop("loss", None)
     return Markup("").join(
         chart(f"along-{name}", lines, x=say("loss.images"), y=title_of(say, name)) for name, lines in curves.items()

@@ -26,7 +26,7 @@ def render(say: Language, experiment: Experiment) -> str:
         then=then,
         about=say("study.about", source=experiment.source, budget=say(f"study.{experiment.budget}")),
         took=say("study.took", seconds=experiment.seconds, machine=experiment.machine),
-        remarks=experiment.remarks,
+        remarks=[*(spoken(say, note) for note in experiment.notes), *experiment.remarks],
         protocol=protocol_in_words(say, _protocol(experiment)),
     )
     name = say(f"study.{experiment.study}.name")

@@ -8,7 +8,9 @@ from typing import Any
 from kakusan.reporting.language import Language
 from kakusan.results import Value
 
-_GROWING = frozenset({"score", "accuracy", "is", "precision", "recall", "diversity", "coverage", "psnr", "ssim"})
+_GROWING = frozenset(
+    {"score", "accuracy", "is", "precision", "recall", "diversity", "coverage", "psnr", "ssim", "clip"}
+)
 _SHARES = frozenset({"accuracy", "coverage", "plain_coverage", "precision", "recall", "copies", "share"})
 _TIMES = frozenset({"seconds", "train_seconds"})
 _COUNTS = frozenset({"nfe", "n", "images"})

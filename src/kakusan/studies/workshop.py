@@ -6,6 +6,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +24,7 @@ from kakusan.files import atomic_write, writing
 from kakusan.model import Model
 from kakusan.progress import Bar
 from kakusan.results import Judgement, Value
-from kakusan.runs import Run
+from kakusan.runs import Checkpoint, Run
 from kakusan.studies.telling import machine
 from kakusan.training.timetable import Timetable
 from kakusan.trials import Experiment, Part, Sentence, Trial
@@ -32,8 +33,10 @@ Record = TypeVar("Record", bound=BaseModel)
 
 PAGE, TABLE = "report.html", "table.csv"
 _SEED = 0
+# What may be another one when a study goes on.
+_ASIDE = ("version", "training.device", "training.compile", "training.log_every", "training.microbatch")
 _SHOWN = 10  # pictures in a row
-_FOR_INCEPTION = 5000  # images, fewer of which say nothing in its 2,048 features
+_FOR_INCEPTION = 2048  # images on each side, fewer of which do not span its features
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,13 @@ class Budget:
 
 
 BUDGETS: Mapping[str, Budget] = {"quick": Budget(1, 80_000, 1_000), "full": Budget(3, None, 10_000)}
+
+
+class _Sight(BaseModel):
+    """Whose features all distances of a study are of, and what makes them less than they seem."""
+
+    features: str
+    remarks: list[str]
 
 
 class Workshop:
@@ -74,7 +84,8 @@ class Workshop:
         self.budget_name, self.budget, self.settings = budget, BUDGETS[budget], settings
         self.device = settings.training.device
         self._started, self._done = time.monotonic(), (path / PAGE).exists()
-        told = {"study": study, "source": source, "budget": budget, "settings": config.to_mapping(settings)}
+        fields = {name: it for name, it in config.flat(settings).items() if not name.startswith(_ASIDE)}
+        told = {"study": study, "source": source, "budget": budget, **fields}
         self._open(json.loads(json.dumps(told)))
 
     def __enter__(self) -> Workshop:
@@ -90,7 +101,9 @@ class Workshop:
             KeyboardInterrupt: Ctrl-C ended it; what it has learned is saved.
         """
         place = self.path / "runs" / (name if not seed else f"{name}-seed-{seed}")
-        length = {"training.images": self.images_to_see, "training.seed": seed}
+        if not place.exists():
+            _ = self.real  # what cannot be judged is refused before it is trained
+        length = {"training.images": self.images_to_see, "training.seed": self.settings.training.seed + seed}
         settings = config.changed(self.settings, {**length, **(changes or {})})
         if (place / "config.yaml").is_file():
             run = api.train(resume=place, show=self.show and not _finished(place))
@@ -100,18 +113,35 @@ class Workshop:
             raise KeyboardInterrupt
         return run
 
-    def moments(self, count: int) -> dict[str, int]:
-        """Returns what makes a run keep checkpoints of so many moments of its training, evenly spaced."""
-        return {"training.checkpoint_every": max(1, self.images_to_see // count), "training.keep": 2 * count}
+    def moments(self, count: int, images: int | None = None) -> dict[str, int]:
+        """Returns what makes a run keep checkpoints of so many moments of its training, evenly spaced.
 
-    def found(self, name: str, kind: type[Record], find: Callable[[], Record]) -> Record:
-        """Returns what was found under a name; it is found now where it has not been yet."""
+        Args:
+            count: How many.
+            images: How long the training is; None: as all of this study.
+        """
+        apart = max(1, (images or self.images_to_see) // count)
+        return {"training.checkpoint_every": apart, "training.keep": 2 * count}
+
+    def checkpoints(self, run: Run) -> list[Checkpoint]:
+        """Returns those that were planned: whoever stopped the training left one more."""
+        settings = config.load(run.config_path).training
+        timetable = Timetable.of(settings, len(self.images))
+        return [it for it in run.checkpoints() if timetable.saves(it.images // settings.batch_size)]
+
+    def found(
+        self,
+        name: str,
+        kind: type[Record],
+        find: Callable[[], Record],
+        still: Callable[[Record], bool] = lambda record: True,
+    ) -> Record:
+        """Returns what was found under a name; it is found now where it has not been, or does ``still`` not hold."""
         place = self.path / "found" / f"{name}.json"
         if place.is_file():
-            try:
-                return kind.model_validate_json(place.read_text())
-            except (OSError, ValidationError):  # damaged, or of another version
-                pass
+            with suppress(OSError, ValidationError):  # damaged, or of another version
+                if still(record := kind.model_validate_json(place.read_text())):
+                    return record
         record = find()
         atomic_write(place, record.model_dump_json(indent=2) + "\n")
         return record
@@ -126,7 +156,9 @@ class Workshop:
                     model, self.real, settings=settings, seed=seed, name=self.images.name, progress=bar.report
                 )
 
-        return self.found(f"judged-{name}", Judgement, find)
+        return self.found(
+            f"judged-{name}", Judgement, find, lambda it: it.protocol.get("weights_hash") == model.weights_hash
+        )
 
     def load(self, run: Run, checkpoint: int | None = None) -> Model:
         """Returns the model of a run."""
@@ -146,9 +178,21 @@ class Workshop:
         """The real images as samples are compared with them: by Inception where it is at hand and they are many enough,
         else by a classifier of their own."""
         n = min(len(self.images) // 2, self.settings.evaluation.n or self.budget.samples, self.budget.samples)
-        eye = inception_at_hand(self.device) if len(self.images) >= _FOR_INCEPTION else None
+        eye = inception_at_hand(self.device) if n > _FOR_INCEPTION else None
         splits = self.settings.evaluation.splits
-        return reference(self.images, n=n, splits=splits, device=self.device, show=self.show, eye=eye)
+        real = reference(self.images, n=n, splits=splits, device=self.device, show=self.show, eye=eye)
+        began = self.found("reference", _Sight, lambda: _Sight(features=real.eye.name, remarks=real.remarks))
+        if began.features != real.eye.name:
+            raise KakusanError(
+                f"{self.path} was begun with features of {began.features}, and there are {real.eye.name} now: "
+                "numbers of both cannot be compared (begin anew in another --run)"
+            )
+        return real
+
+    @property
+    def alone(self) -> tuple[Sentence, ...]:
+        """What is to be said where one training of each is compared."""
+        return (Sentence("study.alone"),) if self.budget.seeds == 1 else ()
 
     @property
     def seeds(self) -> range:
@@ -158,11 +202,17 @@ class Workshop:
     @property
     def images_to_see(self) -> int:
         """How long every training of this study is, in images seen."""
-        training = self.settings.training
-        steps = Timetable.of(training, len(self.images)).steps
-        return min(self.budget.images or steps * training.batch_size, steps * training.batch_size)
+        return min(self.budget.images or self.images_of_preset, self.images_of_preset)
 
-    def experiment(self, finding: tuple[Sentence, Sentence], *parts: Part) -> Experiment:
+    @property
+    def images_of_preset(self) -> int:
+        """How long a training is by the configuration alone."""
+        training = self.settings.training
+        return Timetable.of(training, len(self.images)).steps * training.batch_size
+
+    def experiment(
+        self, finding: tuple[Sentence, Sentence], *parts: Part, notes: tuple[Sentence, ...] = ()
+    ) -> Experiment:
         """Returns the study, done."""
         return Experiment(
             study=self.study,
@@ -170,10 +220,14 @@ class Workshop:
             budget=self.budget_name,
             finding=finding,
             parts=parts,
-            remarks=tuple(self.real.remarks),
+            notes=notes,
+            remarks=tuple(self.found("reference", _Sight, self._sight).remarks),
             seconds=self._spent(),
             machine=machine(),
         )
+
+    def _sight(self) -> _Sight:
+        return _Sight(features=self.real.eye.name, remarks=self.real.remarks)
 
     def _spent(self) -> float:
         """Returns how long the study took so far, however often it was stopped; to write its page anew is free."""
@@ -188,10 +242,10 @@ class Workshop:
         place = self.path / "study.json"
         if place.is_file():
             before = json.loads(place.read_text())
-            if before != told:
+            if apart := [name for name in {**before, **told} if before.get(name) != told.get(name)]:
                 raise KakusanError(
-                    f"{self.path} holds another study, {before.get('study')} of {before.get('source')} with budget "
-                    f"{before.get('budget')}, or one of other settings (choose another --run, or remove it)"
+                    f"{self.path} holds another study: {apart[0]} was {before.get(apart[0])} there, and is "
+                    f"{told.get(apart[0])} here (choose another --run, or remove it)"
                 )
             return
         if self.path.exists() and any(self.path.iterdir()):

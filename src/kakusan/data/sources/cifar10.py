@@ -38,11 +38,25 @@ def cifar10() -> ImageSet:
     Raises:
         KakusanError: It is not there and cannot be downloaded, or is damaged.
     """
-    directory = user_cache_path("kakusan") / "cifar10"
+    directory = _directory()
+    there = _there(directory)
+    return read_cifar10(there if there is not None else Archive(_download(directory)))
+
+
+def is_here() -> bool:
+    """Whether CIFAR-10 is in the user's cache directory."""
+    return _there(_directory()) is not None
+
+
+def _directory() -> Path:
+    return user_cache_path("kakusan") / "cifar10"
+
+
+def _there(directory: Path) -> Tree | None:
     packed = next((directory / name for name in ARCHIVES if (directory / name).exists()), None)
-    if packed is None and directory.exists() and holds_cifar10(unpacked := Folder(directory)):
-        return read_cifar10(unpacked)
-    return read_cifar10(Archive(packed or _download(directory)))
+    if packed is not None:
+        return Archive(packed)
+    return unpacked if directory.exists() and holds_cifar10(unpacked := Folder(directory)) else None
 
 
 def holds_cifar10(tree: Tree) -> bool:

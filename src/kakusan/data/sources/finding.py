@@ -6,6 +6,7 @@ from pathlib import Path
 
 from kakusan.config import names
 from kakusan.config.wording import either
+from kakusan.data.sources.cifar10 import is_here
 from kakusan.data.sources.files import from_tree
 from kakusan.data.sources.held import Held
 from kakusan.data.sources.hub import hub
@@ -46,6 +47,16 @@ def open_source(source: str | Path) -> Source:
         )
     found: Source = names.load(names.FORMATS[file.suffix.lower()])(file)
     return found
+
+
+def require_here(source: str | Path) -> None:
+    """Refuses a source that would be downloaded.
+
+    Raises:
+        KakusanError: It is of the hub, which is asked even for what is here, or CIFAR-10 that is not here yet.
+    """
+    if isinstance(source, str) and (source.startswith(names.HUB) or (source == "cifar10" and not is_here())):
+        raise KakusanError(f"{source} may not be downloaded (leave out --offline, or give the path of a file)")
 
 
 def source_named(source: str | Path) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from kakusan.reporting.html import Figure, Section, fragment
 from kakusan.reporting.language import Language
+from kakusan.reporting.proportions import as_large
 from kakusan.results import OfClass
 
 _MOST = 20
@@ -21,8 +22,8 @@ def section(say: Language, classes: Sequence[OfClass]) -> Section | None:
     table = fragment(
         "trials.html.jinja",
         say,
-        titles=[say(f"classes.{name}") for name in ("share", "accuracy", "coverage", "distance")],
-        rows=[(it.name, _cells(say, it)) for it in shown],
+        titles=[say(f"classes.{name}") for name in ("n", "share", "accuracy", "coverage", "distance")],
+        rows=[(it.name, [(say.count(it.n), ""), *_cells(say, it)]) for it in shown],
         real=[],
     )
     figure = Figure(title=title, content=table, caption=say("classes.caption"), alt=say("study.alt", title=title))
@@ -30,8 +31,10 @@ def section(say: Language, classes: Sequence[OfClass]) -> Section | None:
 
 
 def finding(say: Language, classes: Sequence[OfClass]) -> str:
-    """Says which class is covered least, beside how much of it other real images cover."""
-    worst = min(classes, key=lambda it: it.coverage or 0.0)
+    """Says which class is covered least beside what other real images cover of it; none where chance explains it."""
+    worst = min(classes, key=lambda it: (it.coverage or 0.0) - (it.real_coverage or 0.0))
+    if as_large(worst.coverage or 0.0, max(1, worst.n), worst.real_coverage or 0.0, max(1, worst.n)):
+        return say("classes.none")
     return say("classes.worst", name=worst.name, coverage=worst.coverage, real=worst.real_coverage)
 
 

@@ -26,13 +26,26 @@ def section(say: Language, lines: Sequence[Mapping[str, Any]]) -> Section | None
 
 
 def along(lines: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[int, Value]]]:
-    """Returns by quantity what was measured after how many images, of the lines that training wrote."""
+    """Returns by quantity what was measured after how many images, of the lines that training wrote.
+
+    Where they were measured in several ways, by fewer samples at first, the last way counts.
+    """
     found: dict[str, list[tuple[int, Value]]] = {}
+    ways: dict[str, object] = {}
     for line in lines:
         if isinstance(images := line.get("images"), int):
             for name, value in values_in(line).items():
+                if ways.setdefault(name, way := _way(line, name)) != way:
+                    ways[name], found[name] = way, []
                 found.setdefault(name, []).append((images, value))
     return found
+
+
+def _way(line: Mapping[str, Any], name: str) -> tuple[object, ...]:
+    """Returns what of a protocol decides whether two moments compare."""
+    protocols = [it.get("protocol", {}) for it in line.get("measurements", ()) if it.get("metric") == name]
+    protocol = protocols[0] if protocols else line.get("evaluation", {}).get("protocol", {})
+    return tuple(protocol.get(key) for key in ("n", "features", "sampler", "steps", "guidance", "reference_hash"))
 
 
 def finding(say: Language, found: Mapping[str, Sequence[tuple[int, Value]]]) -> str:

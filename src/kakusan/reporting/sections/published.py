@@ -20,13 +20,23 @@ def section(say: Language, measured: Mapping[str, Measurement]) -> Section | Non
     table = fragment(
         "trials.html.jinja",
         say,
-        titles=[say(f"published.{name}") for name in ("value", "interval", "infinity", "real")],
-        rows=[(title_of(say, name), _cells(say, it)) for name, it in measured.items()],
+        titles=[say(f"published.{name}") for name in ("n", "value", "interval", "infinity", "real")],
+        rows=[(title_of(say, name), [_n(say, it), *_cells(say, it)]) for name, it in measured.items()],
         real=[],
     )
-    protocol = fragment("published.html.jinja", say, protocol=protocol_in_words(say, first.protocol), name=first.metric)
+    protocol = fragment(
+        "published.html.jinja",
+        say,
+        remarks=list(dict.fromkeys(remark for it in measured.values() for remark in it.remarks)),
+        protocols={title_of(say, name): protocol_in_words(say, it.protocol) for name, it in measured.items()},
+    )
     figure = Figure(title=title, content=table, caption=say("published.caption"), alt=say("study.alt", title=title))
     return Section("published", say("published.heading"), figure, protocol)
+
+
+def _n(say: Language, it: Measurement) -> tuple[str, str]:
+    n = it.protocol.get("n")
+    return (say.count(n) if isinstance(n, int) else "", "")
 
 
 def _cells(say: Language, it: Measurement) -> list[tuple[str, str]]:

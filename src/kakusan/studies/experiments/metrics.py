@@ -31,12 +31,12 @@ def metrics(shop: Workshop) -> Experiment:
     run = shop.trained("model", shop.moments(_MOMENTS))
     last = shop.load(run)
     along = []
-    for checkpoint in run.checkpoints():
+    for checkpoint in shop.checkpoints(run):
         judged = shop.judged(f"after-{checkpoint.images}", shop.load(run, checkpoint.images))
         along.append(trial_of(f"{checkpoint.images:,}", judged, images=Value(value=checkpoint.images)))
     fewer, resized = _Samples(shop, last).trials()
     first, second = finding(along), protocol(fewer, resized)
-    shown = {f"{checkpoint.images:,}": _shown(shop, run, checkpoint.images) for checkpoint in run.checkpoints()}
+    shown = {f"{checkpoint.images:,}": _shown(shop, run, checkpoint.images) for checkpoint in shop.checkpoints(run)}
     return shop.experiment(
         (first, second),
         Part("along", first, tuple(along), ("distance", "score", "accuracy"), "images", pictures=shown),

@@ -21,9 +21,10 @@ _ROWS, _COLUMNS = 10, 10
 
 def project(shop: Workshop) -> Experiment:
     """Trains a preset as it is, and tells the whole of it."""
-    run = shop.trained("model", shop.moments(_MOMENTS))
+    images = shop.images_of_preset  # the project is this training, whatever the budget
+    run = shop.trained("model", {**shop.moments(_MOMENTS, images), "training.images": images})
     model = shop.load(run)
-    along = [_moment(shop, run, checkpoint.images) for checkpoint in run.checkpoints()]
+    along = [_moment(shop, run, checkpoint.images) for checkpoint in shop.checkpoints(run)]
     last = along[-1].values
     values = {"train_seconds": train_seconds(run), **{name: it for name, it in last.items() if name != "images"}}
     told = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor
 
@@ -26,21 +27,22 @@ def schedules(shop: Workshop) -> Experiment:
             pictures.setdefault(name, shop.pictures(model))
         trials.append(averaged(tried))
     first, second = finding(trials)
-    return shop.experiment((first, second), Part("compared", second, tuple(trials), pictures=pictures))
+    return shop.experiment(
+        (first, second), Part("compared", second, tuple(trials), pictures=pictures), notes=shop.alone
+    )
 
 
 def finding(trials: Sequence[Trial]) -> tuple[Sentence, Sentence]:
     """Says which schedule comes nearest to real images, if doubt allows, and whether time or score tell them apart."""
     best, *others = sorted(trials, key=lambda trial: trial.values["distance"].value)
     apart = [other for other in others if best.values["distance"].beyond(other.values["distance"])]
-    told = {
+    near = [other for other in others if other not in apart]
+    told: dict[str, Any] = {
         "best": Sentence(f"trial.{best.name}"),
         "distance": best.values["distance"].value,
-        "other": Sentence(f"trial.{others[0].name}"),
-        "others": others[0].values["distance"].value,
-        "last": others[-1].values["distance"].value,
-        "name": Sentence(f"trial.{others[-1].name}"),
     }
+    for place, named in (("other", near[0] if near else others[0]), ("last", apart[-1] if apart else others[-1])):
+        told |= {place: Sentence(f"trial.{named.name}"), f"{place}s": named.values["distance"].value}
     key = "best" if len(apart) == len(others) else "leads" if apart else "alike"
     times = [trial.values["train_seconds"].value for trial in trials]
     scores = [trial.values["score"].value for trial in trials]
