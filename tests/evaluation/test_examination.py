@@ -1,17 +1,22 @@
 """Samples measured while training: at their moments, without touching what is learned, and lost to nobody."""
 
+import signal
 import threading
 
 import pytest
 import torch
 
 import kakusan
+from kakusan import sampling
 from kakusan.config import models as config
 from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError
+from kakusan.evaluation import features
 from kakusan.evaluation import judge as judging
+from kakusan.evaluation import measure as measuring
 from kakusan.training.examination import Examination, UnfinishedError, until
 from tests import tiny
+from tests.evaluation.test_measure import Pixels
 
 
 @pytest.fixture(autouse=True)
@@ -81,6 +86,44 @@ def test_published_metrics_are_asked_for_before_training(tmp_path, monkeypatch):
     with pytest.raises(KakusanError, match="unknown metric 'fdi': did you mean 'fid'"):
         train(tmp_path / "run", metrics=["fdi"])
     assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def pixels(monkeypatch, tmp_path):
+    """A network that is none, in Inception's place."""
+    made = Pixels()
+    monkeypatch.setattr(measuring, "extractor", lambda *given, **how: made)
+    monkeypatch.setattr(features, "extractor", lambda *given, **how: made)
+    monkeypatch.setattr(measuring, "user_cache_path", lambda name: tmp_path / "cache" / name)
+    return made
+
+
+def test_published_metrics_are_measured_while_training(tmp_path, pixels):
+    run = train(tmp_path / "run", metrics=["fid", "is"])
+    told = [line for line in run.metrics() if "measurements" in line]
+    assert [line["images"] for line in told] == [20, 40]
+    assert [it["metric"] for it in told[0]["measurements"]] == ["fid", "is"]
+    assert told[0]["measurements"][0]["protocol"]["n"] == 30
+    assert pixels.seen == 200 + 2 * 30  # real images once, before training
+
+
+def test_who_stops_a_measurement_has_lost_nothing_of_the_training(tmp_path, pixels, monkeypatch):
+    """Ctrl-C while samples are drawn: the step is saved, and the measurement made when the run goes on."""
+    settings = {"metrics": ["fid"]}
+    draw, calls = sampling.draw, []
+
+    def interrupted(plan, images, progress=None):
+        calls.append(len(images))
+        if len(calls) == 1:
+            signal.raise_signal(signal.SIGINT)
+        return draw(plan, images, progress)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("kakusan.evaluation.sources.sampling.draw", interrupted)
+        run = train(tmp_path / "run", **settings)
+    assert [line["images"] for line in run.metrics() if "measurements" in line] == []
+    kakusan.train(resume=run, data=tiny.pictures(200, (1, 8, 8)), show=False)
+    assert 40 in [line["images"] for line in run.metrics() if "measurements" in line]
 
 
 def test_images_that_cannot_be_judged_are_refused_before_training(tmp_path):
