@@ -24,6 +24,7 @@ def pair(kakusan, run, tmp_path):
     judged = Judgement(
         frechet_distance=1.5,
         frechet_distance_spread=0.1,
+        frechet_distance_interval=(1.4, 1.6),
         noise_floor=1.0,
         noise_floor_spread=0.1,
         class_accuracy=0.75,
@@ -42,7 +43,7 @@ def test_people_read_a_column_a_run(kakusan, pair):
     assert "0.002" in rows["optimizer.learning_rate"]
     assert "12 (11 to 13)" in rows["fid"]
     assert "9 (8 to 10)" in rows["fid"]
-    assert "1.50 ± 0.10" in rows["distance"]
+    assert "1.5 (1.4 to 1.6)" in rows["distance"]
     assert "75.0%" in rows["class accuracy"]
     assert "held-out loss" in rows
     assert "training.log_every" not in rows

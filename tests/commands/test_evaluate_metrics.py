@@ -84,7 +84,7 @@ def test_statistics_are_kept_and_compared_with(kakusan, folders, tmp_path):
         ("a --metrics fit", "unknown metric 'fit': did you mean 'fid'"),
         ("a --metrics fid", "fid compares with real images: say which (--against)"),
         ("a --metrics psnr", "psnr compares images in pairs: give a folder or archive of each (--against)"),
-        ("a", "a is not a run directory: it holds no config.yaml"),
+        ("a", "a is no run, and images alone are measured by published metrics (--metrics fid)"),
         ("a --metrics is -n 5", "n says how a model draws, and these images are there: leave it out"),
         (
             "a --metrics is --offline --weights b",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from kakusan.results import Comparison, Measurement, Side, Value
 
+_NUMBER, _SHARE = ".4g", ".1%"
 _JUDGED = {"accuracy": "class accuracy", "score": "Inception score"}
 
 
@@ -63,7 +64,12 @@ def _rows(found: Comparison) -> list[list[str]]:
     rows.append(["loss", *(_number(side.loss) for side in found.sides)])
     rows.append(["held-out loss", *(_number(side.held_out_loss) for side in found.sides)])
     for name in dict.fromkeys(name for side in found.sides for name in _judged(side)):
-        rows.append([_JUDGED.get(name, name), *(_told(_judged(side).get(name)) for side in found.sides)])
+        rows.append(
+            [
+                _JUDGED.get(name, name),
+                *(_told(_judged(side).get(name), _SHARE if name == "accuracy" else _NUMBER) for side in found.sides),
+            ]
+        )
     for metric in dict.fromkeys(metric for side in found.sides for metric in side.measurements):
         rows.append([metric, *(_told(side.measurements.get(metric)) for side in found.sides)])
     return [row for row in rows if any(row[1:])]
@@ -77,8 +83,8 @@ def _judged(side: Side) -> Mapping[str, Value]:
     return {} if side.judgement is None else side.judgement.values
 
 
-def _told(found: Value | Measurement | None) -> str:
+def _told(found: Value | Measurement | None, way: str = _NUMBER) -> str:
     if found is None:
         return ""
-    interval = "" if found.interval is None else " ({:.4g} to {:.4g})".format(*found.interval)
-    return f"{found.value:.4g}{interval}"
+    interval = "" if found.interval is None else f" ({' to '.join(format(end, way) for end in found.interval)})"
+    return f"{found.value:{way}}{interval}"

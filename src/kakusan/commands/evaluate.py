@@ -70,8 +70,6 @@ def evaluate(
     from kakusan.progress import say
     from kakusan.runs import Run
 
-    if metrics is None and what.exists() and not (what / "config.yaml").is_file():
-        raise KakusanError(f"{what} is no run, and images alone are measured by published metrics (--metrics fid)")
     how: dict[str, Any] = {
         "against": against,
         "n": n,
@@ -87,11 +85,13 @@ def evaluate(
     for name, value in (for_metrics | {"offline": offline or None}).items():
         if metrics is None and value is not None:
             raise KakusanError(f"--{name.replace('_', '-')} belongs to published metrics: say which (--metrics fid)")
+    if metrics is None and what.exists() and not (what / "config.yaml").is_file():
+        raise KakusanError(f"{what} is no run, and images alone are measured by published metrics (--metrics fid)")
     run = Run.open(what) if metrics is None or (what / "config.yaml").is_file() else None
     if metrics is None:
         assert run is not None
-        say("judged by a classifier of the images' own (published metrics: --metrics fid,is)")
         judgement = api.evaluate(run, **how)
+        say("judged by a classifier of the images' own (published metrics: --metrics fid,is)")
         _record(run, {"evaluation": judgement.as_dict()})
         if json:
             show_json(judgement.as_dict())

@@ -356,7 +356,7 @@ class Evaluation(Section):
     )
     every_n: Annotated[Integer, Field(ge=2)] = Field(default=500, description="samples of each of these measurements")
     metrics: tuple[str, ...] = Field(
-        default=(), description="what these measure (fid, is, …); none: a distance by a classifier of the data's own"
+        default=(), description="what these measure, such as fid; none: a distance by a classifier of the data"
     )
 
 
