@@ -19,9 +19,9 @@ from typing import Any
 
 import kakusan
 from kakusan import config
+from kakusan.devices import machine
 from kakusan.runs import Run
 from kakusan.studies.forecast import forecast
-from kakusan.studies.telling import machine
 
 RESULTS = Path(__file__).parent / "results" / "cifar10_recipes.json"
 BASE: dict[str, Any] = {

@@ -19,8 +19,8 @@ from matplotlib.figure import Figure
 import kakusan
 from kakusan import pictures
 from kakusan.data import load
+from kakusan.devices import machine
 from kakusan.runs import Run
-from kakusan.studies.telling import machine
 from kakusan.studies.workshop import train_seconds
 
 RESULTS = Path(__file__).parent / "results" / "cifar10_small"

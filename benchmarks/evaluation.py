@@ -27,12 +27,11 @@ import torch
 from torch import Tensor, nn
 
 from kakusan.data.images import ImageSet
-from kakusan.devices import peak_memory
+from kakusan.devices import machine, peak_memory
 from kakusan.evaluation import measure as measuring
 from kakusan.evaluation.features import extractor
 from kakusan.evaluation.sources import Stored
 from kakusan.evaluation.store import Store
-from kakusan.studies.telling import machine
 from kakusan.weights import PRETRAINED
 
 RESULTS = Path(__file__).parent / "results" / "evaluation.json"

@@ -18,8 +18,8 @@ import tempfile
 from datetime import date
 from pathlib import Path
 
+from kakusan.devices import machine
 from kakusan.runs import Run
-from kakusan.studies.telling import machine
 
 RESULTS = Path(__file__).parent / "results" / "plan.json"
 AIM = 0.15

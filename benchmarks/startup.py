@@ -14,7 +14,7 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
-from kakusan.studies.telling import machine
+from kakusan.devices import machine
 
 RESULTS = Path(__file__).parent / "results" / "startup.json"
 ROUNDS = 15

@@ -12,10 +12,10 @@ from datetime import date
 from pathlib import Path
 
 from kakusan.config.names import STUDIES
+from kakusan.devices import machine
 from kakusan.reporting.experiment import spoken
 from kakusan.reporting.language import language
 from kakusan.studies.conduct import conduct
-from kakusan.studies.telling import machine
 
 RESULTS = Path(__file__).parent / "results" / "studies.json"
 

@@ -2,8 +2,10 @@
 
 import ctypes
 import os
+import platform
 import sys
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 
 try:
@@ -101,3 +103,10 @@ def memory() -> int | None:
     with suppress(OSError, ValueError):  # no container, or "max"
         return min(there, int(_CONTAINER.read_text()))
     return there
+
+
+def machine() -> str:
+    """Returns what this machine is, in a line that every language reads: ``CPU × 2, x86_64 AVX512, …``."""
+    cpu = f"CPU × {torch.get_num_threads()}, {platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+    where = torch.cuda.get_device_name() if torch.cuda.is_available() else cpu
+    return f"{where}, Python {platform.python_version()}, torch {version('torch')}"

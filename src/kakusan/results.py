@@ -5,7 +5,6 @@ Those of plain numbers are read back from JSON, where what is unknown is passed 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
+from kakusan import proportions
 from kakusan.closed_form import GaussianMixture
 from kakusan.config.models import Sampling
 from kakusan.errors import KakusanError
@@ -119,7 +119,7 @@ class Judgement(_Record):
             found["score"] = Value(value=self.inception_score, real=self.real_inception_score)
         if self.class_accuracy is not None:
             n = self.protocol.get("n")
-            interval = share_interval(round(self.class_accuracy * n), n) if isinstance(n, int) and n > 0 else None
+            interval = proportions.interval(self.class_accuracy, n) if isinstance(n, int) and n > 0 else None
             found["accuracy"] = Value(value=self.class_accuracy, interval=interval, real=self.classifier_accuracy)
         return found
 
@@ -181,14 +181,6 @@ def values_in(line: Mapping[str, Any]) -> dict[str, Value]:
             it = Measurement.model_validate(values)
             found[it.metric] = Value(value=it.value, interval=it.interval, real=it.noise_floor)
     return found
-
-
-def share_interval(count: int, n: int, z: float = 1.96) -> tuple[float, float]:
-    """Returns the interval of a share ``count``/``n``: that of Wilson, which holds near 0 as well."""
-    share, room = count / n, z * z / n
-    middle = (share + room / 2) / (1 + room)
-    half = z / (1 + room) * math.sqrt(share * (1 - share) / n + room / (4 * n))
-    return middle - half, middle + half
 
 
 def differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

@@ -5,7 +5,6 @@ import torch
 
 from kakusan.evaluation import formulas
 from kakusan.evaluation.copies import nearest
-from kakusan.results import share_interval
 
 
 def normal(count, seed=0, dimensions=8):
@@ -44,10 +43,3 @@ def test_copies_within_the_real_images_do_not_move_the_threshold():
 
 def test_of_images_that_are_all_alike_nothing_is_nearer():
     assert formulas.copies(torch.zeros(4, 3), torch.zeros(5, 3))["copies"].value == 0
-
-
-@pytest.mark.parametrize(("count", "n"), [(0, 10), (1, 50), (50, 50), (20, 1000)])
-def test_the_interval_of_a_share_lies_within_0_and_1(count, n):
-    low, high = share_interval(count, n)
-    assert -1e-12 <= low <= count / n <= high <= 1 + 1e-12
-    assert low < high

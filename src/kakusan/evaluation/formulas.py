@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kakusan import proportions
 from kakusan.errors import KakusanError
 from kakusan.evaluation.copies import nearest
 from kakusan.evaluation.moments import Moments, frechet_distance
-from kakusan.results import share_interval
 
 BLOCKS = 10
 _STUDENT = 2.262  # standard errors, of 95 % where they are found from ten blocks
@@ -149,7 +149,7 @@ def diversity(pairs: Tensor, doubt: bool = True) -> dict[str, Estimate]:
 def copies(samples: Tensor, real: Tensor, doubt: bool = True) -> dict[str, Estimate]:
     """Returns the share of samples nearer to a real image than one real image in a hundred is to another."""
     found = int(nearest(samples, real).copies.sum())
-    return {"copies": Estimate(found / len(samples), share_interval(found, len(samples)))}
+    return {"copies": Estimate(found / len(samples), proportions.interval(found / len(samples), len(samples)))}
 
 
 def _precision_recall(samples: Tensor, real: Tensor) -> tuple[float, float]:

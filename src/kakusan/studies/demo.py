@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kakusan import api, build, config, sampling
+from kakusan.devices import machine
 from kakusan.errors import KakusanError
 from kakusan.evaluation.evaluate import Reference, evaluate, reference
 from kakusan.files import atomic_write
@@ -18,7 +19,7 @@ from kakusan.progress import Bar
 from kakusan.results import Judgement, Measured, SamplerResult
 from kakusan.studies import guidance
 from kakusan.studies.mixture import ends, mixture
-from kakusan.studies.telling import machine, write_report
+from kakusan.studies.telling import write_report
 
 PLACE = Path("runs/demo")
 _PRESET = "digits"

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import platform
 from contextlib import suppress
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -107,13 +105,6 @@ def _accuracy(judgement: Judgement | None, model: Model) -> float | None:
         return None
     how = sampling.plan(model, n=1, settings=model.sampling).settings
     return judgement.class_accuracy if judgement.drawn_by(how) else None
-
-
-def machine() -> str:
-    """Returns what this machine is, in a line that every language reads: ``CPU × 2, x86_64 AVX512, …``."""
-    cpu = f"CPU × {torch.get_num_threads()}, {platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
-    where = torch.cuda.get_device_name() if torch.cuda.is_available() else cpu
-    return f"{where}, Python {platform.python_version()}, torch {version('torch')}"
 
 
 def _data(settings: config.Config) -> ImageSet | None:

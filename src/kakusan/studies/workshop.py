@@ -17,6 +17,7 @@ from torch import Tensor
 
 from kakusan import api, build, config, sampling
 from kakusan.data.images import ImageSet
+from kakusan.devices import machine
 from kakusan.errors import KakusanError
 from kakusan.evaluation.evaluate import Reference, evaluate, reference
 from kakusan.evaluation.eye import inception_at_hand
@@ -25,7 +26,6 @@ from kakusan.model import Model
 from kakusan.progress import Bar
 from kakusan.results import Judgement, Value
 from kakusan.runs import Checkpoint, Run
-from kakusan.studies.telling import machine
 from kakusan.training.timetable import Timetable
 from kakusan.trials import Experiment, Part, Sentence, Trial
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kakusan.proportions import as_large
 from kakusan.reporting.html import Figure, Section, fragment
 from kakusan.reporting.language import Language
-from kakusan.reporting.proportions import as_large
 from kakusan.results import OfClass
 
 _MOST = 20

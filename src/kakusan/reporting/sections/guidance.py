@@ -7,10 +7,10 @@ from matplotlib.axes import Axes
 from torch import Tensor
 
 from kakusan.config.names import sampler_title
+from kakusan.proportions import as_large
 from kakusan.reporting.canvas import ACCENT, INK, QUIET, panel
 from kakusan.reporting.html import Figure, Section, fragment
 from kakusan.reporting.language import Language
-from kakusan.reporting.proportions import as_large
 from kakusan.reporting.thumbnails import fitting
 from kakusan.results import GuidanceResult, GuidanceSweep
 

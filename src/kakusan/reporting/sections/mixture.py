@@ -13,10 +13,10 @@ from torch import Tensor
 from kakusan import schedules
 from kakusan.closed_form import GaussianMixture
 from kakusan.config.names import sampler_title
+from kakusan.proportions import Z_95
 from kakusan.reporting.canvas import ACCENT, QUIET, panel
 from kakusan.reporting.html import Figure, Section, fragment
 from kakusan.reporting.language import Language
-from kakusan.reporting.proportions import Z_95
 from kakusan.results import Mixture, MixtureEnds, Mode
 from kakusan.schedules import Chain
 

@@ -6,11 +6,11 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from torch import Tensor
 
+from kakusan.proportions import as_large
 from kakusan.reporting.canvas import ACCENT, QUIET, panel
 from kakusan.reporting.film import evenly
 from kakusan.reporting.html import Figure, Section, fragment
 from kakusan.reporting.language import Language
-from kakusan.reporting.proportions import as_large
 from kakusan.results import Neighbours
 
 _FAR = 0.95  # the share of real images that has a nearer neighbour

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from kakusan.reporting import proportions
+from kakusan import proportions
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.98, 1.0])
