@@ -158,6 +158,11 @@ class Measurement(_Record):
     protocol: dict[str, Any] = {}
     remarks: list[str] = []
 
+    @property
+    def as_value(self) -> Value:
+        """The number beside what real images score."""
+        return Value(value=self.value, interval=self.interval, real=self.noise_floor)
+
 
 def measurements_in(lines: Iterable[Mapping[str, Any]]) -> dict[str, Measurement]:
     """Returns of every metric what was measured last, among the lines of ``metrics.jsonl``; what is not whole is left
@@ -179,7 +184,7 @@ def values_in(line: Mapping[str, Any]) -> dict[str, Value]:
     for values in line.get("measurements", ()):
         with suppress(ValidationError):
             it = Measurement.model_validate(values)
-            found[it.metric] = Value(value=it.value, interval=it.interval, real=it.noise_floor)
+            found[it.metric] = it.as_value
     return found
 
 

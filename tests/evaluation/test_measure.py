@@ -98,20 +98,22 @@ def measured(a, b, *metrics, **given):
     return {it.metric: it for it in measure(Stored(a), Stored(b), metrics, device=CPU, show=False, **given)}
 
 
+def fidelitys(a, b, **asked):
+    """Returns what torch-fidelity itself measures."""
+    how = {"cuda": False, "cache": False, "save_cpu_ram": True, "verbose": False}
+    return fidelity.calculate_metrics(input1=Images(a.images), input2=Images(b.images), **how, **asked)
+
+
 def test_numbers_are_torch_fidelitys_own(weights):
     a, b = images(20), images(24, 1)
     ours = measured(a, b, "fid", "is", "kid", weights=weights)
-    theirs = fidelity.calculate_metrics(
-        input1=Images(a.images),
-        input2=Images(b.images),
+    theirs = fidelitys(
+        a,
+        b,
         **dict.fromkeys(("fid", "isc", "kid"), True),
         kid_subset_size=20,
         feature_extractor="inception-v3-compat",
         feature_extractor_weights_path=str(weights / PRETRAINED["inception"].file),
-        cuda=False,
-        cache=False,
-        save_cpu_ram=True,
-        verbose=False,
     )
     for name, key in (
         ("fid", "frechet_inception_distance"),
@@ -298,17 +300,8 @@ def test_precision_and_recall_are_torch_fidelitys_own(tmp_path):
         torch.save(vgg16().state_dict(), tmp_path / PRETRAINED["vgg16"].file)
     a, b = images(24), images(30, 1)
     ours = measured(a, b, "prc", weights=tmp_path)
-    theirs = fidelity.calculate_metrics(
-        input1=Images(a.images),
-        input2=Images(b.images),
-        prc=True,
-        feature_extractor="vgg16",
-        feature_extractor_weights_path=str(tmp_path / PRETRAINED["vgg16"].file),
-        cuda=False,
-        cache=False,
-        save_cpu_ram=True,
-        verbose=False,
-    )
+    file = str(tmp_path / PRETRAINED["vgg16"].file)
+    theirs = fidelitys(a, b, prc=True, feature_extractor="vgg16", feature_extractor_weights_path=file)
     assert ours["precision"].value == pytest.approx(theirs["precision"], rel=1e-6)
     assert ours["recall"].value == pytest.approx(theirs["recall"], rel=1e-6)
 

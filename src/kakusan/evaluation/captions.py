@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,13 @@ from torch import Tensor, nn
 
 from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError, counted
+from kakusan.evaluation.average import average
 from kakusan.evaluation.sources import Stored
 from kakusan.progress import Bar
 from kakusan.results import Measurement
 from kakusan.weights import CLIP, obtain_repository
 
 _CHUNK = 32
-_CONFIDENCE = 1.96
 
 
 def measure_captions(
@@ -77,12 +76,12 @@ def measure_captions(
             scores.append(each.double().cpu())
             bar.update(start + len(each))
     found, left = torch.cat(scores), len(images) - len(told)
-    value, half = found.mean().item(), _CONFIDENCE * found.std().item() / math.sqrt(len(found))
+    score = average(found)
     side = 224 if not hasattr(model.config, "vision_config") else model.config.vision_config.image_size
     return Measurement(
         metric="clip",
-        value=max(0.0, value),
-        interval=(max(0.0, value - half), max(0.0, value + half)) if len(found) > 1 else None,
+        value=max(0.0, score.value),
+        interval=None if score.interval is None else (max(0.0, score.interval[0]), max(0.0, score.interval[1])),
         protocol={
             "metric": "clip",
             "n": len(found),

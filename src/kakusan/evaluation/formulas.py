@@ -15,6 +15,7 @@ from torch import Tensor
 
 from kakusan import proportions
 from kakusan.errors import KakusanError
+from kakusan.evaluation.average import average
 from kakusan.evaluation.copies import nearest
 from kakusan.evaluation.moments import Moments, frechet_distance
 
@@ -139,11 +140,8 @@ def diversity(pairs: Tensor, doubt: bool = True) -> dict[str, Estimate]:
     found = pairs[pairs.isfinite()].double()
     if not len(found):
         raise KakusanError(f"among {len(pairs):,} images no two of one class were seen together (measure more)")
-    value = found.mean().item()
-    if len(found) < _PAIRS:
-        return {"diversity": Estimate(value)}
-    half = 1.96 * found.std().item() / math.sqrt(len(found))
-    return {"diversity": Estimate(value, (value - half, value + half))}
+    apart = average(found, _PAIRS)
+    return {"diversity": Estimate(apart.value, apart.interval)}
 
 
 def copies(samples: Tensor, real: Tensor, doubt: bool = True) -> dict[str, Estimate]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,12 +9,11 @@ import torch
 from torch import Tensor
 
 from kakusan.devices import resolve
+from kakusan.evaluation.average import average
 from kakusan.evaluation.judge import Judge
 from kakusan.evaluation.perception import BACKBONES, Lpips
 from kakusan.results import Value
 from kakusan.weights import find
-
-_CONFIDENCE = 1.96
 
 
 class Likeness:
@@ -48,5 +46,4 @@ class Likeness:
             ours, theirs = (self._judge.features(it).double() for it in (images, others))
             apart = torch.stack([(ours - theirs.roll(by, 0)).norm(dim=1) for by in range(1, len(ours))]).mean()
             each = (ours - theirs).norm(dim=1) / apart
-        half = _CONFIDENCE * each.std().item() / math.sqrt(len(each))
-        return Value(value=each.mean().item(), interval=(each.mean().item() - half, each.mean().item() + half))
+        return average(each)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import version
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError, counted, some, unknown
+from kakusan.evaluation.average import average
 from kakusan.evaluation.perception import Lpips, resizing
 from kakusan.evaluation.sources import Stored
 from kakusan.progress import Bar
@@ -22,7 +22,6 @@ PAIRED = ("psnr", "ssim", "lpips", "lpips-vgg")
 _CHUNK = 64
 _WINDOW = 11  # pixels of SSIM's
 _WHITE = 255.0
-_CONFIDENCE = 1.96
 
 Measure = Callable[[Tensor, Tensor], Tensor]
 """From two times N images, uint8, to N numbers."""
@@ -157,9 +156,5 @@ def _told(metric: str, values: Tensor, protocol: dict[str, object], remarks: lis
         ]
     if not len(finite):
         raise KakusanError(f"all {len(values):,} pairs are identical: their {metric} is infinite")
-    value = finite.mean().item()
-    error = _CONFIDENCE * finite.std().item() / math.sqrt(len(finite)) if len(finite) > 1 else None
-    interval = None if error is None else (value - error, value + error)
-    return Measurement(
-        metric=metric, value=value, interval=interval, protocol={"metric": metric, **protocol}, remarks=remarks
-    )
+    told = {"metric": metric, **protocol}
+    return Measurement(metric=metric, **average(finite).model_dump(exclude={"real"}), protocol=told, remarks=remarks)

@@ -73,8 +73,7 @@ def _title(say: Language, comparison: Comparison) -> str:
 def _values(side: Side) -> dict[str, Value]:
     """Returns what is known of a run, the most telling first."""
     found = {} if side.judgement is None else dict(side.judgement.values)
-    for name, it in side.measurements.items():
-        found[name] = Value(value=it.value, interval=it.interval, real=it.noise_floor)
+    found |= {name: it.as_value for name, it in side.measurements.items()}
     losses = {"held_out_loss": side.held_out_loss, "loss": side.loss}
     found |= {name: Value(value=value) for name, value in losses.items() if value is not None}
     return {**found, "images": Value(value=side.images)}

@@ -181,7 +181,7 @@ class Workshop:
         eye = inception_at_hand(self.device) if n > _FOR_INCEPTION else None
         splits = self.settings.evaluation.splits
         real = reference(self.images, n=n, splits=splits, device=self.device, show=self.show, eye=eye)
-        began = self.found("reference", _Sight, lambda: _Sight(features=real.eye.name, remarks=real.remarks))
+        began = self._sight(lambda: real)
         if began.features != real.eye.name:
             raise KakusanError(
                 f"{self.path} was begun with features of {began.features}, and there are {real.eye.name} now: "
@@ -221,13 +221,16 @@ class Workshop:
             finding=finding,
             parts=parts,
             notes=notes,
-            remarks=tuple(self.found("reference", _Sight, self._sight).remarks),
+            remarks=tuple(self._sight(lambda: self.real).remarks),
             seconds=self._spent(),
             machine=machine(),
         )
 
-    def _sight(self) -> _Sight:
-        return _Sight(features=self.real.eye.name, remarks=self.real.remarks)
+    def _sight(self, real: Callable[[], Reference]) -> _Sight:
+        def find() -> _Sight:
+            return _Sight(features=real().eye.name, remarks=real().remarks)
+
+        return self.found("reference", _Sight, find)
 
     def _spent(self) -> float:
         """Returns how long the study took so far, however often it was stopped; to write its page anew is free."""

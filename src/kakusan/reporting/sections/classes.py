@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from kakusan.proportions import as_large
 from kakusan.reporting.html import Figure, Section, fragment
@@ -39,8 +39,8 @@ def finding(say: Language, classes: Sequence[OfClass]) -> str:
 
 
 def _cells(say: Language, of: OfClass) -> list[tuple[str, str]]:
-    def real(value: float | None, write: object) -> str:
-        return "" if value is None or not callable(write) else say("study.real_beside", value=write(value))
+    def real(value: float | None, write: Callable[[float], str]) -> str:
+        return "" if value is None else say("study.real_beside", value=write(value))
 
     distance = "" if of.frechet_distance is None else say.number(of.frechet_distance)
     return [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from statistics import mean, stdev
 
 import torch
@@ -13,7 +14,6 @@ from kakusan import api, pictures
 from kakusan.evaluation.moments import frechet_distance
 from kakusan.model import Model
 from kakusan.results import Value
-from kakusan.runs import Run
 from kakusan.studies.workshop import Workshop, trial_of
 from kakusan.trials import Experiment, Part, Sentence, Trial
 
@@ -29,14 +29,14 @@ class _Found(BaseModel):
 def metrics(shop: Workshop) -> Experiment:
     """Follows distance and score through a training, then measures the same samples by fewer, and resized."""
     run = shop.trained("model", shop.moments(_MOMENTS))
-    last = shop.load(run)
-    along = []
+    along, shown = [], {}
     for checkpoint in shop.checkpoints(run):
-        judged = shop.judged(f"after-{checkpoint.images}", shop.load(run, checkpoint.images))
-        along.append(trial_of(f"{checkpoint.images:,}", judged, images=Value(value=checkpoint.images)))
-    fewer, resized = _Samples(shop, last).trials()
+        name, model = f"{checkpoint.images:,}", shop.load(run, checkpoint.images)
+        judged = shop.judged(f"after-{checkpoint.images}", model)
+        along.append(trial_of(name, judged, images=Value(value=checkpoint.images)))
+        shown[name] = shop.pictures(model)
+    fewer, resized = _of_samples(shop, shop.load(run))
     first, second = finding(along), protocol(fewer, resized)
-    shown = {f"{checkpoint.images:,}": _shown(shop, run, checkpoint.images) for checkpoint in shop.checkpoints(run)}
     return shop.experiment(
         (first, second),
         Part("along", first, tuple(along), ("distance", "score", "accuracy"), "images", pictures=shown),
@@ -78,27 +78,18 @@ def protocol(fewer: Sequence[Trial], resized: Sequence[Trial]) -> Sentence:
     )
 
 
-class _Samples:
-    """Samples of a model, measured again and again."""
+def _of_samples(shop: Workshop, model: Model) -> tuple[tuple[Trial, ...], tuple[Trial, ...]]:
+    """Returns the distances of fewer samples, and of all of them resized in several ways; drawn once, if at all."""
 
-    def __init__(self, shop: Workshop, model: Model) -> None:
-        self._shop, self._model = shop, model
+    @cache
+    def drawn() -> Tensor:
+        classes = shop.real.labels.tolist() if model.class_names else None
+        images = api.sample(model, n=shop.real.n, labels=classes, seed=0, show=shop.show)
+        return pictures.to_uint8(images).cpu()
 
-    def trials(self) -> tuple[tuple[Trial, ...], tuple[Trial, ...]]:
-        """Returns the distances of fewer of them, and of all of them resized in several ways."""
-        shop = self._shop
-        samples: list[Tensor] = []
-
-        def drawn() -> Tensor:
-            if not samples:
-                classes = shop.real.labels.tolist() if self._model.class_names else None
-                images = api.sample(self._model, n=shop.real.n, labels=classes, seed=0, show=shop.show)
-                samples.append(pictures.to_uint8(images).cpu())
-            return samples[0]
-
-        fewer = shop.found("fewer", _Found, lambda: _Found(trials=_of_fewer(shop, drawn())))
-        resized = shop.found("resized", _Found, lambda: _Found(trials=_of_resized(shop, drawn())))
-        return fewer.trials, resized.trials
+    fewer = shop.found("fewer", _Found, lambda: _Found(trials=_of_fewer(shop, drawn())))
+    resized = shop.found("resized", _Found, lambda: _Found(trials=_of_resized(shop, drawn())))
+    return fewer.trials, resized.trials
 
 
 def _of_fewer(shop: Workshop, images: Tensor) -> tuple[Trial, ...]:
@@ -174,7 +165,3 @@ def _fewer(fewer: Sequence[Trial]) -> Sentence:
 def _resized(trials: Sequence[Trial]) -> Sentence:
     untouched, *others = (trial.values["distance"].value for trial in trials)
     return Sentence("study.metrics.resized", {"untouched": untouched, "low": min(others), "high": max(others)})
-
-
-def _shown(shop: Workshop, run: Run, images: int) -> Tensor:
-    return shop.pictures(shop.load(run, images))

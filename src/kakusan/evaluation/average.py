@@ -1,0 +1,19 @@
+"""The mean of numbers that were measured one by one, and the doubt about it."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from kakusan.proportions import Z_95
+from kakusan.results import Value
+
+
+def average(values: Tensor, fewest: int = 2) -> Value:
+    """Returns the mean of ``values``, shape (n,), with its interval of 95 %; of fewer than ``fewest`` without."""
+    mean = values.mean().item()
+    if len(values) < fewest:
+        return Value(value=mean)
+    half = Z_95 * values.std().item() / math.sqrt(len(values))
+    return Value(value=mean, interval=(mean - half, mean + half))
