@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import json
 import stat
 import tarfile
 import zipfile
@@ -152,6 +153,19 @@ def test_an_entry_that_was_damaged_is_skipped(tmp_path):
     (skipped,) = load(path).skipped
     assert skipped[0] == "0.png"
     assert "CRC" in skipped[1]
+
+
+@pytest.mark.parametrize("name", ["1.txt", "metadata.jsonl"])
+def test_captions_that_were_damaged_are_told_in_one_line(tmp_path, name):
+    caption = json.dumps({"file_name": "1.png", "text": "a very quiet cat"}).encode()
+    path = pack(tmp_path / "a.zip", {"1.png": png(), name: caption})
+    content = bytearray(path.read_bytes())
+    content[content.index(b"quiet")] ^= 255
+    path.write_bytes(content)
+    with pytest.raises(
+        KakusanError, match=rf"{name} cannot be read, it may be cut short: Bad CRC-32 .*\(get it anew\)"
+    ):
+        load(path)
 
 
 def test_an_archive_of_archives_says_so(tmp_path):

@@ -208,9 +208,20 @@ def test_one_changed_bit_of_one_image_is_found_where_images_are_read(tmp_path, i
     content[len(content) - 64 * (len(images) - index) + 5] ^= 1
     path.write_bytes(content)
     reason = "its bytes are not those that were written"
+    with pytest.raises(KakusanError, match=rf"the bytes of 1 image, such as number {index}, are not those"):
+        load(path)
     assert check(path, show=False).broken == ((f"image {index}", reason),)
     assert prepare(path, tmp_path / "b.safetensors").skipped == ((f"image {index}", reason),)
     assert check(tmp_path / "b.safetensors", show=False).broken == ()
+
+
+def test_a_large_cache_is_not_read_to_its_end_before_it_is_used(tmp_path, monkeypatch):
+    path = tmp_path / "a.safetensors"
+    prepare("digits", path)
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    monkeypatch.setattr("kakusan.data.cache._LARGE", 1797 * 64)
+    assert len(load(path)) == 1797
 
 
 def test_a_cache_without_checksums_is_read(tmp_path):

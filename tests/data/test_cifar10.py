@@ -5,6 +5,7 @@ import pickle
 import pickletools
 import struct
 import tarfile
+import zipfile
 
 import numpy as np
 import pytest
@@ -48,6 +49,11 @@ def original_batch(number):
 
 def binary_batch(number):
     return np.concatenate([LABELS[number][:, None].astype(np.uint8), PIXELS[number]], axis=1).tobytes()
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch):
+    monkeypatch.setattr(cifar10, "_IN_BATCH", N)
 
 
 FORMS = {
@@ -177,6 +183,25 @@ def test_only_what_a_batch_holds_is_admitted(tmp_path, module, name):
 
 def objects():
     return pickle.dumps({"data": np.array([[{}] * 3072] * N), "labels": [0] * N}, protocol=2)
+
+
+def test_a_batch_cut_between_two_images_is_none(tmp_path):
+    contents = files("binary")
+    contents["cifar-10-batches-bin/data_batch_5.bin"] = binary_batch(4)[:-3073]
+    with pytest.raises(KakusanError, match=r"data_batch_5\.bin holds 3 images, where a batch of CIFAR-10 holds 4: "):
+        load(put(tmp_path, contents))
+
+
+def test_a_damaged_batch_in_a_zip_is_told_in_one_line(tmp_path):
+    path = tmp_path / "cifar.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files("binary").items():
+            archive.writestr(name, content)
+    content = bytearray(path.read_bytes())
+    content[content.index(PIXELS[2].tobytes()[:32]) + 5] ^= 255
+    path.write_bytes(content)
+    with pytest.raises(KakusanError, match=r"data_batch_3\.bin cannot be read, it may be cut short: Bad CRC-32"):
+        load(path)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
+from shlex import quote
 from typing import Any
 from zlib import crc32
 
@@ -31,7 +32,7 @@ from kakusan.data.images import ImageSet
 from kakusan.data.reading import Append, check_wishes, take
 from kakusan.data.sources import Source, open_source
 from kakusan.data.sources.held import Held
-from kakusan.errors import KakusanError
+from kakusan.errors import KakusanError, counted
 from kakusan.files import atomic_path, require_free_file
 
 _SUFFIX = ".safetensors"
@@ -99,22 +100,37 @@ def prepare(
 
 
 class Cached(Held):
-    """Images of a cache; what is read one by one is compared with its checksum, what is mapped is taken as it is.
+    """Images of a cache, compared with their checksums: where they are read one by one, and where the set is small all
+    at once. One larger than a gibibyte is taken as it is mapped, since to read all of it would take too long.
 
     Args:
+        path: The cache.
         images: The set.
         checksums: The CRC-32 of each; None in a cache of a version that kept none.
     """
 
-    def __init__(self, images: ImageSet, checksums: NDArray[np.int64] | None) -> None:
+    def __init__(self, path: Path, images: ImageSet, checksums: NDArray[np.int64] | None) -> None:
         super().__init__(images)
-        self._checksums = checksums
+        self._path, self._checksums = path, checksums
+
+    def whole(self) -> ImageSet:
+        if self.images.images.nbytes < _LARGE:
+            changed = [index for index in range(len(self)) if self._changed(index)]
+            if changed:
+                raise KakusanError(
+                    f"{self._path} is damaged: the bytes of {counted(len(changed), 'image')}, such as number "
+                    f"{changed[0]}, are not those that were written (kakusan data check lists them; prepare it anew, "
+                    f"or what is whole of it: kakusan data prepare {quote(str(self._path))} -o FILE)"
+                )
+        return self.images
 
     def read(self, index: int) -> Image.Image:
-        pixels = self.images.images[index].numpy()
-        if self._checksums is not None and crc32(pixels.data) != self._checksums[index]:
+        if self._changed(index):
             raise ValueError("its bytes are not those that were written")
         return super().read(index)
+
+    def _changed(self, index: int) -> bool:
+        return self._checksums is not None and crc32(self.images.images.numpy()[index].data) != self._checksums[index]
 
 
 def open_cache(path: Path) -> Cached:
@@ -130,7 +146,7 @@ def open_cache(path: Path) -> Cached:
                 small = {name: file.get_tensor(name) for name in file.keys() if name != "images"}  # noqa: SIM118
                 if about.get("checksum", here := _checksum(small)) != here:
                     raise ValueError("its labels or captions are not those that were written")
-                return Cached(_image_set(path, small, about), small.get("checksums"))
+                return Cached(path, _image_set(path, small, about), small.get("checksums"))
     except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
         raise KakusanError(
             f"{path} is damaged or cut short: {error} (prepare it anew: kakusan data prepare SOURCE -o {path})"

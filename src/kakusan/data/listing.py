@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
-from kakusan.data.trees.tree import Tree
+from kakusan.data.trees.tree import Tree, read_whole
 from kakusan.errors import KakusanError
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -56,7 +56,7 @@ def captions_of(tree: Tree, images: list[str]) -> tuple[str, ...]:
     it lies in, or else the content of the ``.txt`` beside it.
 
     Raises:
-        KakusanError: A line of metadata is none; it is named.
+        KakusanError: A line of metadata is none, it is named; or a file of captions is damaged.
     """
     captions: dict[str, str] = {}
     for name in sorted(name for name in tree.names if f"/{name}".endswith(f"/{METADATA}")):
@@ -65,7 +65,7 @@ def captions_of(tree: Tree, images: list[str]) -> tuple[str, ...]:
     for image in images:
         text = texts.get(image.rpartition(".")[0])
         if text is not None and image not in captions:
-            captions[image] = tree.read(text).decode("utf-8", "replace").strip()
+            captions[image] = read_whole(tree, text).decode("utf-8", "replace").strip()
     told = tuple(captions.get(image, "") for image in images)
     return told if any(told) else ()
 
@@ -83,7 +83,7 @@ def _metadata(tree: Tree, name: str) -> Mapping[str, str]:
     """Returns the captions in a file of metadata, by the images' names in the tree."""
     folder = PurePosixPath(name).parent
     captions = {}
-    for number, line in enumerate(tree.read(name).splitlines(), start=1):
+    for number, line in enumerate(read_whole(tree, name).splitlines(), start=1):
         if not line.strip():
             continue
         try:

@@ -44,7 +44,7 @@ def load(
     check_wishes(size, channels, max_broken)
     listed = open_source(source)
     if isinstance(listed, Held) and _is_as_asked(listed.images.shape, size, channels):
-        return listed.images
+        return listed.whole()
     pixels: NDArray[np.uint8] = np.empty(0, np.uint8)
 
     def begin(shape: tuple[int, int, int]) -> Append:

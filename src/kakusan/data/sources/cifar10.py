@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
 from kakusan.data.images import ImageSet
-from kakusan.data.trees import Archive, Folder, Tree
+from kakusan.data.trees import Archive, Folder, Tree, read_whole
 from kakusan.errors import KakusanError
 from kakusan.files import atomic_path
 from kakusan.progress import say
@@ -27,6 +27,7 @@ CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 ARCHIVES = ("cifar-10-binary.tar.gz", "cifar-10-python.tar.gz")
 
 _BATCHES = 5
+_IN_BATCH = 10_000
 _SHAPE = (3, 32, 32)
 _BYTES = 3 * 32 * 32
 _PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
@@ -88,11 +89,16 @@ def _batch(tree: Tree, batch: str, binary: bool) -> tuple[NDArray[np.uint8], NDA
     if name is None:
         raise KakusanError(f"{tree.path} holds CIFAR-10 without {file} (get the archive anew, from {_PAGE})")
     where = tree.path / name
-    pixels, labels = (_binary if binary else _pickled)(where, tree.read(name))
+    pixels, labels = (_binary if binary else _pickled)(where, read_whole(tree, name))
     if pixels.shape != (len(labels), _BYTES) or len(labels) == 0:
         raise KakusanError(
             f"{where} holds {len(labels):,} labels for pixels of shape {pixels.shape}, where every label needs "
             f"{_BYTES} bytes (get the archive anew, from {_PAGE})"
+        )
+    if len(labels) != _IN_BATCH:
+        raise KakusanError(
+            f"{where} holds {len(labels):,} images, where a batch of CIFAR-10 holds {_IN_BATCH:,}: it may be cut short "
+            f"(get the archive anew, from {_PAGE}; a part of it is read as a folder of images)"
         )
     if labels.min() < 0 or labels.max() >= len(CLASSES):
         raise KakusanError(f"{where} holds labels from {labels.min()} to {labels.max()}, where classes are 0 to 9")

@@ -25,6 +25,10 @@ class Held:
     def entry(self, index: int) -> str:
         return f"image {index}"
 
+    def whole(self) -> ImageSet:
+        """Returns the set."""
+        return self.images
+
     def read(self, index: int) -> Image.Image:
         pixels = self.images.images[index].numpy()
         return Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))

@@ -2,6 +2,6 @@
 
 from kakusan.data.trees.archive import Archive
 from kakusan.data.trees.folder import Folder
-from kakusan.data.trees.tree import Tree
+from kakusan.data.trees.tree import Tree, read_whole
 
-__all__ = ["Archive", "Folder", "Tree"]
+__all__ = ["Archive", "Folder", "Tree", "read_whole"]

@@ -14,15 +14,14 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from threading import Lock
 from typing import IO
 
-from kakusan.data.trees.tree import hidden
+from kakusan.data.trees.tree import hidden, told
 from kakusan.errors import KakusanError
 
 _IN_MEMORY = 2**28
@@ -47,7 +46,7 @@ class Archive:
 
     def __init__(self, path: Path, inside: str = "") -> None:
         self.path = path / inside
-        with _told(path):
+        with told(path, *_BROKEN):
             files, links = _zip(path) if path.suffix.lower() == ".zip" else _tar(path)
         for name in links:
             end = name
@@ -153,13 +152,3 @@ def _linked(path: Path, name: str, target: str) -> str:
 def _refuse_huge(size: int) -> None:
     if size > _LARGEST:
         raise ValueError(f"{size / 2**30:.0f} GiB, more than an image has")
-
-
-@contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Turns what a damaged archive raises into one sentence."""
-    try:
-        yield
-    except _BROKEN as error:
-        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0].rstrip(":") or type(error).__name__
-        raise KakusanError(f"{path} cannot be read, it may be cut short: {reason} (get it anew)") from error

@@ -1,7 +1,11 @@
 """What a folder and an archive have in common."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
+
+from kakusan.errors import KakusanError
 
 
 class Tree(Protocol):
@@ -17,6 +21,29 @@ class Tree(Protocol):
 
     def read(self, name: str) -> bytes:
         """Returns the content of a file; from any thread, and with whatever error the system or the archive has."""
+
+
+def read_whole(tree: Tree, name: str) -> bytes:
+    """Returns the content of a file that cannot be left out, as one image among many can.
+
+    Raises:
+        KakusanError: It is damaged, or cannot be read.
+    """
+    # Archives raise almost anything where they are damaged, packed in a way of their own or locked by a password.
+    with told(tree.path / name, Exception):
+        return tree.read(name)
+
+
+@contextmanager
+def told(path: Path, *errors: type[Exception]) -> Iterator[None]:
+    """Turns what a damaged file raises into one sentence."""
+    try:
+        yield
+    except KakusanError:
+        raise
+    except errors as error:
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0].rstrip(":") or type(error).__name__
+        raise KakusanError(f"{path} cannot be read, it may be cut short: {reason} (get it anew)") from error
 
 
 def hidden(name: str) -> bool:
