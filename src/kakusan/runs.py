@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
+from zlib import crc32
 
 from kakusan.errors import KakusanError, unknown
 from kakusan.files import Aside, atomic_write, is_claimed, require_new_directory, sweep, writing
@@ -28,6 +29,7 @@ _OWN = (
     "report.html",
     "log.txt",
     "tensorboard",
+    "wandb",
 )
 FORMAT = 2  # of checkpoints: 1 knew no skipped steps
 _FILES = {"ema": "ema.safetensors", "raw": "model.safetensors"}
@@ -163,6 +165,13 @@ class Run:
     def name(self) -> str:
         """Its directory's name."""
         return self.path.resolve().name
+
+    @property
+    def identity(self) -> str:
+        """Its name, and what tells it from others of that name: the moment with which its log begins."""
+        with suppress(OSError), (self.path / "log.txt").open("rb") as file:
+            return f"{self.name}-{crc32(file.readline()):08x}"
+        return self.name
 
     @property
     def config_path(self) -> Path:

@@ -275,6 +275,7 @@ def test_a_held_out_loss_that_is_no_number_is_left_out_and_is_not_the_best(tmp_p
     engine(task=Overflowing, held_out=3, checkpoint_every=15, samples_every=15, keep=1).train(there)
     assert [line["images"] for line in there.metrics() if "held_out_loss" in line] == [30, 45, 60]
     assert 15 not in [checkpoint.images for checkpoint in there.checkpoints()]
+    assert "no held-out loss after 15 images: it is nan" in (there.path / "log.txt").read_text()
 
 
 def test_pictures_never_means_never(whole):

@@ -9,7 +9,7 @@ import math
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,6 +99,7 @@ class Engine:
     ) -> None:
         self._task, self._batches, self._validation, self._facts = task, batches, validation, facts or {}
         self._run: Run | None = None
+        self._track: Callable[[Mapping[str, Any]], None] = lambda line: None
         self._examination = examination
         self._optimizer_settings, self._training = optimizer, training
         self._show, self._title = show, title
@@ -289,7 +290,9 @@ class Engine:
             return {}
         measured = self._validation.measure(self._task, self._average.network, self._processes, self._precision)
         loss = measured["held_out_loss"]
-        if not math.isfinite(loss):
+        if not math.isfinite(loss):  # which JSON has no word for
+            if self._run is not None and self.keeps_books:
+                self._tell(self._run, f"no held-out loss after {self.images:,} images: it is {loss}")
             return {}
         self._write({"step": self.step, "images": self.images, **measured})
         return {"held_out_loss": loss}
@@ -371,7 +374,9 @@ class Engine:
             return
         with self._going_on(run, "measurement"), suppress(UnfinishedError):
             found = self._examination.examine(self._average.network, self.images, until(stop))
-            run.record({"step": self.step, "images": self.images, **found})
+            line = {"step": self.step, "images": self.images, **found}
+            run.record(line)
+            self._track(line)
 
     def _is_measured(self, line: dict[str, Any]) -> bool:
         return line.get("images") == self.images and not MEASURED.isdisjoint(line)

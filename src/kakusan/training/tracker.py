@@ -7,11 +7,15 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
+from kakusan import config
 from kakusan.errors import KakusanError
+from kakusan.results import values_in
 from kakusan.runs import Run
 
+Log = Callable[[dict[str, float], int], object]
+Finish = Callable[[], object]
+
 _PROJECT = "kakusan"
-_PACKAGES = {"tensorboard": ("tensorboard", "tensorboardX"), "wandb": ("wandb",), "trackio": ("trackio",)}
 
 
 def require(name: str | None) -> None:
@@ -20,40 +24,99 @@ def require(name: str | None) -> None:
     Raises:
         KakusanError: It names the package.
     """
-    if name is not None and not any(map(find_spec, _PACKAGES[name])):
-        package = _PACKAGES[name][0]
+    if name is not None and not find_spec(name):
         raise KakusanError(
-            f"training.tracker {name} needs the package {package}, which is not installed (pip install {package}, or "
-            "leave training.tracker out: metrics.jsonl is written anyway)"
+            f"training.tracker {name} needs the package {name}, which is not installed (pip install {name}, or leave "
+            "training.tracker out: metrics.jsonl is written anyway)"
         )
 
 
 @contextmanager
 def tracking(name: str | None, run: Run | None) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-    """Yields what hands a line on: its numbers, and those of its lists one by one, at its step.
+    """Yields what hands a line on: its numbers, those of its lists and of its measurements one by one, at its step.
+
+    A tracker that fails in the middle is told once for each reason and asked again with the next line.
 
     Args:
-        name: ``tensorboard``, whose files lie in the run directory, ``wandb`` or ``trackio``; None hands on nothing.
+        name: ``tensorboard``, whose files lie in the run directory, ``wandb`` or ``trackio``, where a run that goes on
+            goes on too; None hands on nothing.
         run: The run; without one there is nothing to hand on either.
+
+    Raises:
+        KakusanError: It does not start.
     """
     if name is None or run is None:
         yield lambda line: None
         return
-    from accelerate.tracking import LOGGER_TYPE_TO_CLASS
-
-    if name == "tensorboard":
-        tracker = LOGGER_TYPE_TO_CLASS[name](name, run.path)
-    else:
-        tracker = LOGGER_TYPE_TO_CLASS[name](_PROJECT, name=run.name)
-    getattr(tracker, "start", lambda: None)()  # earlier versions of accelerate start when they are made
+    settings = config.flat(config.load(run.config_path))
     try:
-        yield lambda line: tracker.log(_numbers(line), step=line["step"])
+        log, finish = _START[name](run, settings)
+    # It may want a login, a network or a newer version of itself: each has errors of its own.
+    except Exception as error:
+        raise KakusanError(
+            f"training.tracker {name} does not start: {_reason(error)} (mend that, or leave training.tracker out: "
+            "metrics.jsonl is written anyway)"
+        ) from error
+    told: set[str] = set()
+
+    @contextmanager
+    def going_on() -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # whatever it is, training is worth more
+            if (reason := _reason(error)) not in told:
+                told.add(reason)
+                run.log(f"{name} failed: {reason}")
+
+    def hand_on(line: Mapping[str, Any]) -> None:
+        with going_on():
+            log(_numbers(line), line["step"])
+
+    try:
+        yield hand_on
     finally:
-        tracker.finish()
+        with going_on():
+            finish()
+
+
+def _tensorboard(run: Run, settings: dict[str, Any]) -> tuple[Log, Finish]:
+    from torch.utils.tensorboard import SummaryWriter
+
+    writer = SummaryWriter(run.path / "tensorboard")
+
+    def log(numbers: dict[str, float], step: int) -> None:
+        for name, number in numbers.items():
+            writer.add_scalar(name, number, step)
+
+    return log, writer.close
+
+
+def _wandb(run: Run, settings: dict[str, Any]) -> tuple[Log, Finish]:
+    import wandb
+
+    tracked = wandb.init(
+        project=_PROJECT, name=run.name, id=run.identity, resume="allow", config=settings, dir=run.path
+    )
+    return lambda numbers, step: tracked.log(numbers, step=step), tracked.finish
+
+
+def _trackio(run: Run, settings: dict[str, Any]) -> tuple[Log, Finish]:
+    import trackio
+
+    tracked = trackio.init(project=_PROJECT, name=run.identity, resume="allow", config=settings)
+    return lambda numbers, step: tracked.log(numbers, step=step), tracked.finish
+
+
+_START = {"tensorboard": _tensorboard, "wandb": _wandb, "trackio": _trackio}
+
+
+def _reason(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def _numbers(line: Mapping[str, Any]) -> dict[str, float]:
-    numbers: dict[str, float] = {}
+    numbers: dict[str, float] = {f"samples/{name}": value.value for name, value in values_in(line).items()}
     for name, value in line.items():
-        numbers |= {f"{name}/{i}": part for i, part in enumerate(value)} if isinstance(value, list) else {name: value}
+        parts = {f"{name}/{i}": part for i, part in enumerate(value)} if isinstance(value, list) else {name: value}
+        numbers |= {name: part for name, part in parts.items() if isinstance(part, (int, float)) and name != "step"}
     return numbers
