@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -122,11 +123,13 @@ def as_csv(experiment: Experiment) -> str:
     """Returns every number of an experiment, a line each, for a spreadsheet."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(("part", "trial", "quantity", "value", "low", "high", "real"))
+    rows.writerow(("part", "trial", "quantity", "value", "low", "high", "real", "protocol"))
     for part in experiment.parts:
         for trial in part.trials:
+            protocol = json.dumps(trial.protocol) if trial.protocol else ""
             for name, it in trial.values.items():
-                rows.writerow((part.name, trial.name, name, it.value, *(it.interval or ("", "")), _or_empty(it.real)))
+                interval = it.interval or ("", "")
+                rows.writerow((part.name, trial.name, name, it.value, *interval, _or_empty(it.real), protocol))
     return text.getvalue()
 
 

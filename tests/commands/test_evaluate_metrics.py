@@ -8,6 +8,7 @@ from torch import nn
 
 from kakusan import pictures
 from kakusan.evaluation import measure as measuring
+from kakusan.evaluation import seeing
 from kakusan.runs import Run
 
 pytest.importorskip("torch_fidelity")
@@ -30,7 +31,7 @@ class Pixels:
 @pytest.fixture(autouse=True)
 def pixels(tmp_path, monkeypatch):
     monkeypatch.setattr(measuring, "extractor", Pixels)
-    monkeypatch.setattr(measuring, "user_cache_path", lambda name: tmp_path / "cache")
+    monkeypatch.setattr(seeing, "user_cache_path", lambda name: tmp_path / "cache")
 
 
 @pytest.fixture

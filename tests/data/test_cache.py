@@ -40,6 +40,7 @@ def check_equal(one, other):
     assert torch.equal(one.images, other.images)
     assert one.labels.tolist() == other.labels.tolist()
     assert (one.class_names, one.captions, one.name) == (other.class_names, other.captions, other.name)
+    assert one.names == other.names
 
 
 @pytest.mark.parametrize("options", [{"size": 16}, {"size": 7, "channels": 1}])

@@ -4,12 +4,14 @@ import pytest
 
 from kakusan.config.models import Training
 from kakusan.evaluation import judge as judging
+from kakusan.evaluation import seeing
 
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     """Returns the cache directory of this test."""
-    monkeypatch.setattr(judging, "user_cache_path", lambda name: tmp_path / "cache" / name)
+    for module in (judging, seeing):
+        monkeypatch.setattr(module, "user_cache_path", lambda name: tmp_path / "cache" / name)
     monkeypatch.setattr(judging, "Training", lambda **given: Training(**{**given, "images": 2000}))
     return tmp_path / "cache"
 

@@ -9,10 +9,12 @@ import pytest
 import torch
 
 import kakusan
+from kakusan import sampling
 from kakusan.config.models import Sampling
 from kakusan.data.images import ImageSet
 from kakusan.denoiser import Denoiser
 from kakusan.errors import KakusanError
+from kakusan.evaluation import evaluate as evaluating
 from kakusan.evaluation.evaluate import evaluate, reference
 from kakusan.evaluation.moments import frechet_distance
 from kakusan.parametrization import X0
@@ -108,6 +110,42 @@ def test_a_model_that_draws_what_it_is_asked_for_is_recognised(cache):
     assert result.class_accuracy == pytest.approx(1)
     assert result.classifier_accuracy == against.judge.accuracy
     assert result.frechet_distance > result.noise_floor  # always the same three images
+
+
+def test_what_was_interrupted_goes_on_and_is_the_same(cache, monkeypatch):
+    """Samples are seen chunk by chunk, and those that were seen are not drawn again."""
+    against, drawn = real(n=40), []
+    whole = judged(perfect(), against, batch=16)
+
+    def draw(plan, images, progress=None, real=sampling.draw):
+        drawn.append(len(images))
+        if len(drawn) == 3:
+            raise KeyboardInterrupt
+        return real(plan, images, progress)
+
+    monkeypatch.setattr(sampling, "draw", draw)
+    with pytest.raises(KeyboardInterrupt):
+        judged(perfect(), against, batch=16)
+    again = judged(perfect(), against, batch=16)
+    assert drawn == [16, 16, 8, 8]
+    assert {**again.as_dict(), "seconds": 0} == {**whole.as_dict(), "seconds": 0}
+    assert again.seconds > 0
+    assert list(cache.glob("*/measuring/*")) == []
+
+
+def test_what_was_seen_of_all_samples_is_drawn_anew_to_tell_how_long_it_takes(cache, monkeypatch):
+    against = real(n=40)
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluating, "nearest", None)
+        with pytest.raises(TypeError):
+            judged(perfect(), against)
+    assert judged(perfect(), against).seconds > 0
+
+
+def test_samples_learned_by_heart_are_copies_and_real_images_are_none(cache):
+    result = judged(perfect(), real())
+    assert result.copies == 1
+    assert result.real_copies < 0.1
 
 
 def test_every_number_has_its_mean_and_spread(cache):

@@ -11,7 +11,7 @@ from kakusan import sampling
 from kakusan.config import models as config
 from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError
-from kakusan.evaluation import features
+from kakusan.evaluation import features, seeing
 from kakusan.evaluation import judge as judging
 from kakusan.evaluation import measure as measuring
 from kakusan.training.examination import Examination, UnfinishedError, until
@@ -94,7 +94,7 @@ def pixels(monkeypatch, tmp_path):
     made = Pixels()
     monkeypatch.setattr(measuring, "extractor", lambda *given, **how: made)
     monkeypatch.setattr(features, "extractor", lambda *given, **how: made)
-    monkeypatch.setattr(measuring, "user_cache_path", lambda name: tmp_path / "cache" / name)
+    monkeypatch.setattr(seeing, "user_cache_path", lambda name: tmp_path / "cache" / name)
     return made
 
 

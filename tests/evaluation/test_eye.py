@@ -1,5 +1,7 @@
 """Who sees images when samples are judged, and how far two pictures of one thing look apart."""
 
+from typing import ClassVar
+
 import pytest
 import torch
 
@@ -23,7 +25,8 @@ def untaught(cache, monkeypatch):
 class _Mean:
     """Sees how bright an image is, above and below."""
 
-    name = "brightness 1"
+    kind, name, resize, device, library = "mean", "brightness 1", "not at all", torch.device("cpu"), "none"
+    layers: ClassVar = {"2048": 2, "logits_unbiased": 2}
 
     def __init__(self, *given, **how):
         pass
@@ -34,10 +37,10 @@ class _Mean:
 
 
 def test_features_are_those_of_the_eye_and_classes_those_of_the_judge(untaught):
-    eye = eyes.Inception(_Mean())
+    eye = eyes.Eye(_Mean(), "2048", "logits_unbiased")
     against = reference(DATA, n=50, splits=2, device="cpu", show=False, eye=eye)
     assert against.features.shape == (200, 2)
-    assert torch.equal(against.guesses, untaught.see(DATA.images)[1].argmax(1))
+    assert torch.equal(against.guesses, untaught(DATA.images)["logits"].argmax(1))
     result = judged(tiny.model(), against)
     assert result.protocol["features"] == "brightness 1"
     own = judged(tiny.model(), reference(DATA, n=50, splits=2, device="cpu", show=False))
@@ -47,7 +50,7 @@ def test_features_are_those_of_the_eye_and_classes_those_of_the_judge(untaught):
 
 
 def test_inception_is_taken_where_it_is_and_nowhere_else(monkeypatch, tmp_path):
-    monkeypatch.setattr(eyes, "Seen", _Mean)
+    monkeypatch.setattr(eyes, "Pretrained", _Mean)
     monkeypatch.setattr(eyes, "find", lambda name, directory: None)
     assert eyes.inception_at_hand("cpu") is None
     monkeypatch.setattr(eyes, "find", lambda name, directory: tmp_path / name)

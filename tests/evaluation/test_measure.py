@@ -10,13 +10,15 @@ import torch
 from PIL import Image
 from torch import nn
 
+import kakusan
 from kakusan import sampling
 from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError
-from kakusan.evaluation import features, statistics
+from kakusan.evaluation import features, seeing, statistics
 from kakusan.evaluation import measure as measuring
 from kakusan.evaluation.measure import measure
 from kakusan.evaluation.moments import Moments
+from kakusan.evaluation.seeing import see
 from kakusan.evaluation.sources import Drawn, Stored
 from kakusan.files import claimed
 from kakusan.weights import PRETRAINED
@@ -54,7 +56,7 @@ def weights(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(measuring, "user_cache_path", lambda name: tmp_path / "cache" / name)
+    monkeypatch.setattr(seeing, "user_cache_path", lambda name: tmp_path / "cache" / name)
     return tmp_path / "cache"
 
 
@@ -319,6 +321,53 @@ def test_copies_are_counted_and_the_nearest_drawn(pixels, tmp_path):
     six = 6 * (height + 1)
     assert torch.equal(above[:, : six - 1], below[:, : six - 1])
     assert not torch.equal(above, below)
+
+
+def test_copies_are_looked_for_in_pixels_too():
+    """Without any network; what is larger than 32 pixels is compared smaller."""
+    real = images(300, side=48)
+    samples = replace(images(60, 1, side=48), images=torch.cat([real.images[40:46], images(54, 1, side=48).images]))
+    found = measured(samples, real, "copies-pixels")["copies-pixels"]
+    assert 6 / 60 <= found.value < 0.2
+    assert found.protocol["features"] == "pixels"
+    small = images(20)
+    flat = small.images.flatten(1).float() / 255
+    seen = features.Pixels()(small.images)["pixels"]
+    torch.testing.assert_close(torch.cdist(seen, seen), torch.cdist(flat, flat))
+
+
+def test_copies_are_those_of_images_that_were_learned_from():
+    """Beside them the images that were held out, of which none can be one."""
+    real, held_out = images(300), torch.arange(0, 300, 10)
+    learned, kept = real.images[1::10], real.images[held_out]
+    found = [
+        measure(Stored(ImageSet(part)), Stored(real, held_out), ["copies-pixels"], device=CPU, show=False)[0]
+        for part in (learned, kept)
+    ]
+    assert found[0].value == 1
+    assert found[1].value == found[1].noise_floor < 0.2
+    assert found[0].noise_floor_n == found[0].protocol["held_out"] == 30
+
+
+def test_a_run_knows_what_it_held_out(tmp_path):
+    settings = {"network.channels": [8], "network.attention_resolutions": [], "data.held_out": 20, "sampling.steps": 2}
+    run = kakusan.train("digits", run=tmp_path / "run", steps=1, batch_size=4, overrides=settings, show=False)
+    (found,) = kakusan.measure(run, "copies-pixels", n=8, device="cpu", show=False)
+    assert (found.protocol["held_out"], found.noise_floor_n, found.protocol["reference_n"]) == (20, 20, 1797)
+
+
+def test_of_weights_that_were_never_saved_nothing_is_gone_on_with(pixels, cache):
+    """Two of them have no hash that would tell them apart."""
+    for seed in (0, 1):
+        plan = sampling.plan(tiny.model(tiny.network(seed=seed)), n=8, settings=tiny.SAMPLING)
+        see(Drawn(tiny.model(), plan), [pixels], "measuring", show=False)
+    assert pixels.seen == 16
+
+
+def test_where_there_is_no_place_for_a_cache_one_is_made_for_this_process(pixels, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setattr(seeing, "user_cache_path", lambda name: tmp_path / "file" / name)
+    assert measured(images(30), images(40, 1), "fid")["fid"].value > 0
 
 
 def test_the_images_of_a_model_are_drawn_once_more_where_they_are_asked_for():

@@ -114,7 +114,7 @@ def test_a_table_has_no_empty_numbers():
         experiment(part(trial("a", distance=Value(value=1.5, interval=(1, 2), real=0.5)), trial("b", score=2)))
     )
     assert text.splitlines() == [
-        "part,trial,quantity,value,low,high,real",
-        "compared,a,distance,1.5,1.0,2.0,0.5",
-        "compared,b,score,2.0,,,",
+        "part,trial,quantity,value,low,high,real,protocol",
+        "compared,a,distance,1.5,1.0,2.0,0.5,",
+        "compared,b,score,2.0,,,,",
     ]

@@ -12,6 +12,7 @@ from kakusan.commands import main
 from kakusan.config.names import STUDIES
 from kakusan.errors import KakusanError
 from kakusan.evaluation import judge as judging
+from kakusan.evaluation import seeing
 from kakusan.pictures import save
 from kakusan.reporting.experiment import render, spoken
 from kakusan.reporting.language import language, languages
@@ -38,7 +39,8 @@ TINY = {
 @pytest.fixture(autouse=True)
 def _small(tmp_path, monkeypatch):
     """A judge that has learned nothing, and walks of few steps, show as much of how a study is done."""
-    monkeypatch.setattr(judging, "user_cache_path", lambda name: tmp_path / "cache")
+    for module in (judging, seeing):
+        monkeypatch.setattr(module, "user_cache_path", lambda name: tmp_path / "cache")
     monkeypatch.setattr(judging, "_train", lambda network, images, recipe, show: network)
     monkeypatch.setattr(ddim_steps, "STEPS", (2, 3))
     monkeypatch.setattr(ddim_steps, "_WHOLE", 6)
@@ -65,6 +67,8 @@ def test_a_study_ends_in_a_page_and_a_table_of_the_same_numbers(name, tmp_path):
                     if (row["part"], row["trial"], row["quantity"]) == (part.name, trial.name, quantity)
                 ]
                 assert float(row["value"]) == pytest.approx(it.value, nan_ok=True)
+                if "distance" in trial.values and part.name != "classes":
+                    assert {"features", "reference_hash", "n"} <= json.loads(row["protocol"]).keys()
     for code in languages():
         say = language(code)
         text = render(say, found)
@@ -276,3 +280,9 @@ def test_images_that_cannot_be_judged_are_refused_before_anything_is_trained(tmp
     with pytest.raises(KakusanError, match="has no classes to tell apart"):
         conduct("schedules", path=tmp_path / "a", overrides=overrides, show=False)
     assert not (tmp_path / "a" / "runs").exists()
+
+
+def test_a_chain_too_short_to_be_walked_in_a_thousand_steps_is_refused_before_training(tmp_path):
+    with pytest.raises(KakusanError, match="steps must be between 1 and 5 for this chain, not 6"):
+        conduct("ddim-steps", path=tmp_path / "study", overrides={**TINY, "schedule.steps": 5}, show=False)
+    assert not (tmp_path / "study" / "runs").exists()

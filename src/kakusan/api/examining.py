@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from kakusan import sampling
 from kakusan.api.drawing import settings_of
@@ -19,7 +18,8 @@ from kakusan.errors import unknown
 from kakusan.evaluation import features
 from kakusan.evaluation.evaluate import evaluate, reference
 from kakusan.evaluation.formulas import FORMULAS
-from kakusan.evaluation.measure import measure, see
+from kakusan.evaluation.measure import measure
+from kakusan.evaluation.seeing import REAL, see
 from kakusan.evaluation.sources import Drawn, Stored, classes_like
 from kakusan.model import Model
 from kakusan.sampling import Progress
@@ -67,31 +67,17 @@ def _published(settings: Evaluation, model: Model, images: ImageSet, device: tor
     real = Stored(images)
     kinds = sorted({FORMULAS[name].network for name in settings.metrics})
     # What is missing is missed now, and nobody waits for the real images in the middle of training.
-    see(real, [features.extractor(kind, device=device, show=show) for kind in kinds], show)
+    see(real, [features.extractor(kind, device=device, show=show) for kind in kinds], REAL, show)
     sampling.plan(model, n=settings.every_n, settings=_walk(model, settings))
 
     def examine(network: nn.Module, seen: int, progress: Progress) -> dict[str, Any]:
         now = _now(model, network, seen)
         labels = classes_like(now, settings.every_n, real)
         plan = sampling.plan(now, n=settings.every_n, settings=_walk(now, settings), seed=0, labels=labels)
-        found = measure(_Watched(now, plan, progress), real, settings.metrics, device=device, show=False)
+        found = measure(Drawn(now, plan, progress), real, settings.metrics, device=device, show=False)
         return {"measurements": [it.as_dict() for it in found]}
 
     return examine
-
-
-@dataclass(frozen=True)
-class _Watched(Drawn):
-    """Samples of which is told how many are drawn, a chunk at a time."""
-
-    progress: Progress
-
-    def chunks(self, done: int) -> Iterator[tuple[Tensor, Tensor | None]]:
-        self.progress(done, self.n)
-        for images, labels in super().chunks(done):
-            yield images, labels
-            done += len(images)
-            self.progress(done, self.n)
 
 
 def _now(model: Model, network: nn.Module, seen: int) -> Model:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from kakusan import build, config, sampling
 from kakusan.api.drawing import load, settings_of
 from kakusan.config.models import Data, Evaluation
@@ -28,6 +30,7 @@ from kakusan.model import Model
 from kakusan.progress import Bar, say
 from kakusan.results import Judgement, Measurement
 from kakusan.runs import Run, WeightsFrom
+from kakusan.training.validation import kept_out, parted
 
 _MOST = 50_000  # samples, as publications measure
 _OTHER_SEED = 1
@@ -121,9 +124,9 @@ def measure(
 
     Args:
         images: What is measured: a model, a run, images by path or name, or a set of them.
-        metrics: ``"fid"``, ``"is"``, ``"kid"``, ``"prc"``, ``"copies"`` or ``"diversity"``; of stored images, paired by
-            file name, ``"psnr"``, ``"ssim"``, ``"lpips"`` or ``"lpips-vgg"``; of captioned ones ``"clip"``. Several as
-            a list, or parted by commas.
+        metrics: ``"fid"``, ``"is"``, ``"kid"``, ``"prc"``, ``"copies"``, ``"copies-pixels"`` or ``"diversity"``; of
+            stored images, paired by file name, ``"psnr"``, ``"ssim"``, ``"lpips"`` or ``"lpips-vgg"``; of captioned
+            ones ``"clip"``. Several as a list, or parted by commas.
         against: What it is compared with; a run's own images by default. A file ``.npz`` holds statistics, of which the
             Fréchet distance is known.
         n: Images that a model draws, measured or compared with; by default as its run says, or as many as are on the
@@ -153,8 +156,8 @@ def measure(
     picture = None if draw_nearest is None else Path(draw_nearest)
     if picture is not None:
         require_free_file(picture, overwrite=True)
-        if "copies" not in names:
-            raise KakusanError("the nearest real images are those of the metric copies: measure it too")
+        if not {"copies", "copies-pixels"} & set(names):
+            raise KakusanError("the nearest real images are those of the metrics copies and copies-pixels: measure one")
     model, own = _drawing(images, checkpoint, weights_from, device)
     for source in (images, against, own.data.source if own is not None and against is None else None):
         if offline and isinstance(source, str):
@@ -247,8 +250,15 @@ def _real(
     if isinstance(against, (str, Path)) or (against is None and own is not None):
         data = None if own is None else own.data
         like = None if shape is None else _compared_with(against, shape, data)
-        return Stored(_stored(against, like, show))
+        stored = _stored(against, like, show)
+        return Stored(stored, _held_out(own, stored) if against is None and own is not None else None)
     return None if against is None else Stored(_stored(against, None, show))
+
+
+def _held_out(own: config.Config, images: ImageSet) -> Tensor | None:
+    """Returns which of a run's images it did not learn from; None where it learned from all."""
+    count = kept_out(own.data.held_out, len(images))
+    return parted(len(images), images.labels, count, own.training.seed)[1] if count else None
 
 
 def _drawn(

@@ -39,8 +39,8 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="A,B",
-            help="fid, is, kid, prc, copies, diversity; of pairs by file name psnr, ssim, lpips; of captions clip  "
-            "[default: a distance by a classifier of the data's own]",
+            help="fid, is, kid, prc, copies, copies-pixels, diversity; of pairs by file name psnr, ssim, lpips; "
+            "of captions clip  [default: a distance by a classifier of the data's own]",
         ),
     ] = None,
     sampler: options.Sampler = None,
@@ -126,6 +126,8 @@ def _show_judgement(judgement: Judgement) -> None:
         rows.append(("class accuracy", _share(judgement.class_accuracy), _share(judgement.classifier_accuracy)))
     if judgement.inception_score is not None:
         rows.append(("Inception score", f"{judgement.inception_score:.2f}", f"{judgement.real_inception_score:.2f}"))
+    if judgement.copies is not None:
+        rows.append(("near-copies", _share(judgement.copies), _share(judgement.real_copies)))
     show_table(rows)
     typer.echo()
     if judgement.classes:

@@ -1,9 +1,10 @@
 """One file of images that are decoded, cropped and resized already, mapped into memory rather than loaded.
 
 It is a safetensors file: ``images``, uint8 of shape (N, C, H, W), ``checksums``, the CRC-32 of each image as int64 of
-shape (N,), ``labels``, int64 of shape (N,), and ``captions``, all of them in UTF-8, each of which ends where
-``caption_ends``, int64 of shape (N,), says. Names, origin and the CRC-32 of these tensors are in its metadata. Its
-header is longer than need be, so that images can be written before it is known how many are broken.
+shape (N,), ``labels``, int64 of shape (N,), and ``names`` of the images' files and ``captions``, all of them in UTF-8,
+each of which ends where ``name_ends`` and ``caption_ends``, int64 of shape (N,), say. Its name, origin and the CRC-32
+of these tensors are in its metadata. Its header is longer than need be, so that images can be written before it is
+known how many are broken.
 """
 
 import json
@@ -165,17 +166,21 @@ def origin(path: Path) -> dict[str, Any] | None:
 
 
 def _image_set(path: Path, small: Mapping[str, NDArray[Any]], about: Mapping[str, str]) -> ImageSet:
-    captions: tuple[str, ...] = ()
-    if "captions" in small:
-        text, ends = small["captions"].tobytes(), small["caption_ends"].tolist()
-        captions = tuple(text[start:end].decode("utf-8", "replace") for start, end in pairwise([0, *ends]))
     return ImageSet(
         images=_mapped(path),
         labels=torch.from_numpy(small["labels"]) if "labels" in small else None,
         class_names=tuple(json.loads(about["class_names"])),
         name=about["name"],
-        captions=captions,
+        captions=_texts(small, "captions", "caption_ends"),
+        names=_texts(small, "names", "name_ends"),
     )
+
+
+def _texts(small: Mapping[str, NDArray[Any]], name: str, name_of_ends: str) -> tuple[str, ...]:
+    if name not in small:
+        return ()
+    text, ends = small[name].tobytes(), small[name_of_ends].tolist()
+    return tuple(text[start:end].decode("utf-8", "replace") for start, end in pairwise([0, *ends]))
 
 
 def _mapped(path: Path) -> Tensor:
@@ -205,11 +210,12 @@ def _front(
     tensors: dict[str, NDArray[Any]] = {"checksums": np.array(checksums, np.int64)}
     if source.labels is not None:
         tensors["labels"] = np.array([source.labels[index] for index in kept], np.int64)
-    if source.captions:
-        captions = [source.captions[index].encode("utf-8", "replace") for index in kept]  # half an emoji is no text
-        tensors["caption_ends"] = np.cumsum([len(caption) for caption in captions], dtype=np.int64)
-        text = b"".join(captions)
-        tensors["captions"] = np.frombuffer(text.ljust(-(-len(text) // 8) * 8), np.uint8)  # what follows stays aligned
+    for name, texts in (("caption", source.captions), ("name", _names(source))):
+        if texts:
+            parts = [texts[index].encode("utf-8", "replace") for index in kept]  # half an emoji is no text
+            tensors[f"{name}_ends"] = np.cumsum([len(part) for part in parts], dtype=np.int64)
+            text = b"".join(parts)
+            tensors[f"{name}s"] = np.frombuffer(text.ljust(-(-len(text) // 8) * 8), np.uint8)  # the next stays aligned
     about = {"format": _FORMAT, "name": source.name, "checksum": _checksum(tensors)}
     about |= {"class_names": json.dumps(source.class_names), "made_from": json.dumps(made_from)}
     entries: dict[str, Any] = {"__metadata__": about}
@@ -220,6 +226,11 @@ def _front(
     images = (len(kept), *shape)
     entries["images"] = {"dtype": "U8", "shape": images, "data_offsets": [end, end + math.prod(images)]}
     return json.dumps(entries).encode(), b"".join(array.tobytes() for array in tensors.values())
+
+
+def _names(source: Source) -> tuple[str, ...]:
+    """Returns what the files of a source are called; nothing where there are none."""
+    return source.images.names if isinstance(source, Held) else tuple(map(source.entry, range(len(source))))
 
 
 def _checksum(tensors: Mapping[str, NDArray[Any]]) -> str:

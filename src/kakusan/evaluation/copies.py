@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from kakusan import seeds
+
 _ROWS = 500  # of a matrix of distances at a time
+_ASKED = 5_000  # real images for how far they lie from others: a hundredth of them is known well enough
 _RARE = 0.01
 _SAME = 1e-4  # of the median distance: what rounding leaves between images that are the same
 
@@ -21,24 +23,14 @@ class Nearest:
     Attributes:
         indices: Which it is, int64, shape (n,).
         distances: How far it lies, shape (n,).
-        real: Features of the real images, shape (N, D).
     """
 
     indices: Tensor
     distances: Tensor
-    real: Tensor
 
-    @cached_property
-    def threshold(self) -> float:
-        """Nearer than which one real image in a hundred lies to another; copies of one another do not count."""
-        among, _ = _nearest(self.real, self.real, apart=True)
-        different = among[among > _SAME * among.median()]
-        return different.double().quantile(_RARE).item() if len(different) else 0.0
-
-    @property
-    def copies(self) -> Tensor:
-        """Which samples lie nearer to a real image than the threshold, bool, shape (n,)."""
-        return self.distances < self.threshold
+    def copies(self, near: float) -> float:
+        """Returns the share of samples that lie nearer to a real image than ``near``."""
+        return (self.distances < near).double().mean().item()
 
 
 def nearest(samples: Tensor, real: Tensor) -> Nearest:
@@ -46,22 +38,32 @@ def nearest(samples: Tensor, real: Tensor) -> Nearest:
 
     Args:
         samples: Features, shape (n, D).
+        real: Features, shape (N, D).
+    """
+    return Nearest(*_nearest(samples, real))
+
+
+def threshold(real: Tensor) -> float:
+    """Returns how near to another one real image in a hundred lies; copies of one another do not count.
+
+    Args:
         real: Features, shape (N, D), N ≥ 2.
     """
-    distances, indices = _nearest(samples, real, apart=False)
-    return Nearest(indices, distances, real)
+    asked = torch.randperm(len(real), generator=seeds.generator(0, "copies"))[:_ASKED]
+    _, among = _nearest(real[asked], real, but=asked)
+    different = among[among > _SAME * among.median()]
+    return different.double().quantile(_RARE).item() if len(different) else 0.0
 
 
-def _nearest(samples: Tensor, real: Tensor, apart: bool) -> tuple[Tensor, Tensor]:
-    """Returns the smallest distance of every row and where it is; ``apart`` from itself, where both are one set."""
-    distances, indices = [], []
+def _nearest(samples: Tensor, real: Tensor, but: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Returns where the nearest one of every row is, and its distance; each may have one that does not count."""
+    indices, distances = [], []
     for start in range(0, len(samples), _ROWS):
         part = samples[start : start + _ROWS]
-        apartness = torch.cdist(part, real)
-        if apart:
-            rows = torch.arange(len(part))
-            apartness[rows, rows + start] = math.inf
-        indices.append(apartness.argmin(1))
+        apart = torch.cdist(part, real)
+        if but is not None:
+            apart[torch.arange(len(part)), but[start : start + _ROWS]] = math.inf
+        indices.append(apart.argmin(1))
         # Out of a product of matrices small distances come with a large error; of the one that counts, without.
         distances.append((part - real[indices[-1]]).norm(dim=1))
-    return torch.cat(distances), torch.cat(indices)
+    return torch.cat(indices), torch.cat(distances)

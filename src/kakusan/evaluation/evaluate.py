@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -16,13 +16,15 @@ from kakusan.config.models import Sampling
 from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError, counted, some
 from kakusan.evaluation.classes import Seen, by_class, inception_score
+from kakusan.evaluation.copies import nearest, threshold
 from kakusan.evaluation.eye import Eye
 from kakusan.evaluation.formulas import frechet
 from kakusan.evaluation.judge import Judge, judge
 from kakusan.evaluation.moments import frechet_distance
-from kakusan.evaluation.sources import digest_of
+from kakusan.evaluation.seeing import SAMPLES, see
+from kakusan.evaluation.sources import Drawn, digest_of
+from kakusan.evaluation.store import Store
 from kakusan.model import Model
-from kakusan.pictures import to_uint8
 from kakusan.results import Judgement
 from kakusan.sampling import Progress
 
@@ -78,6 +80,17 @@ class Reference:
         """The distance between the two sides of every split of real images."""
         return [frechet_distance(self.features[other], self.features[half]) for half, other in self.halves]
 
+    @cached_property
+    def near(self) -> float:
+        """Nearer than which a sample is taken for a copy."""
+        return threshold(self.features)
+
+    @cached_property
+    def real_copies(self) -> float:
+        """The share of real images on one side of the first split that would be taken for copies of the other side."""
+        half, other = (self.features[part] for part in self.halves[0])
+        return nearest(other, half).copies(threshold(half))
+
     def distances(self, features: Tensor) -> list[float]:
         """Returns the distance of samples' ``features``, shape (n, D), from the first side of every split."""
         return [frechet_distance(features, self.features[half]) for half, _ in self.halves]
@@ -121,12 +134,13 @@ def reference(
         )
     critic = judge(images, device, show)
     assert images.labels is not None
-    features, logits = (eye or critic).see(images.images)
-    guesses = (critic.see(images.images)[1] if eye else logits).argmax(1)
+    own = Eye(critic)
+    features, logits = (eye or own).see(images.images)
+    guesses = (own.see(images.images)[1] if eye else logits).argmax(1)
     halves = [_halves(images.labels, n, split) for split in range(splits)]
     return Reference(
         judge=critic,
-        eye=eye or critic,
+        eye=eye or own,
         digest=digest_of(images.images),
         shape=images.shape,
         class_names=images.class_names,
@@ -180,12 +194,10 @@ def evaluate(
     require_alike(model, against, name)
     labels = against.labels if model.class_names else None
     plan = sampling.plan(model, n=against.n, settings=settings, seed=seed, labels=labels)
-    # Judged as the files that a person would get: as bytes.
-    started = time.perf_counter()
-    images = to_uint8(sampling.sample(plan, progress))
-    seconds = time.perf_counter() - started
-    features, logits = against.eye.see(images)
-    guesses = logits.argmax(1) if against.eye is against.judge else against.judge.see(images)[1].argmax(1)
+    drawn = Drawn(model, plan, progress)
+    stores = _seen(drawn, against)
+    features, logits = (stores[against.eye.name][layer] for layer in (against.eye.features, against.eye.logits))
+    guesses = stores[against.judge.name]["logits"].argmax(1)
     distances, floor = against.distances(features), against.noise_floor
     real, other = against.sides()
     protocol = {
@@ -211,7 +223,7 @@ def evaluate(
         "images_seen": model.images,
         "weights_hash": model.weights_hash,
     }
-    return Judgement(
+    judgement = Judgement(
         frechet_distance=mean(distances),
         frechet_distance_spread=_spread(distances),
         frechet_distance_interval=_interval(features, against, mean(distances)),
@@ -222,10 +234,26 @@ def evaluate(
         inception_score=inception_score(logits),
         real_inception_score=inception_score(against.logits[against.halves[0][1]]),
         classes=by_class(Seen(features, guesses, labels), real, other, against.class_names),
-        seconds=seconds,
+        copies=nearest(features, against.features).copies(against.near),
+        real_copies=against.real_copies,
+        seconds=drawn.seconds * drawn.n / drawn.drawn,
         protocol=protocol,
         remarks=against.remarks,
     )
+    for store in stores.values():
+        store.remove()
+    return judgement
+
+
+def _seen(drawn: Drawn, against: Reference) -> Mapping[str, Store]:
+    """Returns what the eye and the judge see in samples, of which some may have been seen before."""
+    extractors = list({it.name: it for it in (against.eye.extractor, against.judge)}.values())
+    stores = see(drawn, extractors, SAMPLES, show=False)
+    if not drawn.drawn:  # all had been seen when somebody ended it: how long drawing takes is not known of these
+        for store in stores.values():
+            store.remove()
+        stores = see(drawn, extractors, SAMPLES, show=False)
+    return stores
 
 
 def _interval(features: Tensor, against: Reference, distance: float) -> tuple[float, float] | None:

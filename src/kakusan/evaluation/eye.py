@@ -1,49 +1,44 @@
-"""What sees images when samples are judged: a classifier of the data's own, or Inception where its weights are."""
+"""Whose features are compared when samples are judged: a classifier's of the data's own, or Inception's."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol
 
 from torch import Tensor
 
 from kakusan.devices import resolve
-from kakusan.evaluation.features import Seen
+from kakusan.evaluation.features import Extractor, Pretrained
 from kakusan.weights import find
 
 
-class Eye(Protocol):
-    """What sees images.
+@dataclass(frozen=True)
+class Eye:
+    """A network, and which of its layers are compared.
 
     Attributes:
-        name: What it is called in a protocol.
+        extractor: The network.
+        features: The layer of a Fréchet distance.
+        logits: The layer of an Inception score.
     """
 
+    extractor: Extractor
+    features: str = "features"
+    logits: str = "logits"
+
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What it is called in a protocol."""
+        return self.extractor.name
 
     def see(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Returns features, (N, D), and logits, (N, K), of images, uint8, shape (N, C, H, W); on the CPU."""
+        found = self.extractor(images, None)
+        return found[self.features], found[self.logits]
 
 
-class Inception:
-    """The network of the published FID and Inception score.
-
-    Args:
-        seen: It, on a device.
-    """
-
-    def __init__(self, seen: Seen) -> None:
-        self._seen = seen
-        self.name = seen.name
-
-    def see(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        found = self._seen(images)
-        return found["2048"], found["logits_unbiased"]
-
-
-def inception_at_hand(device: str, directory: Path | None = None) -> Inception | None:
+def inception_at_hand(device: str, directory: Path | None = None) -> Eye | None:
     """Returns Inception where its weights and its library are here already; nothing is downloaded.
 
     Args:
@@ -52,4 +47,5 @@ def inception_at_hand(device: str, directory: Path | None = None) -> Inception |
     """
     if find_spec("torch_fidelity") is None or find("inception", directory) is None:
         return None
-    return Inception(Seen("inception", directory, device=resolve(device), offline=True, show=False))
+    network = Pretrained("inception", directory, device=resolve(device), offline=True, show=False)
+    return Eye(network, "2048", "logits_unbiased")

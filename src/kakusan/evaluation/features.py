@@ -11,7 +11,7 @@ from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from kakusan.evaluation.perception import BACKBONES, Diversity, Lpips
 from kakusan.weights import find, missing, obtain
 
 _BATCH = 64
+_SIDE = 32  # pixels, beyond which images are compared smaller
 
 
 @dataclass(frozen=True)
@@ -62,14 +63,25 @@ class Extractor(Protocol):
         library: The library that it is of, and its version.
     """
 
-    kind: str
-    name: str
-    layers: dict[str, int]
-    resize: str
-    device: torch.device
-    library: str
+    @property
+    def kind(self) -> str: ...
 
-    def __call__(self, images: Tensor, labels: Tensor | None) -> dict[str, Tensor]:
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def layers(self) -> Mapping[str, int]: ...
+
+    @property
+    def resize(self) -> str: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def library(self) -> str: ...
+
+    def __call__(self, images: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
         """Returns what it sees in images, uint8, shape (N, 1 or 3, H, W), of these classes, (N,): float32, (N, D)."""
 
 
@@ -79,7 +91,7 @@ def extractor(
     """Returns what sees images.
 
     Args:
-        kind: One of :data:`NETWORKS`, or ``"lpips-alex"`` or ``"lpips-vgg"``.
+        kind: One of :data:`NETWORKS`, ``"lpips-alex"`` or ``"lpips-vgg"``; or ``"pixels"``, which needs no network.
         directory: A place with weights of the user's own.
         device: Where to compute.
         offline: Never touch the network of computers.
@@ -88,8 +100,10 @@ def extractor(
     Raises:
         KakusanError: A library is not installed, or the weights are wanting.
     """
+    if kind == "pixels":
+        return Pixels()
     if kind in NETWORKS:
-        return Seen(kind, directory, device=device, offline=offline, show=show)
+        return Pretrained(kind, directory, device=device, offline=offline, show=show)
     lpips = Lpips(kind.removeprefix("lpips-"), directory, device=device, offline=offline, show=show)
     return Diversity(lpips, kind)
 
@@ -100,13 +114,13 @@ def require(kinds: Iterable[str], directory: Path | None, offline: bool) -> None
     Raises:
         KakusanError: Weights are missing, and may not be downloaded.
     """
-    for kind in kinds:
+    for kind in set(kinds) - {"pixels"}:
         name = BACKBONES.get(kind.removeprefix("lpips-"), kind)
         if offline and find(name, directory) is None:
             raise missing(name)
 
 
-class Seen:
+class Pretrained:
     """A pretrained network on a device.
 
     Args:
@@ -161,6 +175,25 @@ class Seen:
             seen = self._network(batch.to(self.device).expand(-1, 3, -1, -1))
             parts.append([_numbers(layer.float().cpu(), self.name) for layer in seen])
         return {layer: torch.cat([part[i] for part in parts]) for i, layer in enumerate(self.layers)}
+
+
+class Pixels:
+    """Sees nothing but the pixels, so that distances are Euclidean; a large image is shrunk first."""
+
+    kind = name = "pixels"
+    layers: ClassVar[Mapping[str, int]] = {"pixels": 3 * _SIDE * _SIDE}
+    resize = f"averaged to at most {_SIDE} pixels"
+    device = torch.device("cpu")
+    library = "kakusan"
+
+    def __call__(self, images: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
+        """Returns the pixels of images, uint8, shape (N, 1 or 3, H, W), in [0, 1] and then zeros: float32, (N, D)."""
+        pixels = images.float() / 255
+        if (large := max(images.shape[-2:])) > _SIDE:
+            height, width = (max(1, round(side * _SIDE / large)) for side in images.shape[-2:])
+            pixels = nn.functional.interpolate(pixels, (height, width), mode="area")
+        flat = pixels.flatten(1)
+        return {"pixels": nn.functional.pad(flat, (0, self.layers["pixels"] - flat.shape[1]))}
 
 
 def _numbers(seen: Tensor, name: str) -> Tensor:

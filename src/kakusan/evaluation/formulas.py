@@ -16,7 +16,7 @@ from torch import Tensor
 from kakusan import proportions
 from kakusan.errors import KakusanError
 from kakusan.evaluation.average import average
-from kakusan.evaluation.copies import nearest
+from kakusan.evaluation.copies import nearest, threshold
 from kakusan.evaluation.moments import Moments, frechet_distance
 
 BLOCKS = 10
@@ -146,8 +146,8 @@ def diversity(pairs: Tensor, doubt: bool = True) -> dict[str, Estimate]:
 
 def copies(samples: Tensor, real: Tensor, doubt: bool = True) -> dict[str, Estimate]:
     """Returns the share of samples nearer to a real image than one real image in a hundred is to another."""
-    found = int(nearest(samples, real).copies.sum())
-    return {"copies": Estimate(found / len(samples), proportions.interval(found / len(samples), len(samples)))}
+    share = nearest(samples, real).copies(threshold(real))
+    return {"copies": Estimate(share, proportions.interval(share, len(samples)) if doubt else None)}
 
 
 def _precision_recall(samples: Tensor, real: Tensor) -> tuple[float, float]:
@@ -188,6 +188,7 @@ class Formula:
         fewest: Images that it needs on each side.
         compares: Whether with real images.
         of_moments: Whether their moments suffice for that.
+        of_training: Whether with those alone that a model learned from, where it is known which these are.
         measure: From the features of samples, and those of real images or their moments, to one estimate or several.
     """
 
@@ -197,6 +198,7 @@ class Formula:
     compares: bool
     of_moments: bool
     measure: Callable[..., dict[str, Estimate]]
+    of_training: bool = False
 
 
 FORMULAS: Mapping[str, Formula] = MappingProxyType(
@@ -205,7 +207,8 @@ FORMULAS: Mapping[str, Formula] = MappingProxyType(
         "is": Formula("inception", "logits_unbiased", 2, False, False, inception),
         "kid": Formula("inception", "2048", 2, True, False, kernel),
         "prc": Formula("vgg16", "fc2_relu", _NEIGHBOURS + 1, True, False, precision_recall),
-        "copies": Formula("inception", "2048", 2, True, False, copies),
+        "copies": Formula("inception", "2048", 2, True, False, copies, of_training=True),
+        "copies-pixels": Formula("pixels", "pixels", 2, True, False, copies, of_training=True),
         "diversity": Formula("lpips-alex", "pairs", 2, False, False, diversity),
         "diversity-vgg": Formula("lpips-vgg", "pairs", 2, False, False, diversity),
     }

@@ -34,7 +34,7 @@ _CHUNK = 1024
 
 @dataclass(frozen=True)
 class Judge:
-    """A trained classifier.
+    """A trained classifier, which is an :class:`~kakusan.evaluation.features.Extractor`.
 
     Attributes:
         network: It.
@@ -46,15 +46,29 @@ class Judge:
     accuracy: float
     name: str
 
+    kind = "judge"
+    resize = "not at all"
+    library = "kakusan"
+
+    @property
+    def layers(self) -> dict[str, int]:
+        """What it tells of each image, and in how many numbers."""
+        return {"features": self.network.head.in_features, "logits": self.network.head.out_features}
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return device_of(self.network)
+
+    def __call__(self, images: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
+        """Returns what it sees in images, uint8, shape (N, C, H, W), by layer: (N, D) on the CPU."""
+        features = self.features(images)
+        with torch.no_grad():
+            return {"features": features, "logits": self.network.head(features.to(self.device)).cpu()}
+
     def features(self, images: Tensor) -> Tensor:
         """Returns the features of images, uint8, shape (N, C, H, W): (N, D) on the CPU."""
         return _each(self.network, self.network.features, images)
-
-    def see(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns features, (N, D), and logits, (N, classes), of images, uint8, shape (N, C, H, W); on the CPU."""
-        features = self.features(images)
-        with torch.no_grad():
-            return features, self.network.head(features.to(device_of(self.network))).cpu()
 
     def recognised(self, images: Tensor, labels: Tensor) -> float:
         """Returns the share of images, uint8, (N, C, H, W), that it takes for what their ``labels``, (N,), say."""

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from datetime import timedelta
-from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from platformdirs import user_cache_path
 from torch import Tensor
 
 from kakusan import pictures, seeds
@@ -23,16 +17,13 @@ from kakusan.evaluation.copies import nearest
 from kakusan.evaluation.features import Extractor, extractor
 from kakusan.evaluation.formulas import FORMULAS, Estimate, Formula
 from kakusan.evaluation.moments import Moments
-from kakusan.evaluation.sources import Source
+from kakusan.evaluation.seeing import REAL, SAMPLES, see
+from kakusan.evaluation.sources import Drawn, Source, Stored
 from kakusan.evaluation.statistics import Statistics
 from kakusan.evaluation.store import Store
-from kakusan.files import claimed
-from kakusan.progress import Bar, say
 from kakusan.results import Measurement
 
 _DRAWN = 10  # pairs of a sample and the real image nearest to it
-_LONG = 60.0  # seconds, of which a person is told beforehand
-_SAMPLES, _REAL = "measuring", "measured"  # in the cache: until a measurement is done, and for the next one
 
 
 def measure(
@@ -68,63 +59,43 @@ def measure(
     """
     formulas = {name: FORMULAS[name] for name in metrics}
     _require_alike(samples, real, formulas)
-    networks = {formula.network for formula in formulas.values()}
-    extractors = [extractor(kind, weights, device=device, offline=offline, show=show) for kind in sorted(networks)]
-    told, told_real = samples.told, real.told if real is not None else {}
+    seers = {
+        kind: extractor(kind, weights, device=device, offline=offline, show=show)
+        for kind in sorted({formula.network for formula in formulas.values()})
+    }
     seen_real: Mapping[str, Store] = {}
     if isinstance(real, Statistics):
-        for seer in extractors:
+        for seer in seers.values():
             if FORMULAS["fid"].layer in seer.layers:
                 real.require(seer.name, seer.layers[FORMULAS["fid"].layer])
     elif real is not None:  # first: where somebody else is seeing the same ones, that is known before samples are drawn
-        seen_real = _seen(real, told_real, extractors, _REAL, show)
-    seen = _seen(samples, told, extractors, _SAMPLES, show)
-    remarks = []
-    if isinstance(real, Statistics) and real.features is None:
-        remarks = [f"{real.name} does not say which network saw its images: the distance may be of another kind"]
+        seen_real = see(real, list(seers.values()), REAL, show)
+    seen = see(samples, list(seers.values()), SAMPLES, show)
+
+    held_out = real.held_out if isinstance(real, Stored) else None
+    remarks = real.remarks if isinstance(real, Statistics) else []
     found: list[Measurement] = []
     for name, formula in formulas.items():
-        seer = next(it for it in extractors if it.kind == formula.network)
-        protocol = {
-            "metric": name,
-            "n": samples.n,
-            **told,
-            **({"reference" + key.removeprefix("images"): value for key, value in told_real.items()}),
-            "resize": seer.resize,
-            "features": seer.name,
-            "layer": formula.layer,
-            "library": seer.library,
-            "kakusan": version("kakusan"),
-            "torch": torch.__version__,
-        }
+        seer = seers[formula.network]
         theirs: Tensor | Moments | None = real.moments if isinstance(real, Statistics) else None
         if seen_real:
             theirs = seen_real[seer.name][formula.layer]
-        found += _measured(formula, seen[seer.name][formula.layer], theirs, protocol, remarks)
+        protocol = {**_protocol(seer, samples, real), "layer": formula.layer}
+        found += _measured(name, seen[seer.name][formula.layer], theirs, held_out, protocol, remarks)
     if keep is not None:
-        seer = next(it for it in extractors if FORMULAS["fid"].layer in it.layers)
-        statistics.save(keep, Moments.of(seen[seer.name][FORMULAS["fid"].layer]), seer.name)
-    if draw_nearest is not None and seen_real and not isinstance(real, Statistics) and real is not None:
-        seer = next(it for it in extractors if it.kind == FORMULAS["copies"].network)
-        layer = FORMULAS["copies"].layer
-        close = nearest(seen[seer.name][layer], seen_real[seer.name][layer])
+        fid = FORMULAS["fid"]
+        seer = seers[fid.network]
+        statistics.save(keep, Moments.of(seen[seer.name][fid.layer]), seer.name)
+    if draw_nearest is not None and isinstance(real, (Stored, Drawn)):
+        formula = next(it for it in formulas.values() if it.of_training)
+        name = seers[formula.network].name
+        close = nearest(seen[name][formula.layer], seen_real[name][formula.layer])
         which = close.distances.argsort()[:_DRAWN]
         both = torch.cat([samples.at(which), real.at(close.indices[which])])
         pictures.save(draw_nearest, pictures.legible(pictures.grid(both, len(which)), both.shape[-1]))
     for store in seen.values():
         store.remove()
     return found
-
-
-def see(real: Source, extractors: Sequence[Extractor], show: bool = True) -> None:
-    """Keeps what networks see in real images in the user's cache, so that measurements find it there.
-
-    Args:
-        real: They.
-        extractors: The networks.
-        show: Whether to show progress.
-    """
-    _seen(real, real.told, extractors, _REAL, show)
 
 
 def _require_alike(samples: Source, real: Source | Statistics | None, formulas: Mapping[str, Formula]) -> None:
@@ -145,87 +116,68 @@ def _require_alike(samples: Source, real: Source | Statistics | None, formulas: 
         )
 
 
-def _seen(
-    source: Source, told: Mapping[str, Any], extractors: Sequence[Extractor], place: str, show: bool
-) -> dict[str, Store]:
-    """Returns the features of all images of a source, by the name of who saw them."""
-    stores = {seer.name: _store(source, told, seer, place) for seer in extractors}
-    if all(store.whole for store in stores.values()):
-        return stores
-    with ExitStack() as held:
-        for store in stores.values():
-            held.enter_context(claimed(store.directory))
-        return _filled(source, told, extractors, place, show)
-
-
-def _filled(
-    source: Source, told: Mapping[str, Any], extractors: Sequence[Extractor], place: str, show: bool
-) -> dict[str, Store]:
-    """Sees what has not been seen yet; the places are this process's alone meanwhile."""
-    stores = {seer.name: _store(source, told, seer, place) for seer in extractors}
-    done = min(store.done for store in stores.values())
-    started, first = time.perf_counter(), done
-    with Bar(f"measuring {source.name}", source.n, done, show=show) as bar:
-        for images, labels in source.chunks(done):
-            for seer in extractors:
-                store = stores[seer.name]
-                if store.done == done:
-                    store.add(seer(images, labels))
-            done += len(images)
-            if show and done - len(images) == first:
-                _tell_time(source, done - first, time.perf_counter() - started)
-            bar.update(done)
-    return stores
-
-
-def _tell_time(source: Source, done: int, seconds: float) -> None:
-    left = seconds / done * (source.n - done)
-    if left > _LONG:
-        say(f"{counted(source.n, 'image')} of {source.name} will take about {timedelta(seconds=round(left))}")
-
-
-def _store(source: Source, told: Mapping[str, Any], seer: Extractor, place: str) -> Store:
-    """Returns where features lie, under a name that two share only where they would be the same."""
-    decided = {name: value for name, value in told.items() if name != "images"}  # what they are called
-    decided |= {"n": source.n, "features": seer.name, "resize": seer.resize, "seen on": seer.device.type}
-    decided |= {"library": seer.library, "torch": torch.__version__}
-    key = sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:24]
-    return Store(user_cache_path("kakusan") / place / key, source.n, seer.layers)
+def _protocol(seer: Extractor, samples: Source, real: Source | Statistics | None) -> dict[str, Any]:
+    theirs = {} if real is None else real.told
+    return {
+        "metric": "",
+        "n": samples.n,
+        **samples.told,
+        **{"reference" + key.removeprefix("images"): value for key, value in theirs.items()},
+        "resize": seer.resize,
+        "features": seer.name,
+        "library": seer.library,
+        "kakusan": version("kakusan"),
+        "torch": torch.__version__,
+    }
 
 
 def _measured(
-    formula: Formula,
+    metric: str,
     samples: Tensor,
     real: Tensor | Moments | None,
+    held_out: Tensor | None,
     protocol: Mapping[str, Any],
     remarks: Sequence[str],
 ) -> Iterator[Measurement]:
-    """Yields what a formula finds, beside what it finds of real images alone."""
+    """Yields what a metric's formula finds, beside what it finds of real images alone."""
+    formula = FORMULAS[metric]
+    floors: Mapping[str, Estimate] = {}
+    each = None
+    if isinstance(real, Tensor) and (parts := _parted(formula, len(real), len(samples), held_out)):
+        others, rest = (real[part] for part in parts)
+        floors = (
+            formula.measure(others, rest, doubt=False) if formula.compares else formula.measure(others, doubt=False)
+        )
+        each = len(others)
+        if formula.of_training and held_out is not None:
+            real, protocol = rest, {**protocol, "held_out": each}
     estimates = formula.measure(samples, real) if formula.compares else formula.measure(samples)
-    floors, each = _floors(formula, real, len(samples)) if isinstance(real, Tensor) else ({}, None)
-    for name, estimate in estimates.items():
+    for part, estimate in estimates.items():
+        name = metric if len(estimates) == 1 else part  # precision and recall have one formula
         yield Measurement(
             metric=name,
             value=estimate.value,
             interval=estimate.interval,
             infinity=estimate.infinity,
-            noise_floor=floors[name].value if floors else None,
+            noise_floor=floors[part].value if floors else None,
             noise_floor_n=each,
             protocol={**protocol, "metric": name},
             remarks=[*_remarks(formula, samples), *_remarks(formula, real), *remarks],
         )
 
 
-def _floors(formula: Formula, real: Tensor, n: int) -> tuple[Mapping[str, Estimate], int | None]:
-    """Returns what real images score, against all others where the formula compares, and how many they were."""
-    order = torch.randperm(len(real), generator=seeds.generator(0, "noise floor"))
-    if not formula.compares:
-        each = min(n, len(real))
-        return formula.measure(real[order[:each]], doubt=False), each
-    each = min(n, len(real) // 2)
-    if each < formula.fewest:
-        return {}, None
-    return formula.measure(real[order[:each]], real[order[each:]], doubt=False), each
+def _parted(formula: Formula, count: int, n: int, held_out: Tensor | None) -> tuple[Tensor, Tensor] | None:
+    """Returns which real images stand in the samples' place, and which they are compared with: all others, if any.
+
+    Those that were not learned from stand in it where copies of the others are looked for; else as many as samples.
+    """
+    if formula.of_training and held_out is not None:
+        learned = torch.ones(count, dtype=torch.bool)
+        learned[held_out] = False
+        return held_out, learned.nonzero().flatten()
+    order = torch.randperm(count, generator=seeds.generator(0, "noise floor"))
+    each = min(n, count // 2 if formula.compares else count)
+    return (order[:each], order[each:]) if each >= formula.fewest or not formula.compares else None
 
 
 def _remarks(formula: Formula, images: Tensor | Moments | None) -> list[str]:

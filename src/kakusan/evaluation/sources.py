@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from importlib.metadata import version
 from typing import Any, Protocol
@@ -55,9 +57,15 @@ def digest_of(images: Tensor) -> str:
 
 @dataclass(frozen=True)
 class Stored:
-    """The images of a data set."""
+    """The images of a data set.
+
+    Attributes:
+        images: The set.
+        held_out: Numbers of those that a model did not learn from, int64, shape (k,); None where nobody knows.
+    """
 
     images: ImageSet
+    held_out: Tensor | None = None
 
     @property
     def name(self) -> str:
@@ -71,7 +79,7 @@ class Stored:
     def shape(self) -> tuple[int, ...]:
         return self.images.shape
 
-    @property
+    @cached_property
     def told(self) -> dict[str, Any]:
         told = {"images": self.name, "images_n": self.n, "images_hash": digest_of(self.images.images)}
         if self.images.labels is None:
@@ -87,12 +95,23 @@ class Stored:
         return self.images.images[indices]
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Drawn:
-    """The samples of a model, drawn a chunk at a time and judged as the files that a person would get: as bytes."""
+    """The samples of a model, drawn a chunk at a time and judged as the files that a person would get: as bytes.
+
+    Attributes:
+        model: What draws.
+        plan: How.
+        progress: Called as in :func:`kakusan.sampling.draw`.
+        seconds: Time that was spent on drawing.
+        drawn: Images that were drawn in that time.
+    """
 
     model: Model
     plan: sampling.Plan
+    progress: sampling.Progress | None = None
+    seconds: float = 0.0
+    drawn: int = 0
 
     @property
     def name(self) -> str:
@@ -128,7 +147,11 @@ class Drawn:
         for images in self.plan.chunks():
             if images.start >= done:
                 labels = None if condition is None else condition.labels[images.start : images.stop]
-                yield to_uint8(sampling.draw(self.plan, images)).cpu(), labels
+                started = time.perf_counter()
+                pixels = to_uint8(sampling.draw(self.plan, images, self.progress)).cpu()
+                self.seconds += time.perf_counter() - started
+                self.drawn += len(images)
+                yield pixels, labels
 
     def at(self, indices: Tensor) -> Tensor:
         """Returns single images, whose chunks are drawn once more."""

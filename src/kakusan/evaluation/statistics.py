@@ -44,6 +44,13 @@ class Statistics:
         """What decides them, for a stamp."""
         return {"images": self.name, "images_n": self.n, "images_hash": self.digest}
 
+    @property
+    def remarks(self) -> list[str]:
+        """What makes a distance from them less than it seems, a sentence each."""
+        if self.features is not None:
+            return []
+        return [f"{self.name} does not say which network saw its images: the distance may be of another kind"]
+
     def require(self, features: str, dimensions: int) -> None:
         """Refuses what another network saw.
 

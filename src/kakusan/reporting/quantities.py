@@ -11,7 +11,9 @@ from kakusan.results import Value
 _GROWING = frozenset(
     {"score", "accuracy", "is", "precision", "recall", "diversity", "coverage", "psnr", "ssim", "clip"}
 )
-_SHARES = frozenset({"accuracy", "coverage", "plain_coverage", "precision", "recall", "copies", "share"})
+_SHARES = frozenset(
+    {"accuracy", "coverage", "plain_coverage", "precision", "recall", "copies", "copies-pixels", "share"}
+)
 _TIMES = frozenset({"seconds", "train_seconds"})
 _COUNTS = frozenset({"nfe", "n", "images"})
 

@@ -164,6 +164,12 @@ class Workshop:
         """Returns the model of a run."""
         return api.load(run, checkpoint=checkpoint, device=self.device)
 
+    @property
+    def untrained(self) -> Model:
+        """The model of its configuration before it has learned anything."""
+        conditional = getattr(self.settings.network, "class_conditional", False)
+        return build.model(self.settings, self.images.shape, self.images.class_names if conditional else ())
+
     def pictures(self, model: Model, **how: Any) -> Tensor:
         """Returns a row of samples, each class in turn, always of the same noise: (n, C, H, W) in [−1, 1]."""
         return api.sample(model, n=_SHOWN, seed=_SEED, **how).cpu()

@@ -84,9 +84,22 @@ def hold_out(batches: Batches, held_out: float, seed: int, chunk: int) -> tuple[
     count = kept_out(held_out, batches.epoch)
     if count >= batches.epoch:
         raise KakusanError(f"data.held_out must be below the {batches.epoch} images there are, not {count}")
-    order = _in_proportion(batches.epoch, batches.labels, seed)
-    rest = batches.only(order[count:].sort().values)
-    return rest, Validation(rest, order[:count].sort().values, seed, chunk)
+    learned, kept = parted(batches.epoch, batches.labels, count, seed)
+    rest = batches.only(learned)
+    return rest, Validation(rest, kept, seed, chunk)
+
+
+def parted(images: int, labels: Tensor | None, count: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Returns the numbers of the images that are learned from, and of ``count`` that are kept out; by the seed alone.
+
+    Args:
+        images: How many there are.
+        labels: The class of each, int64, shape (N,), or None: of every class as large a share is kept out.
+        count: How many are kept out.
+        seed: The seed of the run.
+    """
+    order = _in_proportion(images, labels, seed)
+    return order[count:].sort().values, order[:count].sort().values
 
 
 def kept_out(held_out: float, images: int) -> int:

@@ -23,7 +23,7 @@ class Held:
         return len(self.images)
 
     def entry(self, index: int) -> str:
-        return f"image {index}"
+        return self.images.names[index] if self.images.names else f"image {index}"
 
     def whole(self) -> ImageSet:
         """Returns the set."""

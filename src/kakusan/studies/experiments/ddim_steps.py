@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pydantic import BaseModel
 from torch import Tensor
 
-from kakusan import api, pictures
+from kakusan import api, pictures, sampling
 from kakusan.evaluation.likeness import Likeness
 from kakusan.model import Model
 from kakusan.results import Value
@@ -29,6 +29,8 @@ class _Likeness(BaseModel):
 
 def ddim_steps(shop: Workshop) -> Experiment:
     """Draws from one model with few steps and with many, and compares the very same pictures."""
+    # A chain of fewer steps cannot be walked so: that is known before anything is trained.
+    sampling.plan(shop.untrained, n=1, settings=sampling.settings(shop.settings.sampling, sampler="ddim", steps=_WHOLE))
     model = shop.load(shop.trained("model"))
     whole = _Walk(shop, model, _WHOLE)
     trials, rows = [], {}

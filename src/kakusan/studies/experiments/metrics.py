@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from statistics import mean, stdev
+from typing import Any
 
 import torch
 from pydantic import BaseModel
@@ -30,12 +31,14 @@ def metrics(shop: Workshop) -> Experiment:
     """Follows distance and score through a training, then measures the same samples by fewer, and resized."""
     run = shop.trained("model", shop.moments(_MOMENTS))
     along, shown = [], {}
+    how: Mapping[str, Any] = {}
     for checkpoint in shop.checkpoints(run):
         name, model = f"{checkpoint.images:,}", shop.load(run, checkpoint.images)
         judged = shop.judged(f"after-{checkpoint.images}", model)
+        how = {**judged.protocol, "splits": 1}
         along.append(trial_of(name, judged, images=Value(value=checkpoint.images)))
         shown[name] = shop.pictures(model)
-    fewer, resized = _of_samples(shop, shop.load(run))
+    fewer, resized = _of_samples(shop, model, how)
     first, second = finding(along), protocol(fewer, resized)
     return shop.experiment(
         (first, second),
@@ -78,8 +81,14 @@ def protocol(fewer: Sequence[Trial], resized: Sequence[Trial]) -> Sentence:
     )
 
 
-def _of_samples(shop: Workshop, model: Model) -> tuple[tuple[Trial, ...], tuple[Trial, ...]]:
-    """Returns the distances of fewer samples, and of all of them resized in several ways; drawn once, if at all."""
+def _of_samples(shop: Workshop, model: Model, how: Mapping[str, Any]) -> tuple[tuple[Trial, ...], tuple[Trial, ...]]:
+    """Returns the distances of fewer samples, and of all of them resized in several ways; drawn once, if at all.
+
+    Args:
+        shop: The study.
+        model: What draws.
+        how: The protocol of the distance of all of its samples.
+    """
 
     @cache
     def drawn() -> Tensor:
@@ -87,12 +96,12 @@ def _of_samples(shop: Workshop, model: Model) -> tuple[tuple[Trial, ...], tuple[
         images = api.sample(model, n=shop.real.n, labels=classes, seed=0, show=shop.show)
         return pictures.to_uint8(images).cpu()
 
-    fewer = shop.found("fewer", _Found, lambda: _Found(trials=_of_fewer(shop, drawn())))
-    resized = shop.found("resized", _Found, lambda: _Found(trials=_of_resized(shop, drawn())))
+    fewer = shop.found("fewer", _Found, lambda: _Found(trials=_of_fewer(shop, drawn(), how)))
+    resized = shop.found("resized", _Found, lambda: _Found(trials=_of_resized(shop, drawn(), how)))
     return fewer.trials, resized.trials
 
 
-def _of_fewer(shop: Workshop, images: Tensor) -> tuple[Trial, ...]:
+def _of_fewer(shop: Workshop, images: Tensor, how: Mapping[str, Any]) -> tuple[Trial, ...]:
     """Returns the distance of parts of the samples, beside that of as many real images."""
     features, _ = shop.real.eye.see(images)
     half, other = shop.real.halves[0]
@@ -111,18 +120,19 @@ def _of_fewer(shop: Workshop, images: Tensor) -> tuple[Trial, ...]:
         spread = stdev(ours) if parts > 1 else None
         interval = None if spread is None else (mean(ours) - spread, mean(ours) + spread)
         distance = Value(value=mean(ours), interval=interval, real=mean(theirs))
-        trials.append(Trial(name=f"{n:,}", values={"n": Value(value=n), "distance": distance}))
+        values = {"n": Value(value=n), "distance": distance}
+        trials.append(Trial(name=f"{n:,}", values=values, protocol={**how, "n": n}))
     return tuple(trials)
 
 
-def _of_resized(shop: Workshop, images: Tensor) -> tuple[Trial, ...]:
+def _of_resized(shop: Workshop, images: Tensor, how: Mapping[str, Any]) -> tuple[Trial, ...]:
     """Returns the distance of samples that came as larger files and were brought to size in several ways."""
     against = shop.real.features[shop.real.halves[0][0]]
-    untouched = frechet_distance(shop.real.eye.see(images)[0], against)
-    trials = [Trial(name="as_drawn", values={"distance": Value(value=untouched)})]
-    for name, resize in RESIZING.items():
-        features, _ = shop.real.eye.see(resized(images, resize))
-        trials.append(Trial(name=name, values={"distance": Value(value=frechet_distance(features, against))}))
+    ways = {"as_drawn": images} | {name: resized(images, resize) for name, resize in RESIZING.items()}
+    trials = []
+    for name, seen in ways.items():
+        distance = frechet_distance(shop.real.eye.see(seen)[0], against)
+        trials.append(Trial(name=name, values={"distance": Value(value=distance)}, protocol={**how, "resize": name}))
     return tuple(trials)
 
 

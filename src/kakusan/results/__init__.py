@@ -1,0 +1,43 @@
+"""What was found: records that experiments write and reports tell, without how either is done.
+
+Those of plain numbers are read back from JSON, where what is unknown is passed over and what is wrong is refused.
+"""
+
+from kakusan.results.comparison import Comparison, Side, differing
+from kakusan.results.forecast import Forecast
+from kakusan.results.judgement import (
+    Judgement,
+    Measurement,
+    OfClass,
+    best_judgement,
+    judgements_in,
+    measurements_in,
+    values_in,
+)
+from kakusan.results.measured import GuidanceResult, GuidanceSweep, Measured, MixtureEnds, Mode, SamplerResult
+from kakusan.results.shown import Mixture, Moment, Neighbours
+from kakusan.results.value import Value
+
+__all__ = [
+    "Comparison",
+    "Forecast",
+    "GuidanceResult",
+    "GuidanceSweep",
+    "Judgement",
+    "Measured",
+    "Measurement",
+    "Mixture",
+    "MixtureEnds",
+    "Mode",
+    "Moment",
+    "Neighbours",
+    "OfClass",
+    "SamplerResult",
+    "Side",
+    "Value",
+    "best_judgement",
+    "differing",
+    "judgements_in",
+    "measurements_in",
+    "values_in",
+]

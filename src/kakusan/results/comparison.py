@@ -1,0 +1,48 @@
+"""Runs side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kakusan.results.judgement import Judgement, Measurement
+from kakusan.results.value import Record
+
+
+class Side(Record):
+    """One of several runs side by side.
+
+    Attributes:
+        run: Its directory.
+        differs: Fields of its configuration in which the runs differ.
+        images: Images seen.
+        loss: That of its last line.
+        held_out_loss: The last one; None without images held out.
+        judgement: The evaluation that says most of it.
+        measurements: By metric, what was measured last.
+    """
+
+    run: str
+    differs: dict[str, Any]
+    images: int
+    loss: float | None
+    held_out_loss: float | None
+    judgement: Judgement | None
+    measurements: dict[str, Measurement]
+
+
+class Comparison(Record):
+    """Runs side by side.
+
+    Attributes:
+        sides: A run each.
+        notes: Where numbers of one name were not measured alike, a sentence each.
+    """
+
+    sides: tuple[Side, ...]
+    notes: tuple[str, ...]
+
+
+def differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Returns what differs between two protocols, so that numbers under them cannot be compared without a word."""
+    return {name: (a.get(name), b.get(name)) for name in {**a, **b} if a.get(name) != b.get(name)}
