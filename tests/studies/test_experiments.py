@@ -67,7 +67,7 @@ def test_a_study_ends_in_a_page_and_a_table_of_the_same_numbers(name, tmp_path):
                     if (row["part"], row["trial"], row["quantity"]) == (part.name, trial.name, quantity)
                 ]
                 assert float(row["value"]) == pytest.approx(it.value, nan_ok=True)
-                if "distance" in trial.values and part.name != "classes":
+                if "distance" in trial.values:
                     assert {"features", "reference_hash", "n"} <= json.loads(row["protocol"]).keys()
     for code in languages():
         say = language(code)

@@ -61,7 +61,8 @@ def chart(
     def draw(axes: Axes) -> None:
         for curve, style in zip(curves, cycle(_STYLES), strict=False):
             values = [it.value for it in curve.y]
-            axes.plot(curve.x, values, marker="o", markersize=4.5, label=curve.label, **style)
+            label = curve.label if len(curves) > 1 else None  # one alone is what the axis says
+            axes.plot(curve.x, values, marker="o", markersize=4.5, label=label, **style)
             for at, it in zip(curve.x, curve.y, strict=True):
                 if it.interval is not None:
                     axes.plot([at, at], it.interval, color=style["color"], linewidth=1.0, alpha=0.6)

@@ -94,7 +94,8 @@ def _class_rows(plain: Judgement, conditional: Judgement) -> list[Trial]:
             "plain_coverage": _value(without.coverage, without.real_coverage),
             "coverage": _value(of.coverage, of.real_coverage),
         }
-        rows.append(Trial(name=of.name, values={name: it for name, it in values.items() if it is not None}))
+        there = {name: it for name, it in values.items() if it is not None}
+        rows.append(Trial(name=of.name, values=there, protocol={**conditional.protocol, "n": of.n, "splits": 1}))
     return rows
 
 

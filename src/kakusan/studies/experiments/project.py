@@ -37,7 +37,12 @@ def project(shop: Workshop) -> Experiment:
     second = Sentence("study.project.fell", {"first": along[0].values["loss"].value, "last": last["loss"].value})
     return shop.experiment(
         (first, second),
-        Part("drawn", first, (Trial(name=model.source, values=values),), pictures=_grid(shop, model)),
+        Part(
+            "drawn",
+            first,
+            (Trial(name=model.source, values=values, protocol=along[-1].protocol),),
+            pictures=_grid(shop, model),
+        ),
         Part("along", second, tuple(along), ("loss", "held_out_loss", "distance", "accuracy"), "images"),
     )
 
