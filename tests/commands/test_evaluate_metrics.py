@@ -97,7 +97,10 @@ def test_statistics_are_kept_and_compared_with(kakusan, folders, tmp_path):
         ("nowhere --metrics is", "there is nothing called nowhere here"),
         ("a --against b --metrics kid --keep-statistics b.npz", "statistics are those of the Fréchet distance"),
         ("a --against b.npz --metrics fid", "there is no file b.npz"),
-        ("a --against b --metrics fid --draw-nearest a.png", "are those of the metric copies: measure it too"),
+        (
+            "a --against b --metrics fid --draw-nearest a.png",
+            "are those of the metrics copies and copies-pixels: measure one",
+        ),
     ],
 )
 def test_what_cannot_be_measured_is_told_in_a_line(kakusan, folders, arguments, sentence):

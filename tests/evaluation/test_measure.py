@@ -11,7 +11,7 @@ from PIL import Image
 from torch import nn
 
 import kakusan
-from kakusan import sampling
+from kakusan import pictures, sampling
 from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError
 from kakusan.evaluation import features, seeing, statistics
@@ -100,18 +100,24 @@ def measured(a, b, *metrics, **given):
     return {it.metric: it for it in measure(Stored(a), Stored(b), metrics, device=CPU, show=False, **given)}
 
 
+FIDELITY = {"cuda": False, "cache": False, "save_cpu_ram": True, "verbose": False}
+
+
 def fidelitys(a, b, **asked):
     """Returns what torch-fidelity itself measures."""
-    how = {"cuda": False, "cache": False, "save_cpu_ram": True, "verbose": False}
-    return fidelity.calculate_metrics(input1=Images(a.images), input2=Images(b.images), **how, **asked)
+    return fidelity.calculate_metrics(input1=Images(a.images), input2=Images(b.images), **FIDELITY, **asked)
 
 
-def test_numbers_are_torch_fidelitys_own(weights):
-    a, b = images(20), images(24, 1)
-    ours = measured(a, b, "fid", "is", "kid", weights=weights)
-    theirs = fidelitys(
-        a,
-        b,
+def test_numbers_are_torch_fidelitys_own_on_the_same_folders(weights, tmp_path):
+    for name, images_of in (("a", images(20)), ("b", images(24, 1))):
+        for index, image in enumerate(images_of.images):
+            pictures.save(tmp_path / name / f"{index:02}.png", pictures.from_uint8(image))
+    how = {"device": "cpu", "show": False, "weights": weights}
+    ours = {it.metric: it for it in kakusan.measure(tmp_path / "a", "fid,is,kid", against=tmp_path / "b", **how)}
+    theirs = fidelity.calculate_metrics(
+        input1=str(tmp_path / "a"),
+        input2=str(tmp_path / "b"),
+        **FIDELITY,
         **dict.fromkeys(("fid", "isc", "kid"), True),
         kid_subset_size=20,
         feature_extractor="inception-v3-compat",
@@ -136,24 +142,35 @@ def test_of_a_set_with_itself_the_distance_is_nothing(pixels):
     assert measured(same, same, "fid")["fid"].value == pytest.approx(0, abs=1e-3)
 
 
-@pytest.mark.parametrize("spoil", ["noise", "blur"])
-def test_the_worse_the_images_the_greater_the_distance(pixels, spoil):
-    real = images(200)
+def spoilt(real, spoil, much):
+    """Returns images with more noise the more, or blurred the more."""
+    x = real.images.float()
+    if spoil == "noise":
+        x = x + much * 60 * torch.randn(x.shape, generator=torch.Generator().manual_seed(1)).abs()
+    else:
+        x = torch.lerp(x, nn.functional.avg_pool2d(x, 17, 1, 8, count_include_pad=False), much / 3)
+    return replace(real, images=x.clamp(0, 255).to(torch.uint8), name=f"{spoil} {much}")
 
-    def spoilt(much):
-        generator = torch.Generator().manual_seed(1)
-        x = real.images.float()
-        if spoil == "noise":
-            x = x + much * 60 * torch.randn(x.shape, generator=generator).abs()
-        else:
-            x = torch.lerp(x, nn.functional.avg_pool2d(x, 17, 1, 8, count_include_pad=False), much / 3)
-        return replace(real, images=x.clamp(0, 255).to(torch.uint8), name=f"{spoil} {much}")
 
-    each = [measured(spoilt(much), real, "fid", "kid") for much in range(4)]
+def assert_worse_and_worse(each):
     for name in ("fid", "kid"):
         values = [it[name].value for it in each]
         assert values == sorted(values)
         assert values[3] > values[1]
+
+
+@pytest.mark.parametrize("spoil", ["noise", "blur"])
+def test_the_worse_the_images_the_greater_the_distance(pixels, spoil):
+    real = images(200)
+    assert_worse_and_worse([measured(spoilt(real, spoil, much), real, "fid", "kid") for much in range(4)])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spoil", ["noise", "blur"])
+def test_what_the_real_inception_sees_gets_worse_as_well(weights, spoil):
+    real = images(40)
+    spoil_much = [spoilt(real, spoil, much) for much in range(4)]
+    assert_worse_and_worse([measured(it, real, "fid", "kid", weights=weights) for it in spoil_much])
 
 
 def test_every_number_has_its_doubt_and_its_floor(pixels):

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from torch import nn
+from torchvision import models
 
 from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError
@@ -34,12 +35,10 @@ def measured(a, b, *metrics, **given):
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
     """AlexNet as torchvision has it, with random weights."""
-    from torchvision.models import alexnet
-
     place = tmp_path_factory.mktemp("weights")
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        torch.save(alexnet().state_dict(), place / PRETRAINED["alexnet"].file)
+        torch.save(models.alexnet().state_dict(), place / PRETRAINED["alexnet"].file)
     return place
 
 
@@ -83,13 +82,15 @@ def test_the_worse_the_worse(weights, spoil):
         assert values == sorted(values, reverse=better)
 
 
-def test_lpips_is_that_of_torchmetrics_with_the_same_weights(weights):
+@pytest.mark.parametrize(("net", "name"), [("alex", "alexnet"), pytest.param("vgg", "vgg16", marks=pytest.mark.slow)])
+def test_lpips_is_that_of_torchmetrics_with_the_same_weights(tmp_path, net, name):
     from torchmetrics.functional.image.lpips import _NoTrainLpips
-    from torchvision.models import alexnet
 
-    backbone = alexnet()
-    backbone.load_state_dict(torch.load(weights / PRETRAINED["alexnet"].file, weights_only=True))
-    theirs = _NoTrainLpips(net="alex", pnet_rand=True)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        backbone = getattr(models, name)()
+    torch.save(backbone.state_dict(), tmp_path / PRETRAINED[name].file)
+    theirs = _NoTrainLpips(net=net, pnet_rand=True)
     for part in range(1, 6):
         layers = getattr(theirs.net, f"slice{part}")
         for number, layer in layers.named_children():
@@ -97,7 +98,7 @@ def test_lpips_is_that_of_torchmetrics_with_the_same_weights(weights):
     a, b = pictures(side=64), pictures(side=64, seed=1)
     with torch.no_grad():
         expected = theirs(a / 127.5 - 1, b / 127.5 - 1).flatten()
-    torch.testing.assert_close(Lpips("alex", weights, device=CPU)(a, b), expected)
+    torch.testing.assert_close(Lpips(net, tmp_path, device=CPU)(a, b), expected)
 
 
 def test_small_and_grey_pictures_are_enlarged_and_said_to_be(weights):
