@@ -133,6 +133,20 @@ def test_what_was_interrupted_goes_on_and_is_the_same(cache, monkeypatch):
     assert list(cache.glob("*/measuring/*")) == []
 
 
+def test_two_may_judge_the_same_samples_at_a_time(cache, monkeypatch):
+    against, claims = real(n=40), []
+
+    def draw(plan, images, progress=None, real=sampling.draw):
+        if not claims:
+            claims.append(None)
+            claims[0] = judged(perfect(), against)
+        return real(plan, images, progress)
+
+    monkeypatch.setattr(sampling, "draw", draw)
+    outer = judged(perfect(), against)
+    assert {**outer.as_dict(), "seconds": 0} == {**claims[0].as_dict(), "seconds": 0}
+
+
 def test_what_was_seen_of_all_samples_is_drawn_anew_to_tell_how_long_it_takes(cache, monkeypatch):
     against = real(n=40)
     with monkeypatch.context() as patch:

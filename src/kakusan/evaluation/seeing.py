@@ -20,7 +20,7 @@ from kakusan.errors import KakusanError, counted
 from kakusan.evaluation.features import Extractor
 from kakusan.evaluation.sources import Source
 from kakusan.evaluation.store import Store
-from kakusan.files import claimed, writing
+from kakusan.files import claimed, is_claimed, writing
 from kakusan.progress import Bar, say
 
 SAMPLES, REAL = "measuring", "measured"
@@ -41,7 +41,7 @@ def see(source: Source, extractors: Sequence[Extractor], place: str, show: bool 
         show: Whether to show progress.
 
     Raises:
-        KakusanError: Another process is seeing the same images, or the disk refuses what was seen.
+        KakusanError: Another process is seeing the same real images, or the disk refuses what was seen.
     """
     stores = {it.name: Store(_directory(source, it, place), source.n, it.layers) for it in extractors}
     if all(store.whole for store in stores.values()):
@@ -83,7 +83,9 @@ def _directory(source: Source, seer: Extractor, place: str) -> Path:
     if decided.get("weights_hash") == "":  # weights that were never saved may be any
         decided["weights_hash"] = uuid4().hex
     key = sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:24]
-    return _cache(user_cache_path("kakusan")) / place / key
+    directory = _cache(user_cache_path("kakusan")) / place / key
+    # Another process may be measuring the same samples at this moment: then these are seen apart.
+    return directory.with_name(uuid4().hex) if place == SAMPLES and is_claimed(directory) else directory
 
 
 @cache

@@ -85,7 +85,8 @@ def _cell(say: Language, name: str, it: Value | None, with_real: bool) -> tuple[
 
 
 def _charts(say: Language, part: Part) -> Markup:
-    drawn = Markup("")
+    """Returns a chart a quantity; several are a row of their own, below the table."""
+    drawn = []
     for name in part.charts:
         points = [trial for trial in part.trials if name in trial.values and part.across in trial.values]
         if len(points) < 2:
@@ -100,15 +101,18 @@ def _charts(say: Language, part: Part) -> Markup:
             curves.append(Curve(say("measured.real"), [place for place, _ in at], _plain([real for _, real in at])))
         elif None not in reals:
             floor = say("measured.real"), next(real for real in reals if real is not None)
-        drawn += chart(
-            f"{part.name}-{name}",
-            curves,
-            x=title_of(say, part.across),
-            y=title,
-            floor=floor,
-            growing=part.growing,
+        drawn.append(
+            chart(
+                f"{part.name}-{name}",
+                curves,
+                x=title_of(say, part.across),
+                y=title,
+                floor=floor,
+                growing=part.growing,
+            )
         )
-    return drawn
+    together = Markup("").join(drawn)
+    return Markup('<div class="panels">{}</div>').format(together) if len(drawn) > 1 else together
 
 
 def _plain(values: list[float]) -> list[Value]:
