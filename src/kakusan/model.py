@@ -24,6 +24,7 @@ class Model:
         sampling: How its pictures are drawn unless told otherwise.
         source: Where the weights came from, for people: run, images seen, EMA or raw.
         images: Images that its weights had seen; 0 for a model of no run.
+        weights_from: ``"ema"`` or ``"raw"``; empty for a model of no run.
         weights_hash: SHA-256 of the weights' file; empty for a model that was never saved.
     """
 
@@ -33,6 +34,7 @@ class Model:
     sampling: Sampling = field(default_factory=Sampling)
     source: str = ""
     images: int = 0
+    weights_from: str = ""
     weights_hash: str = ""
 
     @property

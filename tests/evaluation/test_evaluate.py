@@ -1,7 +1,10 @@
 """Samples are judged against as many real images, beside real images judged likewise."""
 
 import json
+import os
+import time
 from dataclasses import replace
+from hashlib import sha256
 from importlib.metadata import version
 from statistics import mean, stdev
 
@@ -147,13 +150,28 @@ def test_two_may_judge_the_same_samples_at_a_time(cache, monkeypatch):
     assert {**outer.as_dict(), "seconds": 0} == {**claims[0].as_dict(), "seconds": 0}
 
 
-def test_what_was_seen_of_all_samples_is_drawn_anew_to_tell_how_long_it_takes(cache, monkeypatch):
+def test_who_is_interrupted_after_the_last_sample_draws_none_again(cache, monkeypatch):
+    against, drawn = real(n=40), []
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluating, "nearest", None)
+        with pytest.raises(TypeError):
+            judged(perfect(), against)
+    monkeypatch.setattr(sampling, "draw", drawn.append)
+    assert judged(perfect(), against).seconds > 0
+    assert not drawn
+
+
+def test_what_was_left_behind_long_ago_is_swept(cache, monkeypatch):
     against = real(n=40)
     with monkeypatch.context() as patch:
         patch.setattr(evaluating, "nearest", None)
         with pytest.raises(TypeError):
             judged(perfect(), against)
-    assert judged(perfect(), against).seconds > 0
+    (left,) = cache.glob("*/measuring/*")
+    long_ago = time.time() - 31 * 86_400
+    os.utime(left, (long_ago, long_ago))
+    judged(tiny.model(), against)
+    assert not left.exists()
 
 
 def test_samples_learned_by_heart_are_copies_and_real_images_are_none(cache):
@@ -182,6 +200,7 @@ def test_the_protocol_says_all_there_is_to_repeat_it(cache):
         "reference_hash": against.digest,
         "splits": 4,
         "features": None,
+        "resize": "not at all",
         "sampler": "heun",
         "steps": 3,
         "grid": "karras",
@@ -196,8 +215,10 @@ def test_the_protocol_says_all_there_is_to_repeat_it(cache):
         "kakusan": version("kakusan"),
         "torch": torch.__version__,
         "weights": "by heart",
+        "weights_from": "",
         "images_seen": 0,
         "weights_hash": "abc",
+        "labels": sha256(repr(against.labels.tolist()).encode()).hexdigest()[:8],
     }
     assert result.protocol["features"] == against.judge.name
     assert json.loads(json.dumps(result.as_dict()))["protocol"]["n"] == 40

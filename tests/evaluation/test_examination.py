@@ -2,18 +2,22 @@
 
 import signal
 import threading
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 import kakusan
+from kakusan import config as configs
 from kakusan import sampling
 from kakusan.config import models as config
+from kakusan.data.batches import ImageBatches
 from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError
 from kakusan.evaluation import features, seeing
 from kakusan.evaluation import judge as judging
 from kakusan.evaluation import measure as measuring
+from kakusan.training import start
 from kakusan.training.examination import Examination, UnfinishedError, until
 from tests import tiny
 from tests.evaluation.test_measure import Pixels
@@ -33,9 +37,9 @@ def settings(**evaluation):
     }
 
 
-def train(path, **evaluation):
-    data = tiny.pictures(200, (1, 8, 8))
-    return kakusan.train(data=data, run=path, overrides=settings(**evaluation), device="cpu", show=False)
+def train(path, more=None, **evaluation):
+    given = {"overrides": {**settings(**evaluation), **(more or {})}, "device": "cpu", "show": False}
+    return kakusan.train(data=tiny.pictures(200, (1, 8, 8)), run=path, **given)
 
 
 def measured(run):
@@ -171,3 +175,21 @@ def test_what_is_wrong_with_a_program_is_not_passed_over(tmp_path):
 def test_the_field_may_change_in_a_run_that_goes_on():
     assert config.Evaluation().every == 0
     assert config.Evaluation(every=5).every == 5
+
+
+def test_all_processes_keep_the_timetable_and_one_measures(tmp_path):
+    """Or they would save, and share the held-out loss, at different steps."""
+    made = configs.from_mapping({}, {"data.source": "digits", "evaluation.every": 20})
+    batches = ImageBatches(tiny.pictures(200, (1, 8, 8)))
+    given = (lambda *given: None, made, tiny.model(), batches)
+    first, other = (start._examination(*given, SimpleNamespace(first=it, device="cpu"), False) for it in (True, False))
+    assert first.every == other.every == 20
+    assert other.examine is None
+
+
+def test_copies_along_a_training_are_those_of_images_that_it_learns_from(tmp_path, monkeypatch):
+    monkeypatch.setattr(seeing, "user_cache_path", lambda name: tmp_path / "cache" / name)
+    more = {"data.held_out": 20, "data.flip": True}
+    run = train(tmp_path / "run", metrics=["copies-pixels"], more=more)
+    (told, *_) = (line["measurements"][0]["protocol"] for line in run.metrics() if "measurements" in line)
+    assert (told["held_out"], told["mirrored"]) == (20, True)

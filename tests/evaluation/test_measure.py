@@ -18,7 +18,7 @@ from kakusan.evaluation import features, seeing, statistics
 from kakusan.evaluation import measure as measuring
 from kakusan.evaluation.measure import measure
 from kakusan.evaluation.moments import Moments
-from kakusan.evaluation.seeing import see
+from kakusan.evaluation.seeing import seen
 from kakusan.evaluation.sources import Drawn, Stored
 from kakusan.files import claimed
 from kakusan.weights import PRETRAINED
@@ -346,7 +346,7 @@ def test_copies_are_looked_for_in_pixels_too():
     samples = replace(images(60, 1, side=48), images=torch.cat([real.images[40:46], images(54, 1, side=48).images]))
     found = measured(samples, real, "copies-pixels")["copies-pixels"]
     assert 6 / 60 <= found.value < 0.2
-    assert found.protocol["features"] == "pixels"
+    assert found.protocol["features"] == "pixels-1"
     small = images(20)
     flat = small.images.flatten(1).float() / 255
     seen = features.Pixels()(small.images)["pixels"]
@@ -366,6 +366,41 @@ def test_copies_are_those_of_images_that_were_learned_from():
     assert found[0].noise_floor_n == found[0].protocol["held_out"] == 30
 
 
+def test_mirrored_copies_count_where_a_model_saw_images_mirrored(tmp_path):
+    real = images(300)
+    copied = Stored(ImageSet(real.images[:50].flip(-1)))
+    how = {"device": CPU, "show": False, "draw_nearest": tmp_path / "nearest.png"}
+    (plain,) = measure(copied, Stored(real), ["copies-pixels"], **how)
+    (found,) = measure(copied, Stored(real, mirrored=True), ["copies-pixels"], **how)
+    assert (plain.protocol["mirrored"], found.protocol["mirrored"]) == (False, True)
+    assert plain.value < 0.2
+    assert found.value == 1
+    with Image.open(tmp_path / "nearest.png") as picture:
+        drawn = torch.from_numpy(np.asarray(picture).copy())
+    half = (len(drawn) - 1) // 2
+    assert torch.equal(drawn[:half], drawn[-half:])
+
+
+def test_the_nearest_that_is_drawn_was_learned_from(tmp_path):
+    real, held_out = images(300), torch.arange(0, 300, 10)
+    how = {"device": CPU, "show": False, "draw_nearest": tmp_path / "nearest.png"}
+    measure(Stored(ImageSet(real.images[held_out])), Stored(real, held_out), ["copies-pixels"], **how)
+    with Image.open(tmp_path / "nearest.png") as picture:
+        drawn = torch.from_numpy(np.asarray(picture).copy())
+    half = (len(drawn) - 1) // 2
+    assert not torch.equal(drawn[:half], drawn[-half:])
+
+
+def test_against_a_model_the_noise_is_another(pixels, tmp_path):
+    settings = {"network.channels": [8], "network.attention_resolutions": [], "sampling.steps": 2}
+    run = kakusan.train("digits", run=tmp_path / "run", steps=1, batch_size=4, overrides=settings, show=False)
+    for seed in (0, 1):
+        (found,) = kakusan.measure(run, "fid", against=run, n=8, seed=seed, device="cpu", show=False)
+        assert found.value > 0
+        assert found.protocol["seed"] != found.protocol["reference_seed"]
+        assert found.protocol["reference_images_seen"] == 4
+
+
 def test_a_run_knows_what_it_held_out(tmp_path):
     settings = {"network.channels": [8], "network.attention_resolutions": [], "data.held_out": 20, "sampling.steps": 2}
     run = kakusan.train("digits", run=tmp_path / "run", steps=1, batch_size=4, overrides=settings, show=False)
@@ -377,8 +412,10 @@ def test_of_weights_that_were_never_saved_nothing_is_gone_on_with(pixels, cache)
     """Two of them have no hash that would tell them apart."""
     for seed in (0, 1):
         plan = sampling.plan(tiny.model(tiny.network(seed=seed)), n=8, settings=tiny.SAMPLING)
-        see(Drawn(tiny.model(), plan), [pixels], "measuring", show=False)
+        with pytest.raises(KeyboardInterrupt), seen(Drawn(tiny.model(), plan), [pixels], show=False):
+            raise KeyboardInterrupt
     assert pixels.seen == 16
+    assert list(cache.rglob("*.float32")) == []
 
 
 def test_where_there_is_no_place_for_a_cache_one_is_made_for_this_process(pixels, tmp_path, monkeypatch):

@@ -61,6 +61,16 @@ def test_what_is_none_is_refused(tmp_path, arrays, answer):
         statistics.read(tmp_path / "a.npz")
 
 
+def test_what_is_no_archive_of_arrays_is_told(tmp_path):
+    (tmp_path / "empty.npz").write_bytes(b"")
+    np.save(tmp_path / "one.npy", np.zeros(3))
+    (tmp_path / "one.npy").rename(tmp_path / "one.npz")
+    np.savez(tmp_path / "many.npz", mu=np.zeros(2), sigma=np.eye(2), n=np.arange(3))
+    for name in ("empty", "one", "many"):
+        with pytest.raises(KakusanError, match=rf"{name}\.npz is cut short, or holds no statistics"):
+            statistics.read(tmp_path / f"{name}.npz")
+
+
 def test_a_file_cut_short_or_missing_is_told(tmp_path):
     statistics.save(tmp_path / "a.npz", moments(), "x")
     (tmp_path / "a.npz").write_bytes((tmp_path / "a.npz").read_bytes()[:-100])

@@ -150,6 +150,17 @@ def test_the_preset_learns_the_same_on_one_and_two_processes(tmp_path):
             assert mine[name] == pytest.approx(theirs[name], rel=1e-3)
 
 
+@pytest.mark.slow
+def test_what_one_of_two_measures_leaves_them_in_step(tmp_path):
+    how = ("--evaluation.every=600", "--evaluation.every_n=20", "--evaluation.steps=2", "--training.samples_every=0")
+    process = torchrun(tmp_path, "digits", "--steps=10", "--run=two", "--device=cpu", "--data.held_out=0.1", *how)
+    _, err = process.communicate(timeout=400)
+    assert process.returncode == 0, err
+    lines = Run.open(tmp_path / "two").metrics()
+    for name in ("held_out_loss", "evaluation"):
+        assert [line["images"] for line in lines if name in line] == [640, 1280]
+
+
 def test_a_polite_kill_of_the_launcher_saves_and_another_number_of_processes_goes_on(tmp_path):
     process = torchrun(tmp_path, "digits", "--steps=9999", "--run=run", *DIGITS)
     deadline = time.monotonic() + 120

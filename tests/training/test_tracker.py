@@ -69,7 +69,9 @@ def test_tensorboard_reads_back_what_the_books_say(tmp_path):
 
     there = run(tmp_path / "run")
     engine(tracker="tensorboard", steps=3).train(there)
-    engine(tracker="tensorboard", steps=5).train(there)
+    more = engine(tracker="tensorboard", steps=5)
+    more.resume(there)
+    more.train(there)
     events = EventAccumulator(str(there.path / "tensorboard")).Reload()
     told = [(event.step, event.value) for event in events.Scalars("loss")]
     lines = [(line["step"], pytest.approx(line["loss"])) for line in there.metrics() if "loss" in line]

@@ -34,7 +34,7 @@ def measure(validation, task):
 
 
 def parts(batches, validation):
-    return set(batches._among.tolist()), set(validation._indices.tolist())
+    return set(batches.among.tolist()), set(validation._indices.tolist())
 
 
 @pytest.mark.parametrize(("held_out", "count"), [(3, 3), (0.25, 3), (1, 1), (0.01, 1), (11, 11), (6, 6)])

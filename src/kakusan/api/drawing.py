@@ -63,6 +63,7 @@ def load(
         sampling=settings.sampling,
         source=f"{run.name}, {weights_from} weights after {chosen.images} images",
         images=chosen.images,
+        weights_from=weights_from,
         weights_hash=sha256(path.read_bytes()).hexdigest(),
     )
 

@@ -12,6 +12,7 @@ from torch import nn
 from kakusan import sampling
 from kakusan.api.drawing import settings_of
 from kakusan.config.models import Evaluation, Sampling
+from kakusan.data.batches import ImageBatches
 from kakusan.data.images import ImageSet
 from kakusan.denoiser import Denoiser
 from kakusan.errors import unknown
@@ -19,7 +20,7 @@ from kakusan.evaluation import features
 from kakusan.evaluation.evaluate import evaluate, reference
 from kakusan.evaluation.formulas import FORMULAS
 from kakusan.evaluation.measure import measure
-from kakusan.evaluation.seeing import REAL, see
+from kakusan.evaluation.seeing import seen_to_stay
 from kakusan.evaluation.sources import Drawn, Stored, classes_like
 from kakusan.model import Model
 from kakusan.sampling import Progress
@@ -27,13 +28,13 @@ from kakusan.tensors import pack
 from kakusan.training.examination import Examine
 
 
-def examination(settings: Evaluation, model: Model, images: ImageSet, device: torch.device, show: bool) -> Examine:
+def examination(settings: Evaluation, model: Model, batches: ImageBatches, device: torch.device, show: bool) -> Examine:
     """Returns what measures samples of a network in training: by metrics, or by a classifier of the data's own.
 
     Args:
         settings: How often, how many, by what, and how they are drawn.
         model: What trains.
-        images: Real images.
+        batches: What it learns from: all real images, and which of them it does not see.
         device: Where to compute.
         show: Whether to show how it gets ready.
 
@@ -44,9 +45,9 @@ def examination(settings: Evaluation, model: Model, images: ImageSet, device: to
         if name not in FORMULAS:
             raise unknown("metric", name, FORMULAS)
     return (
-        _published(settings, model, images, device, show)
+        _published(settings, model, Stored.learned(batches), device, show)
         if settings.metrics
-        else _judged(settings, model, images, device, show)
+        else _judged(settings, model, batches.images, device, show)
     )
 
 
@@ -63,18 +64,17 @@ def _judged(settings: Evaluation, model: Model, images: ImageSet, device: torch.
     return examine
 
 
-def _published(settings: Evaluation, model: Model, images: ImageSet, device: torch.device, show: bool) -> Examine:
-    real = Stored(images)
+def _published(settings: Evaluation, model: Model, real: Stored, device: torch.device, show: bool) -> Examine:
     kinds = sorted({FORMULAS[name].network for name in settings.metrics})
     # What is missing is missed now, and nobody waits for the real images in the middle of training.
-    see(real, [features.extractor(kind, device=device, show=show) for kind in kinds], REAL, show)
+    seen_to_stay(real, [features.extractor(kind, device=device, show=show) for kind in kinds], show)
     sampling.plan(model, n=settings.every_n, settings=_walk(model, settings))
 
     def examine(network: nn.Module, seen: int, progress: Progress) -> dict[str, Any]:
         now = _now(model, network, seen)
         labels = classes_like(now, settings.every_n, real)
         plan = sampling.plan(now, n=settings.every_n, settings=_walk(now, settings), seed=0, labels=labels)
-        found = measure(Drawn(now, plan, progress), real, settings.metrics, device=device, show=False)
+        found = measure(Drawn(now, plan), real, settings.metrics, device=device, show=False, progress=progress)
         return {"measurements": [it.as_dict() for it in found]}
 
     return examine
@@ -85,7 +85,7 @@ def _now(model: Model, network: nn.Module, seen: int) -> Model:
     denoiser = Denoiser(network, model.denoiser.schedule, model.denoiser.parametrization)
     digest = sha256(pack(network.state_dict())).hexdigest()  # that of the file in a checkpoint of this moment
     source = f"ema weights after {seen} images"
-    return replace(model, denoiser=denoiser, source=source, images=seen, weights_hash=digest)
+    return replace(model, denoiser=denoiser, source=source, images=seen, weights_from="ema", weights_hash=digest)
 
 
 def _walk(model: Model, settings: Evaluation) -> Sampling:

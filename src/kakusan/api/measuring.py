@@ -33,7 +33,6 @@ from kakusan.runs import Run, WeightsFrom
 from kakusan.training.validation import kept_out, parted
 
 _MOST = 50_000  # samples, as publications measure
-_OTHER_SEED = 1
 CAPTIONED = "clip"
 """The metric of images and their own captions."""
 _NETWORKS = {name: formula.network for name, formula in FORMULAS.items()}
@@ -144,7 +143,7 @@ def measure(
     Raises:
         KakusanError: A metric is unknown, its weights are wanting, or images cannot be compared.
     """
-    names = metrics.split(",") if isinstance(metrics, str) else list(metrics)
+    names = [name.strip() for name in (metrics.split(",") if isinstance(metrics, str) else metrics)]
     for name in names:
         if name not in (known := (*FORMULAS, *PAIRED, CAPTIONED)):
             raise unknown("metric", name, known)
@@ -167,9 +166,9 @@ def measure(
         how = {"sampler": sampler, "steps": steps, "guidance_scale": guidance_scale}
         _refuse_drawing(n=None if _is_run(against) else n, **how, checkpoint=checkpoint, weights_from=weights_from)
         samples = Stored(_stored(images, None, show))
-        real = _real(against, None, None, samples.n if n is None else n, device, show)
+        real = _real(against, None, None, samples.n if n is None else n, seed, device, show)
     else:
-        real = _real(against, model.shape, own, n, device, show)
+        real = _real(against, model.shape, own, n, seed, device, show)
         samples = _drawn(model, own, real, n, seed, sampler=sampler, steps=steps, guidance=guidance_scale)
     where: dict[str, Any] = {
         "weights": directory,
@@ -238,6 +237,7 @@ def _real(
     shape: tuple[int, int, int] | None,
     own: config.Config | None,
     n: int | None,
+    seed: int,
     device: str | None,
     show: bool,
 ) -> Source | Statistics | None:
@@ -245,13 +245,15 @@ def _real(
     if isinstance(against, (str, Path)) and Path(against).suffix == statistics.SUFFIX:
         return statistics.read(against)
     model, settings = _drawing(against, None, None, device)
-    if model is not None:  # of another seed, or the same noise would lie under both
-        return _drawn(model, settings, None, n, seed=_OTHER_SEED)
+    if model is not None:
+        return _drawn(model, settings, None, n, seed=seed + 1)  # or the same noise would lie under both
     if isinstance(against, (str, Path)) or (against is None and own is not None):
         data = None if own is None else own.data
         like = None if shape is None else _compared_with(against, shape, data)
         stored = _stored(against, like, show)
-        return Stored(stored, _held_out(own, stored) if against is None and own is not None else None)
+        if own is None or against is not None:
+            return Stored(stored)
+        return Stored(stored, _held_out(own, stored), own.data.flip)
     return None if against is None else Stored(_stored(against, None, show))
 
 

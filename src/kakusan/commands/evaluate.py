@@ -156,7 +156,9 @@ def _show_measurements(found: list[Measurement]) -> None:
     for it in found:
         interval = "" if it.interval is None else "{:.4g} to {:.4g}".format(*it.interval)
         floor = "" if it.noise_floor is None else f"{it.noise_floor:.4g}, of {it.noise_floor_n:,}"
-        rows.append((it.metric, f"{it.value:.4g}", interval, in_words(it.infinity) if it.infinity else "", floor))
+        rows.append(
+            (it.metric, f"{it.value:.4g}", interval, "" if it.infinity is None else in_words(it.infinity), floor)
+        )
     show_table(rows)
     typer.echo()
     own = {name for it in found for name in it.protocol if it.protocol[name] != found[0].protocol.get(name)}

@@ -75,17 +75,21 @@ class ImageBatches:
         images: The set.
         flip: Whether to mirror images left to right, each with probability ½ and drawn anew every time.
         among: Numbers of the images to serve, int64, shape (M,); None for all.
+
+    Attributes:
+        among: These numbers.
+        flips: Whether it mirrors.
     """
 
     def __init__(self, images: ImageSet, flip: bool = False, among: Tensor | None = None) -> None:
         self._set = images
-        self._among = among
+        self.among = among
         self._pixels = images.images
-        self._flip = flip
+        self.flips = flip
 
     @property
     def epoch(self) -> int:
-        return len(self._set) if self._among is None else len(self._among)
+        return len(self._set) if self.among is None else len(self.among)
 
     @property
     def labels(self) -> Tensor | None:
@@ -108,7 +112,7 @@ class ImageBatches:
 
     def only(self, among: Tensor) -> ImageBatches:
         """Returns batches of some of the set's images, by number."""
-        return ImageBatches(self._set, self._flip, among)
+        return ImageBatches(self._set, self.flips, among)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -116,8 +120,8 @@ class ImageBatches:
 
     def __call__(self, draws: Draws, device: torch.device) -> Batch:
         indices = batch_indices(draws.seed, draws.step * draws.count, draws.count, self.epoch)[draws.share]
-        batch = self.at(indices if self._among is None else self._among[indices], device)
-        if self._flip:
+        batch = self.at(indices if self.among is None else self.among[indices], device)
+        if self.flips:
             return Batch(flip(batch.images, sent(draws.chance("flip", 0.5), device)), batch.labels)
         return batch
 

@@ -23,24 +23,28 @@ class Nearest:
     Attributes:
         indices: Which it is, int64, shape (n,).
         distances: How far it lies, shape (n,).
+        views: In which view of the real images, int64, shape (n,).
     """
 
     indices: Tensor
     distances: Tensor
+    views: Tensor
 
     def copies(self, near: float) -> float:
         """Returns the share of samples that lie nearer to a real image than ``near``."""
         return (self.distances < near).double().mean().item()
 
 
-def nearest(samples: Tensor, real: Tensor) -> Nearest:
+def nearest(samples: Tensor, *views: Tensor) -> Nearest:
     """Returns the nearest real image of every sample.
 
     Args:
         samples: Features, shape (n, D).
-        real: Features, shape (N, D).
+        views: Features of the real images, shape (N, D) each: as they are, mirrored.
     """
-    return Nearest(*_nearest(samples, real))
+    indices, distances = zip(*(_nearest(samples, view) for view in views), strict=True)
+    least = torch.stack(distances).min(0)
+    return Nearest(torch.stack(indices).gather(0, least.indices[None])[0], least.values, least.indices)
 
 
 def threshold(real: Tensor) -> float:

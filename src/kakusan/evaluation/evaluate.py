@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import version
 from statistics import mean, stdev
 
 import torch
@@ -20,10 +18,9 @@ from kakusan.evaluation.copies import nearest, threshold
 from kakusan.evaluation.eye import Eye
 from kakusan.evaluation.formulas import frechet
 from kakusan.evaluation.judge import Judge, judge
-from kakusan.evaluation.moments import frechet_distance
-from kakusan.evaluation.seeing import SAMPLES, see
-from kakusan.evaluation.sources import Drawn, digest_of
-from kakusan.evaluation.store import Store
+from kakusan.evaluation.moments import Moments, frechet_distance
+from kakusan.evaluation.seeing import seen, seen_to_stay
+from kakusan.evaluation.sources import Drawn, Stored, digest_of
 from kakusan.model import Model
 from kakusan.results import Judgement
 from kakusan.sampling import Progress
@@ -76,9 +73,17 @@ class Reference:
         ]
 
     @cached_property
+    def moments(self) -> list[tuple[Moments, Moments]]:
+        """Those of both sides of every split."""
+        return [(self._moments(half), self._moments(other)) for half, other in self.halves]
+
+    def _moments(self, which: Tensor) -> Moments:
+        return Moments.of(self.features[which]).short()
+
+    @cached_property
     def noise_floor(self) -> list[float]:
         """The distance between the two sides of every split of real images."""
-        return [frechet_distance(self.features[other], self.features[half]) for half, other in self.halves]
+        return [frechet_distance(other, half) for half, other in self.moments]
 
     @cached_property
     def near(self) -> float:
@@ -93,7 +98,8 @@ class Reference:
 
     def distances(self, features: Tensor) -> list[float]:
         """Returns the distance of samples' ``features``, shape (n, D), from the first side of every split."""
-        return [frechet_distance(features, self.features[half]) for half, _ in self.halves]
+        samples = Moments.of(features).short()
+        return [frechet_distance(samples, half) for half, _ in self.moments]
 
     def sides(self) -> tuple[Seen, Seen]:
         """Returns the real images of the first split that samples are compared with, and the others."""
@@ -135,8 +141,11 @@ def reference(
     critic = judge(images, device, show)
     assert images.labels is not None
     own = Eye(critic)
-    features, logits = (eye or own).see(images.images)
-    guesses = (own.see(images.images)[1] if eye else logits).argmax(1)
+    features, logits = own.see(images.images)
+    guesses = logits.argmax(1)
+    if eye is not None:
+        store = seen_to_stay(Stored(images), [eye.extractor], show)[eye.name]
+        features, logits = store[eye.features], store[eye.logits]
     halves = [_halves(images.labels, n, split) for split in range(splits)]
     return Reference(
         judge=critic,
@@ -193,76 +202,48 @@ def evaluate(
     """
     require_alike(model, against, name)
     labels = against.labels if model.class_names else None
-    plan = sampling.plan(model, n=against.n, settings=settings, seed=seed, labels=labels)
-    drawn = Drawn(model, plan, progress)
-    stores = _seen(drawn, against)
-    features, logits = (stores[against.eye.name][layer] for layer in (against.eye.features, against.eye.logits))
-    guesses = stores[against.judge.name]["logits"].argmax(1)
-    distances, floor = against.distances(features), against.noise_floor
-    real, other = against.sides()
-    protocol = {
-        "n": against.n,
-        "reference": name,
-        "reference_hash": against.digest,
-        "splits": len(against.halves),
-        "features": against.eye.name,
-        "sampler": plan.settings.sampler,
-        "steps": plan.steps,
-        "grid": plan.settings.grid,
-        "nfe": plan.network_calls,
-        "eta": plan.settings.eta,
-        "variance": plan.settings.variance,
-        "guidance": plan.settings.guidance,
-        "threshold": plan.settings.threshold,
-        "seed": seed,
-        "batch": plan.settings.batch,
-        "device": model.device.type,
-        "kakusan": version("kakusan"),
-        "torch": torch.__version__,
-        "weights": model.source,
-        "images_seen": model.images,
-        "weights_hash": model.weights_hash,
-    }
-    judgement = Judgement(
-        frechet_distance=mean(distances),
-        frechet_distance_spread=_spread(distances),
-        frechet_distance_interval=_interval(features, against, mean(distances)),
-        noise_floor=mean(floor),
-        noise_floor_spread=_spread(floor),
-        class_accuracy=None if labels is None else (guesses == labels).double().mean().item(),
-        classifier_accuracy=against.judge.accuracy,
-        inception_score=inception_score(logits),
-        real_inception_score=inception_score(against.logits[against.halves[0][1]]),
-        classes=by_class(Seen(features, guesses, labels), real, other, against.class_names),
-        copies=nearest(features, against.features).copies(against.near),
-        real_copies=against.real_copies,
-        seconds=drawn.seconds * drawn.n / drawn.drawn,
-        protocol=protocol,
-        remarks=against.remarks,
-    )
-    for store in stores.values():
-        store.remove()
-    return judgement
-
-
-def _seen(drawn: Drawn, against: Reference) -> Mapping[str, Store]:
-    """Returns what the eye and the judge see in samples, of which some may have been seen before."""
+    drawn = Drawn(model, sampling.plan(model, n=against.n, settings=settings, seed=seed, labels=labels))
     extractors = list({it.name: it for it in (against.eye.extractor, against.judge)}.values())
-    stores = see(drawn, extractors, SAMPLES, show=False)
-    if not drawn.drawn:  # all had been seen when somebody ended it: how long drawing takes is not known of these
-        for store in stores.values():
-            store.remove()
-        stores = see(drawn, extractors, SAMPLES, show=False)
-    return stores
+    with seen(drawn, extractors, show=False, progress=progress) as stores:
+        store = stores[against.eye.name]
+        features, logits = store[against.eye.features], store[against.eye.logits]
+        guesses = stores[against.judge.name]["logits"].argmax(1)
+        distances, floor = against.distances(features), against.noise_floor
+        real, other = against.sides()
+        return Judgement(
+            frechet_distance=mean(distances),
+            frechet_distance_spread=_spread(distances),
+            frechet_distance_interval=_interval(features, against, mean(distances)),
+            noise_floor=mean(floor),
+            noise_floor_spread=_spread(floor),
+            class_accuracy=None if labels is None else (guesses == labels).double().mean().item(),
+            classifier_accuracy=against.judge.accuracy,
+            inception_score=inception_score(logits),
+            real_inception_score=inception_score(against.logits[against.halves[0][1]]),
+            classes=by_class(Seen(features, guesses, labels), real, other, against.class_names),
+            copies=nearest(features, against.features).copies(against.near),
+            real_copies=against.real_copies,
+            seconds=store.seconds,
+            protocol={
+                "n": against.n,
+                "reference": name,
+                "reference_hash": against.digest,
+                "splits": len(against.halves),
+                "features": against.eye.name,
+                "resize": against.eye.extractor.resize,
+                **drawn.told,
+            },
+            remarks=against.remarks,
+        )
 
 
 def _interval(features: Tensor, against: Reference, distance: float) -> tuple[float, float] | None:
     """Returns where the distance would lie for other samples, by leaving out a tenth of them at a time."""
-    found = frechet(features, against.features[against.halves[0][0]])["fid"].interval
-    if found is None:
+    found = frechet(features, against.moments[0][0])["fid"]
+    if found.interval is None:
         return None
-    half = (found[1] - found[0]) / 2
-    return distance - half, distance + half
+    half = found.interval[1] - found.value
+    return max(0.0, distance - half), distance + half
 
 
 def _halves(labels: Tensor, n: int, split: int) -> tuple[Tensor, Tensor]:

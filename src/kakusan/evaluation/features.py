@@ -180,7 +180,7 @@ class Pretrained:
 class Pixels:
     """Sees nothing but the pixels, so that distances are Euclidean; a large image is shrunk first."""
 
-    kind = name = "pixels"
+    kind, name = "pixels", "pixels-1"  # another way to shrink would be another number
     layers: ClassVar[Mapping[str, int]] = {"pixels": 3 * _SIDE * _SIDE}
     resize = f"averaged to at most {_SIDE} pixels"
     device = torch.device("cpu")

@@ -74,7 +74,8 @@ def frechet(samples: Tensor, real: Tensor | Moments, doubt: bool = True) -> dict
     if middle is not None and len(samples) >= _PER_FEATURE * samples.shape[1]:
         halves = [frechet_distance(half, real) for half in (middle, after[BLOCKS // 2])]
         infinity = 2 * value - mean(halves)
-    return {"fid": Estimate(value, _around(value, error), infinity)}
+    low, high = _around(value, error)
+    return {"fid": Estimate(value, (max(0.0, low), high), infinity)}
 
 
 def kernel(samples: Tensor, real: Tensor, doubt: bool = True) -> dict[str, Estimate]:
@@ -141,12 +142,15 @@ def diversity(pairs: Tensor, doubt: bool = True) -> dict[str, Estimate]:
     if not len(found):
         raise KakusanError(f"among {len(pairs):,} images no two of one class were seen together (measure more)")
     apart = average(found, _PAIRS)
-    return {"diversity": Estimate(apart.value, apart.interval)}
+    return {"diversity": Estimate(apart.value, apart.interval if doubt else None)}
 
 
-def copies(samples: Tensor, real: Tensor, doubt: bool = True) -> dict[str, Estimate]:
-    """Returns the share of samples nearer to a real image than one real image in a hundred is to another."""
-    share = nearest(samples, real).copies(threshold(real))
+def copies(samples: Tensor, real: Tensor, *mirrored: Tensor, doubt: bool = True) -> dict[str, Estimate]:
+    """Returns the share of samples nearer to a real image than one real image in a hundred is to another.
+
+    Real images that a model saw mirrored, too, count in both views.
+    """
+    share = nearest(samples, real, *mirrored).copies(threshold(real))
     return {"copies": Estimate(share, proportions.interval(share, len(samples)) if doubt else None)}
 
 
@@ -188,6 +192,7 @@ class Formula:
         fewest: Images that it needs on each side.
         compares: Whether with real images.
         of_moments: Whether their moments suffice for that.
+        within_class: Whether it tells apart what is of one class.
         of_training: Whether with those alone that a model learned from, where it is known which these are.
         measure: From the features of samples, and those of real images or their moments, to one estimate or several.
     """
@@ -199,6 +204,7 @@ class Formula:
     of_moments: bool
     measure: Callable[..., dict[str, Estimate]]
     of_training: bool = False
+    within_class: bool = False
 
 
 FORMULAS: Mapping[str, Formula] = MappingProxyType(
@@ -209,7 +215,7 @@ FORMULAS: Mapping[str, Formula] = MappingProxyType(
         "prc": Formula("vgg16", "fc2_relu", _NEIGHBOURS + 1, True, False, precision_recall),
         "copies": Formula("inception", "2048", 2, True, False, copies, of_training=True),
         "copies-pixels": Formula("pixels", "pixels", 2, True, False, copies, of_training=True),
-        "diversity": Formula("lpips-alex", "pairs", 2, False, False, diversity),
-        "diversity-vgg": Formula("lpips-vgg", "pairs", 2, False, False, diversity),
+        "diversity": Formula("lpips-alex", "pairs", 2, False, False, diversity, within_class=True),
+        "diversity-vgg": Formula("lpips-vgg", "pairs", 2, False, False, diversity, within_class=True),
     }
 )

@@ -93,7 +93,7 @@ def judge(images: ImageSet, device: str = "auto", show: bool = True) -> Judge:
             f"{images.name} has {len(images)} images in {len(images.class_names)} classes: too few to train a judge on "
             "(give at least ten a class)"
         )
-    learnt, held_out = _split(images)
+    learnt, held_out = _split(len(images))
     channels, height, width = images.shape
     # A judge must not depend on what ran before it.
     with torch.random.fork_rng(devices=[]):
@@ -102,14 +102,14 @@ def judge(images: ImageSet, device: str = "auto", show: bool = True) -> Judge:
     recipe = _recipe(len(learnt), device)
     path = user_cache_path("kakusan") / "judges" / f"{_fingerprint(images, network, recipe)}.safetensors"
     if not _load(network, path):
-        network = _train(network, learnt, recipe, show)
+        network = _train(network, ImageBatches(images, among=learnt), recipe, show)
         with suppress(KakusanError):  # without a cache to write to, the next evaluation trains it again
             atomic_write(path, pack(network.state_dict()))
     network = network.to(resolve(device)).eval()
-    assert held_out.labels is not None
+    assert images.labels is not None
     return Judge(
         network,
-        accuracy=_recognised(network, held_out.images, held_out.labels),
+        accuracy=_recognised(network, images.images[held_out], images.labels[held_out]),
         name=f"{_NAME} ({_digest(network)})",
     )
 
@@ -126,15 +126,11 @@ def _each(network: Classifier, function: Callable[[Tensor], Tensor], images: Ten
     return torch.cat([function(from_uint8(part.to(device))).cpu() for part in torch.split(images, _CHUNK)])
 
 
-def _split(images: ImageSet) -> tuple[ImageSet, ImageSet]:
-    order = torch.randperm(len(images), generator=seeds.generator(_SEED, "held out"))
-    held_out = max(1, round(_HELD_OUT * len(images)))
-    assert images.labels is not None
-    parts = [
-        ImageSet(images.images[part], images.labels[part], images.class_names, images.name)
-        for part in (order[held_out:], order[:held_out])
-    ]
-    return parts[0], parts[1]
+def _split(count: int) -> tuple[Tensor, Tensor]:
+    """Returns the numbers of the images that a judge learns from, and of those that it is tried on."""
+    order = torch.randperm(count, generator=seeds.generator(_SEED, "held out"))
+    held_out = max(1, round(_HELD_OUT * count))
+    return order[held_out:], order[:held_out]
 
 
 @dataclass(frozen=True)
@@ -159,10 +155,10 @@ def _recipe(count: int, device: str) -> _Recipe:
     )
 
 
-def _train(network: Classifier, images: ImageSet, recipe: _Recipe, show: bool) -> Classifier:
+def _train(network: Classifier, batches: ImageBatches, recipe: _Recipe, show: bool) -> Classifier:
     engine = Engine(
         Classification(network),
-        ImageBatches(images),
+        batches,
         optimizer=recipe.optimizer,
         ema=recipe.ema,
         training=recipe.training,
@@ -190,7 +186,8 @@ def _fingerprint(images: ImageSet, network: Classifier, recipe: _Recipe) -> str:
     assert images.labels is not None
     described = f"{recipe} {_HELD_OUT} {network} {tuple(images.images.shape)} {images.class_names}"
     digest = sha256(described.encode())
-    digest.update(images.images.numpy().tobytes())
+    for part in torch.split(images.images, _CHUNK):  # they may be mapped, and more than fit into memory
+        digest.update(part.contiguous().numpy().tobytes())
     digest.update(images.labels.numpy().tobytes())
     return f"{_NAME}-{digest.hexdigest()[:24]}"
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,14 @@ from kakusan.evaluation.copies import nearest
 from kakusan.evaluation.features import Extractor, extractor
 from kakusan.evaluation.formulas import FORMULAS, Estimate, Formula
 from kakusan.evaluation.moments import Moments
-from kakusan.evaluation.seeing import REAL, SAMPLES, see
-from kakusan.evaluation.sources import Drawn, Source, Stored
+from kakusan.evaluation.seeing import seen, seen_to_stay
+from kakusan.evaluation.sources import Drawn, Mirrored, Source, Stored
 from kakusan.evaluation.statistics import Statistics
-from kakusan.evaluation.store import Store
 from kakusan.results import Measurement
+from kakusan.sampling import Progress
+
+Views = tuple[Tensor | Moments, ...]
+"""What a network saw in real images: as they are, then mirrored where that matters; or their moments; or nothing."""
 
 _DRAWN = 10  # pairs of a sample and the real image nearest to it
 
@@ -37,6 +41,7 @@ def measure(
     keep: Path | None = None,
     draw_nearest: Path | None = None,
     show: bool = True,
+    progress: Progress | None = None,
 ) -> list[Measurement]:
     """Measures images, those of a model as they are drawn.
 
@@ -53,6 +58,7 @@ def measure(
         keep: A file that keeps the statistics of the samples, for a Fréchet distance from them another time.
         draw_nearest: A PNG of the samples nearest to a real image, each above that image.
         show: Whether to show progress.
+        progress: Called as samples are drawn, as in :func:`kakusan.sampling.draw`.
 
     Raises:
         KakusanError: The weights of a metric are wanting; images are too few, or unlike each other.
@@ -63,39 +69,72 @@ def measure(
         kind: extractor(kind, weights, device=device, offline=offline, show=show)
         for kind in sorted({formula.network for formula in formulas.values()})
     }
-    seen_real: Mapping[str, Store] = {}
-    if isinstance(real, Statistics):
+    held_out = real.held_out if isinstance(real, Stored) else None
+    found: list[Measurement] = []
+    # The real side first: where somebody else is seeing the same images, that is known before samples are drawn.
+    with (
+        _other_side(real, formulas, seers, show) as theirs,
+        seen(samples, list(seers.values()), show, progress) as ours,
+    ):
+        for name, formula in formulas.items():
+            seer = seers[formula.network]
+            protocol = {**_protocol(seer, samples, real), "metric": name, "layer": formula.layer}
+            views, remarks = theirs(formula), _remarks_on_sides(formula, samples, real)
+            if formula.within_class and isinstance(real, (Stored, Drawn)) and real.labelled != samples.labelled:
+                views = ()  # distances within classes and between any two images do not compare
+            found += _measured(name, ours[seer.name][formula.layer], views, held_out, protocol, remarks)
+        if keep is not None:
+            fid = FORMULAS["fid"]
+            seer = seers[fid.network]
+            statistics.save(keep, Moments.of(ours[seer.name][fid.layer]), seer.name)
+        if draw_nearest is not None and isinstance(real, (Stored, Drawn)):
+            formula = next(it for it in formulas.values() if it.of_training)
+            features = ours[seers[formula.network].name][formula.layer]
+            _draw_nearest(draw_nearest, samples, features, real, theirs(formula), held_out)
+    return found
+
+
+@contextmanager
+def _other_side(
+    real: Source | Statistics | None, formulas: Mapping[str, Formula], seers: Mapping[str, Extractor], show: bool
+) -> Iterator[Callable[[Formula], Views]]:
+    """Yields what a formula compares with: nothing, moments, or features, and after those of images as they are those
+    of mirrored ones, where copies are looked for and a model saw them so."""
+    if real is None:
+        yield lambda formula: ()
+    elif isinstance(real, Statistics):
         for seer in seers.values():
             if FORMULAS["fid"].layer in seer.layers:
                 real.require(seer.name, seer.layers[FORMULAS["fid"].layer])
-    elif real is not None:  # first: where somebody else is seeing the same ones, that is known before samples are drawn
-        seen_real = see(real, list(seers.values()), REAL, show)
-    seen = see(samples, list(seers.values()), SAMPLES, show)
+        moments = real.moments
+        yield lambda formula: (moments,)
+    elif isinstance(real, Stored):
+        plain = seen_to_stay(real, list(seers.values()), show)
+        kinds = {formula.network for formula in formulas.values() if formula.of_training and real.mirrored}
+        mirrored = seen_to_stay(Mirrored(real), [seers[kind] for kind in sorted(kinds)], show) if kinds else {}
 
-    held_out = real.held_out if isinstance(real, Stored) else None
-    remarks = real.remarks if isinstance(real, Statistics) else []
-    found: list[Measurement] = []
-    for name, formula in formulas.items():
-        seer = seers[formula.network]
-        theirs: Tensor | Moments | None = real.moments if isinstance(real, Statistics) else None
-        if seen_real:
-            theirs = seen_real[seer.name][formula.layer]
-        protocol = {**_protocol(seer, samples, real), "layer": formula.layer}
-        found += _measured(name, seen[seer.name][formula.layer], theirs, held_out, protocol, remarks)
-    if keep is not None:
-        fid = FORMULAS["fid"]
-        seer = seers[fid.network]
-        statistics.save(keep, Moments.of(seen[seer.name][fid.layer]), seer.name)
-    if draw_nearest is not None and isinstance(real, (Stored, Drawn)):
-        formula = next(it for it in formulas.values() if it.of_training)
-        name = seers[formula.network].name
-        close = nearest(seen[name][formula.layer], seen_real[name][formula.layer])
-        which = close.distances.argsort()[:_DRAWN]
-        both = torch.cat([samples.at(which), real.at(close.indices[which])])
-        pictures.save(draw_nearest, pictures.legible(pictures.grid(both, len(which)), both.shape[-1]))
-    for store in seen.values():
-        store.remove()
-    return found
+        def views(formula: Formula) -> Views:
+            both = (plain, mirrored) if formula.of_training and real.mirrored else (plain,)
+            return tuple(it[seers[formula.network].name][formula.layer] for it in both)
+
+        yield views
+    else:
+        with seen(real, list(seers.values()), show) as drawn:
+            yield lambda formula: (drawn[seers[formula.network].name][formula.layer],)
+
+
+def _draw_nearest(
+    path: Path, samples: Source, features: Tensor, real: Source, views: Views, held_out: Tensor | None
+) -> None:
+    """Draws the samples nearest to a real image that was learned from, each above that image."""
+    learned = _learned(real.n, held_out)
+    close = nearest(features, *(view[learned] for view in views if isinstance(view, Tensor)))
+    which = close.distances.argsort()[:_DRAWN]
+    theirs = real.at(learned[close.indices[which]])
+    mirrored = close.views[which] == 1
+    theirs[mirrored] = theirs[mirrored].flip(-1)
+    both = torch.cat([samples.at(which), theirs])
+    pictures.save(path, pictures.legible(pictures.grid(both, len(which)), both.shape[-1]))
 
 
 def _require_alike(samples: Source, real: Source | Statistics | None, formulas: Mapping[str, Formula]) -> None:
@@ -119,10 +158,9 @@ def _require_alike(samples: Source, real: Source | Statistics | None, formulas: 
 def _protocol(seer: Extractor, samples: Source, real: Source | Statistics | None) -> dict[str, Any]:
     theirs = {} if real is None else real.told
     return {
-        "metric": "",
         "n": samples.n,
         **samples.told,
-        **{"reference" + key.removeprefix("images"): value for key, value in theirs.items()},
+        **{_of_reference(key): value for key, value in theirs.items()},
         "resize": seer.resize,
         "features": seer.name,
         "library": seer.library,
@@ -131,10 +169,16 @@ def _protocol(seer: Extractor, samples: Source, real: Source | Statistics | None
     }
 
 
+def _of_reference(key: str) -> str:
+    """Returns what a field of a source is called on the other side: ``reference_hash`` for ``images_hash``."""
+    own = key in ("images", "images_n", "images_hash", "images_labels")
+    return f"reference{key.removeprefix('images')}" if own else f"reference_{key}"
+
+
 def _measured(
     metric: str,
     samples: Tensor,
-    real: Tensor | Moments | None,
+    views: Views,
     held_out: Tensor | None,
     protocol: Mapping[str, Any],
     remarks: Sequence[str],
@@ -143,15 +187,15 @@ def _measured(
     formula = FORMULAS[metric]
     floors: Mapping[str, Estimate] = {}
     each = None
-    if isinstance(real, Tensor) and (parts := _parted(formula, len(real), len(samples), held_out)):
-        others, rest = (real[part] for part in parts)
-        floors = (
-            formula.measure(others, rest, doubt=False) if formula.compares else formula.measure(others, doubt=False)
-        )
+    features = [view for view in views if isinstance(view, Tensor)]
+    if features and (parts := _parted(formula, len(features[0]), len(samples), held_out)):
+        others, rest = features[0][parts[0]], tuple(view[parts[1]] for view in features)
+        floors = formula.measure(others, *(rest if formula.compares else ()), doubt=False)
         each = len(others)
-        if formula.of_training and held_out is not None:
-            real, protocol = rest, {**protocol, "held_out": each}
-    estimates = formula.measure(samples, real) if formula.compares else formula.measure(samples)
+        if formula.of_training:
+            protocol = {**protocol, "held_out": each if held_out is not None else 0, "mirrored": len(views) > 1}
+            views = views if held_out is None else rest
+    estimates = formula.measure(samples, *(views if formula.compares else ()))
     for part, estimate in estimates.items():
         name = metric if len(estimates) == 1 else part  # precision and recall have one formula
         yield Measurement(
@@ -162,7 +206,7 @@ def _measured(
             noise_floor=floors[part].value if floors else None,
             noise_floor_n=each,
             protocol={**protocol, "metric": name},
-            remarks=[*_remarks(formula, samples), *_remarks(formula, real), *remarks],
+            remarks=[*_remarks(formula, samples), *(_remarks(formula, views[0]) if views else ()), *remarks],
         )
 
 
@@ -172,16 +216,31 @@ def _parted(formula: Formula, count: int, n: int, held_out: Tensor | None) -> tu
     Those that were not learned from stand in it where copies of the others are looked for; else as many as samples.
     """
     if formula.of_training and held_out is not None:
-        learned = torch.ones(count, dtype=torch.bool)
-        learned[held_out] = False
-        return held_out, learned.nonzero().flatten()
+        return held_out, _learned(count, held_out)
     order = torch.randperm(count, generator=seeds.generator(0, "noise floor"))
     each = min(n, count // 2 if formula.compares else count)
     return (order[:each], order[each:]) if each >= formula.fewest or not formula.compares else None
 
 
+def _learned(count: int, held_out: Tensor | None) -> Tensor:
+    """Returns the numbers of all images but those held out."""
+    learned = torch.ones(count, dtype=torch.bool)
+    if held_out is not None:
+        learned[held_out] = False
+    return learned.nonzero().flatten()
+
+
+def _remarks_on_sides(formula: Formula, samples: Source, real: Source | Statistics | None) -> list[str]:
+    """Returns what makes a number less than it seems, whatever its value."""
+    if isinstance(real, Statistics):
+        return real.remarks
+    if formula.within_class and not samples.labelled:
+        return [f"{samples.name} has no classes: distances are those of any two of its images, and not within a class"]
+    return []
+
+
 def _remarks(formula: Formula, images: Tensor | Moments | None) -> list[str]:
-    if formula.measure is not FORMULAS["fid"].measure or not isinstance(images, Tensor):
+    if not formula.of_moments or not isinstance(images, Tensor):
         return []  # statistics need not say of how many images they are
     n, dimensions = images.shape
     if n > dimensions:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from uuid import uuid4
 
 import torch
 from platformdirs import user_cache_path
@@ -22,28 +22,66 @@ from kakusan.evaluation.sources import Source
 from kakusan.evaluation.store import Store
 from kakusan.files import claimed, is_claimed, writing
 from kakusan.progress import Bar, say
+from kakusan.sampling import Progress
 
-SAMPLES, REAL = "measuring", "measured"
-"""Places in the cache: of what is removed once it is measured, and of what stays for the next time."""
-
+_SAMPLES, _REAL = "measuring", "measured"  # places in the cache
 _LONG = 60.0  # seconds, of which a person is told beforehand
+_AWHILE = 5.0  # seconds, after which it is known how long the rest takes
+_KEPT = 30 * 86_400.0  # seconds that what was left behind is gone on with
 
 
-def see(source: Source, extractors: Sequence[Extractor], place: str, show: bool = True) -> Mapping[str, Store]:
-    """Returns what networks see in all images of a source, by the name of each network.
+@contextmanager
+def seen(
+    source: Source, extractors: Sequence[Extractor], show: bool = True, progress: Progress | None = None
+) -> Iterator[Mapping[str, Store]]:
+    """Yields what networks see in all images of a source, by the name of each network; then it is removed.
 
-    It lies in the user's cache, under all that decides it, so memory does not grow with the images.
+    It lies in the user's cache, under all that decides it, so memory does not grow with the images, and whoever is
+    interrupted, here or in the block, goes on. Another process that sees the same images at this moment sees its own.
 
     Args:
         source: The images.
         extractors: The networks.
-        place: :data:`SAMPLES` or :data:`REAL`.
         show: Whether to show progress.
+        progress: Called as the images come, as far as their source tells.
 
     Raises:
-        KakusanError: Another process is seeing the same real images, or the disk refuses what was seen.
+        KakusanError: The disk refuses what was seen.
     """
-    stores = {it.name: Store(_directory(source, it, place), source.n, it.layers) for it in extractors}
+    root = _cache(user_cache_path("kakusan")) / _SAMPLES
+    _sweep(root)
+    with ExitStack() as held:
+        stores = {it.name: Store(_claimed_place(root, source, it, held), source.n, it.layers) for it in extractors}
+        _fill(stores, source, extractors, show, progress)
+        yield stores
+        for store in stores.values():
+            store.remove()
+
+
+def _claimed_place(root: Path, source: Source, seer: Extractor, held: ExitStack) -> Path:
+    """Returns where features of samples lie, this process's alone: under their name, unless somebody else is there, or
+    they have none, for weights that were never saved may be any."""
+    if source.told.get("weights_hash") != "":
+        with suppress(KakusanError):
+            directory = root / _key(source, seer)
+            held.enter_context(claimed(directory))
+            return directory
+    with writing(root):
+        root.mkdir(parents=True, exist_ok=True)
+        return Path(held.enter_context(TemporaryDirectory(dir=root, ignore_cleanup_errors=True)))
+
+
+def seen_to_stay(source: Source, extractors: Sequence[Extractor], show: bool = True) -> Mapping[str, Store]:
+    """Returns what networks see in all images of a source, by the name of each network, for this time and later ones.
+
+    Args:
+        source, extractors, show: As in :func:`seen`.
+
+    Raises:
+        KakusanError: Another process is seeing the same images, or the disk refuses what was seen.
+    """
+    root = _cache(user_cache_path("kakusan")) / _REAL
+    stores = {it.name: Store(root / _key(source, it), source.n, it.layers) for it in extractors}
     if all(store.whole for store in stores.values()):
         return stores
     with ExitStack() as held:
@@ -55,37 +93,74 @@ def see(source: Source, extractors: Sequence[Extractor], place: str, show: bool 
     return stores
 
 
-def _fill(stores: Mapping[str, Store], source: Source, extractors: Sequence[Extractor], show: bool) -> None:
-    first = done = min(store.done for store in stores.values())
-    started = time.perf_counter()
+def _fill(
+    stores: Mapping[str, Store],
+    source: Source,
+    extractors: Sequence[Extractor],
+    show: bool,
+    progress: Progress | None = None,
+) -> None:
+    done = min(store.done for store in stores.values())
     with Bar(f"measuring {source.name}", source.n, done, show=show) as bar:
-        for images, labels in source.chunks(done):
+        told = _Teller(source, done, show)
+
+        def report(parts: int, total: int) -> None:
+            bar.update(source.n * parts // total)
+            told(parts / total)
+            if progress is not None:
+                progress(parts, total)
+
+        chunks = source.chunks(done, report)
+        while done < source.n:
+            started = time.perf_counter()
+            images, labels = next(chunks)
+            seconds = time.perf_counter() - started
             for seer in extractors:
                 if stores[seer.name].done == done:
-                    stores[seer.name].add(seer(images, labels))
+                    stores[seer.name].add(seer(images, labels), seconds)
             done += len(images)
-            if show and done - len(images) == first:
-                _tell_time(source, done, (time.perf_counter() - started) / len(images))
             bar.update(done)
+            told(done / source.n)
 
 
-def _tell_time(source: Source, done: int, each: float) -> None:
-    left = each * (source.n - done)
-    if left > _LONG:
-        say(f"{counted(source.n, 'image')} of {source.name} will take about {timedelta(seconds=round(left))}")
+class _Teller:
+    """Says once, as soon as it is known, how long all images will take, where that is long.
+
+    Args:
+        source: The images.
+        done: How many of them had been seen before.
+        show: Whether to say anything.
+    """
+
+    def __init__(self, source: Source, done: int, show: bool) -> None:
+        self._source, self._first, self._show = source, done / max(1, source.n), show
+        self._started = time.perf_counter()
+
+    def __call__(self, share: float) -> None:
+        spent = time.perf_counter() - self._started
+        if not self._show or spent < _AWHILE or share <= self._first:
+            return
+        self._show = False
+        left = spent / (share - self._first) * (1 - share)
+        if left > _LONG:
+            what = f"{counted(self._source.n, 'image')} of {self._source.name}"
+            say(f"{what} will take about {timedelta(seconds=round(left))}")
 
 
-def _directory(source: Source, seer: Extractor, place: str) -> Path:
-    """Returns where features lie, under a name that two share only where they would be the same."""
+def _key(source: Source, seer: Extractor) -> str:
+    """Returns a name that two share only where what is seen would be the same."""
     decided = {name: value for name, value in source.told.items() if name != "images"}  # what they are called
     decided |= {"n": source.n, "features": seer.name, "resize": seer.resize, "seen on": seer.device.type}
     decided |= {"library": seer.library, "torch": torch.__version__}
-    if decided.get("weights_hash") == "":  # weights that were never saved may be any
-        decided["weights_hash"] = uuid4().hex
-    key = sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:24]
-    directory = _cache(user_cache_path("kakusan")) / place / key
-    # Another process may be measuring the same samples at this moment: then these are seen apart.
-    return directory.with_name(uuid4().hex) if place == SAMPLES and is_claimed(directory) else directory
+    return sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def _sweep(root: Path) -> None:
+    """Removes what was left behind long ago by those who never went on."""
+    with suppress(OSError):
+        for directory in root.iterdir():
+            if time.time() - directory.stat().st_mtime > _KEPT and not is_claimed(directory):
+                shutil.rmtree(directory, ignore_errors=True)
 
 
 @cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,9 +13,11 @@ import torch
 from torch import Tensor
 
 from kakusan import sampling, seeds
+from kakusan.data.batches import ImageBatches
 from kakusan.data.images import ImageSet
 from kakusan.model import Model
 from kakusan.pictures import to_uint8
+from kakusan.sampling import Progress
 
 _CHUNK = 256
 
@@ -40,8 +41,15 @@ class Source(Protocol):
     def told(self) -> dict[str, Any]:
         """What decides its images, for a stamp."""
 
-    def chunks(self, done: int) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Yields the images from the ``done``-th on, uint8, shape (B, C, H, W), with their classes, shape (B,)."""
+    @property
+    def labelled(self) -> bool:
+        """Whether their classes are known."""
+
+    def chunks(self, done: int, progress: Progress | None = None) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Yields the images from the ``done``-th on, uint8, shape (B, C, H, W), with their classes, shape (B,).
+
+        Who draws them calls ``progress`` on the way, with the steps done and the steps there are.
+        """
 
     def at(self, indices: Tensor) -> Tensor:
         """Returns single images by number, int64, shape (k,): uint8, (k, C, H, W)."""
@@ -62,10 +70,16 @@ class Stored:
     Attributes:
         images: The set.
         held_out: Numbers of those that a model did not learn from, int64, shape (k,); None where nobody knows.
+        mirrored: Whether it saw the others mirrored, too.
     """
 
     images: ImageSet
     held_out: Tensor | None = None
+    mirrored: bool = False
+
+    @property
+    def labelled(self) -> bool:
+        return self.images.labels is not None
 
     @property
     def name(self) -> str:
@@ -86,32 +100,72 @@ class Stored:
             return told
         return {**told, "images_labels": sha256(self.images.labels.numpy().tobytes()).hexdigest()[:8]}
 
-    def chunks(self, done: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+    def chunks(self, done: int, progress: Progress | None = None) -> Iterator[tuple[Tensor, Tensor | None]]:
         for start in range(done, self.n, _CHUNK):
             part = slice(start, start + _CHUNK)
             yield self.images.images[part], None if self.images.labels is None else self.images.labels[part]
+
+    @classmethod
+    def learned(cls, batches: ImageBatches) -> Stored:
+        """Returns the images of which batches are made, where it is known which were left out, and seen mirrored."""
+        left = torch.ones(len(batches.images), dtype=torch.bool)
+        left[slice(None) if batches.among is None else batches.among] = False
+        held_out = left.nonzero().flatten()
+        return cls(batches.images, held_out if len(held_out) else None, batches.flips)
 
     def at(self, indices: Tensor) -> Tensor:
         return self.images.images[indices]
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True)
+class Mirrored:
+    """The images of a data set, left and right exchanged."""
+
+    of: Stored
+
+    @property
+    def name(self) -> str:
+        return f"{self.of.name}, mirrored"
+
+    @property
+    def n(self) -> int:
+        return self.of.n
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.of.shape
+
+    @property
+    def labelled(self) -> bool:
+        return self.of.labelled
+
+    @property
+    def told(self) -> dict[str, Any]:
+        return {**self.of.told, "mirrored": True}
+
+    def chunks(self, done: int, progress: Progress | None = None) -> Iterator[tuple[Tensor, Tensor | None]]:
+        for images, labels in self.of.chunks(done):
+            yield images.flip(-1), labels
+
+    def at(self, indices: Tensor) -> Tensor:
+        return self.of.at(indices).flip(-1)
+
+
+@dataclass(frozen=True)
 class Drawn:
     """The samples of a model, drawn a chunk at a time and judged as the files that a person would get: as bytes.
 
     Attributes:
         model: What draws.
         plan: How.
-        progress: Called as in :func:`kakusan.sampling.draw`.
-        seconds: Time that was spent on drawing.
-        drawn: Images that were drawn in that time.
     """
 
     model: Model
     plan: sampling.Plan
-    progress: sampling.Progress | None = None
-    seconds: float = 0.0
-    drawn: int = 0
+
+    @property
+    def labelled(self) -> bool:
+        return self.plan.condition is not None
 
     @property
     def name(self) -> str:
@@ -130,7 +184,7 @@ class Drawn:
         labels = None if self.plan.condition is None else self.plan.condition.labels.tolist()
         return {
             "weights": self.model.source,
-            "weights_from": "raw" if ", raw weights" in self.model.source else "ema",
+            "weights_from": self.model.weights_from,
             "weights_hash": self.model.weights_hash,
             "images_seen": self.model.images,
             **self.plan.settings.model_dump(),
@@ -142,16 +196,12 @@ class Drawn:
             "torch": torch.__version__,
         }
 
-    def chunks(self, done: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+    def chunks(self, done: int, progress: Progress | None = None) -> Iterator[tuple[Tensor, Tensor | None]]:
         condition = self.plan.condition
         for images in self.plan.chunks():
             if images.start >= done:
                 labels = None if condition is None else condition.labels[images.start : images.stop]
-                started = time.perf_counter()
-                pixels = to_uint8(sampling.draw(self.plan, images, self.progress)).cpu()
-                self.seconds += time.perf_counter() - started
-                self.drawn += len(images)
-                yield pixels, labels
+                yield to_uint8(sampling.draw(self.plan, images, progress)).cpu(), labels
 
     def at(self, indices: Tensor) -> Tensor:
         """Returns single images, whose chunks are drawn once more."""

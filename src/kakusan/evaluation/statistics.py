@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -113,7 +114,7 @@ def read(path: str | Path) -> Statistics:
             features = str(held["features"]) if "features" in held else None
     except FileNotFoundError as error:
         raise KakusanError(f"there is no file {path} (give statistics, images or a run)") from error
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise KakusanError(f"{path} is cut short, or holds no statistics: arrays mu and sigma ({error})") from error
     if (
         mean.ndim != 1

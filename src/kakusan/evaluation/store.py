@@ -32,12 +32,13 @@ class Store:
 
     Attributes:
         done: Images whose features are there.
+        seconds: Time that these images took to come.
     """
 
     def __init__(self, directory: Path, n: int, layers: Mapping[str, int]) -> None:
         self.directory, self.n = directory, n
         self._layers = dict(layers)
-        self.done = self._found()
+        self.done, self.seconds = self._found()
         with writing(directory):
             directory.mkdir(parents=True, exist_ok=True)
 
@@ -46,8 +47,8 @@ class Store:
         """Whether all are there."""
         return self.done == self.n
 
-    def add(self, features: Mapping[str, Tensor]) -> None:
-        """Adds the features of the next images, one tensor of shape (B, D) a layer.
+    def add(self, features: Mapping[str, Tensor], seconds: float = 0.0) -> None:
+        """Adds the features of the next images, one tensor of shape (B, D) a layer, which took so long to come.
 
         Raises:
             KakusanError: The disk refuses them; those before are whole.
@@ -61,13 +62,16 @@ class Store:
                     file.write(features[layer].contiguous().numpy().tobytes())
                     os.fsync(file.fileno())
         self.done += count
-        atomic_write(self.directory / _DONE, json.dumps({"done": self.done, "layers": self._layers}))
+        self.seconds += seconds
+        told = {"done": self.done, "seconds": self.seconds, "layers": self._layers}
+        atomic_write(self.directory / _DONE, json.dumps(told))
 
     def __getitem__(self, layer: str) -> Tensor:
         """Returns all features of a layer, shape (n, D), read from the disk as they are used."""
         assert self.whole, "features are read once all are there"
         size = self.n * self._layers[layer]
-        mapped = torch.from_file(str(self._path(layer)), shared=False, size=size, dtype=torch.float32)
+        # Shared, though nobody writes: of a private one the system would want as much memory as it has pages.
+        mapped = torch.from_file(str(self._path(layer)), shared=True, size=size, dtype=torch.float32)
         return mapped.view(self.n, -1)
 
     def remove(self) -> None:
@@ -77,14 +81,15 @@ class Store:
     def _path(self, layer: str) -> Path:
         return self.directory / f"{layer}.float32"
 
-    def _found(self) -> int:
-        """Returns how many are there already; 0 where they are other ones, or anything is missing or cut short."""
+    def _found(self) -> tuple[int, float]:
+        """Returns how many are there already, and how long they took; 0 where they are other ones, or anything is
+        missing or cut short."""
         try:
             state = json.loads((self.directory / _DONE).read_text())
-            done, layers = state["done"], state["layers"]
+            done, seconds, layers = state["done"], float(state["seconds"]), state["layers"]
             sizes = {layer: self._path(layer).stat().st_size for layer in self._layers}
         except (OSError, ValueError, KeyError, TypeError):
-            return 0
+            return 0, 0.0
         there = layers == self._layers and isinstance(done, int) and 0 <= done <= self.n
         long_enough = all(sizes[layer] >= done * dimensions * _BYTES for layer, dimensions in self._layers.items())
-        return done if there and long_enough else 0
+        return (done, seconds) if there and long_enough else (0, 0.0)

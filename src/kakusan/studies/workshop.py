@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from torch import Tensor
@@ -27,6 +27,7 @@ from kakusan.progress import Bar
 from kakusan.results import Judgement, Value
 from kakusan.runs import Checkpoint, Run
 from kakusan.training.timetable import Timetable
+from kakusan.training.validation import kept_out
 from kakusan.trials import Experiment, Part, Sentence, Trial
 
 Record = TypeVar("Record", bound=BaseModel)
@@ -55,6 +56,13 @@ class Budget:
 
 
 BUDGETS: Mapping[str, Budget] = {"quick": Budget(1, 80_000, 1_000), "full": Budget(3, None, 10_000)}
+
+
+class Stamped(Protocol):
+    """What has a protocol."""
+
+    @property
+    def protocol(self) -> dict[str, Any]: ...
 
 
 class _Sight(BaseModel):
@@ -126,7 +134,7 @@ class Workshop:
     def checkpoints(self, run: Run) -> list[Checkpoint]:
         """Returns those that were planned: whoever stopped the training left one more."""
         settings = config.load(run.config_path).training
-        timetable = Timetable.of(settings, len(self.images))
+        timetable = Timetable.of(settings, self._epoch)
         return [it for it in run.checkpoints() if timetable.saves(it.images // settings.batch_size)]
 
     def found(
@@ -156,9 +164,12 @@ class Workshop:
                     model, self.real, settings=settings, seed=seed, name=self.images.name, progress=bar.report
                 )
 
-        return self.found(
-            f"judged-{name}", Judgement, find, lambda it: it.protocol.get("weights_hash") == model.weights_hash
-        )
+        return self.found(f"judged-{name}", Judgement, find, self.of(model))
+
+    @staticmethod
+    def of(model: Model) -> Callable[[Stamped], bool]:
+        """Returns whether a record is of a model's weights, and not of others that were once called so."""
+        return lambda record: record.protocol.get("weights_hash") == model.weights_hash
 
     def load(self, run: Run, checkpoint: int | None = None) -> Model:
         """Returns the model of a run."""
@@ -214,7 +225,12 @@ class Workshop:
     def images_of_preset(self) -> int:
         """How long a training is by the configuration alone."""
         training = self.settings.training
-        return Timetable.of(training, len(self.images)).steps * training.batch_size
+        return Timetable.of(training, self._epoch).steps * training.batch_size
+
+    @property
+    def _epoch(self) -> int:
+        """How many images are learned from."""
+        return len(self.images) - kept_out(self.settings.data.held_out, len(self.images))
 
     def experiment(
         self, finding: tuple[Sentence, Sentence], *parts: Part, notes: tuple[Sentence, ...] = ()

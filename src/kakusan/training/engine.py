@@ -162,11 +162,19 @@ class Engine:
         if self.keeps_books:
             run.sweep()
             run.forget_after(self.step)
-            # Samples come after the checkpoint of their moment, so whoever was killed in between lacks them.
-            if self._timetable.draws(self.step) and not self._samples_path(run).exists():
-                self._draw_samples(run)
-            if self._timetable.measures(self.step) and not any(map(self._is_measured, run.metrics())):
-                self._measure_samples(run, threading.Event())
+
+    def catch_up(self, run: Run) -> None:
+        """Draws and measures what belongs to the step where training stands, where that was not done.
+
+        It comes after the checkpoint of its moment, so whoever was killed in between lacks it.
+        """
+        if not self.keeps_books:
+            return
+        self._run = run
+        if self._timetable.draws(self.step) and not self._samples_path(run).exists():
+            self._draw_samples(run)
+        if self._timetable.measures(self.step) and not any(map(self._is_measured, run.metrics())):
+            self._measure_samples(run, threading.Event())
 
     def train(self, run: Run | None = None) -> Outcome:
         """Trains to the end, or to Ctrl-C, and saves a checkpoint there.
@@ -187,8 +195,10 @@ class Engine:
             with (
                 self._precision.matrices(),
                 recomputing(self._network, self._training.activation_checkpointing),
-                tracker.tracking(self._training.tracker, run if self.keeps_books else None) as self._track,
+                tracker.tracking(self._training.tracker, run if self.keeps_books else None, self.step) as self._track,
             ):
+                if run is not None:
+                    self.catch_up(run)
                 terminate = self._loop()
         finally:
             self._task.network = self._network.eval()
@@ -370,13 +380,11 @@ class Engine:
 
     def _measure_samples(self, run: Run, stop: threading.Event) -> None:
         """Measures samples of the average, or says why not; who wishes for an end does not wait for it."""
-        if self._examination is None:
+        if self._examination is None or self._examination.examine is None:
             return
         with self._going_on(run, "measurement"), suppress(UnfinishedError):
             found = self._examination.examine(self._average.network, self.images, until(stop))
-            line = {"step": self.step, "images": self.images, **found}
-            run.record(line)
-            self._track(line)
+            self._write({"step": self.step, "images": self.images, **found})
 
     def _is_measured(self, line: dict[str, Any]) -> bool:
         return line.get("images") == self.images and not MEASURED.isdisjoint(line)

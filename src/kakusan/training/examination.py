@@ -24,11 +24,11 @@ class Examination:
 
     Attributes:
         every: Images between two measurements.
-        examine: What measures.
+        examine: What measures; None in a process that keeps the timetable alone.
     """
 
     every: int
-    examine: Examine
+    examine: Examine | None
 
 
 class UnfinishedError(Exception):

@@ -15,7 +15,6 @@ from torch import nn
 from kakusan import build, config
 from kakusan.config.names import PYTHON
 from kakusan.data.batches import Batches, ImageBatches, LoaderBatches
-from kakusan.data.images import ImageSet
 from kakusan.data.sources import absolute
 from kakusan.devices import keep_freed_memory
 from kakusan.errors import KakusanError, counted
@@ -34,9 +33,9 @@ from kakusan.training.validation import Validation, hold_out
 
 _LONG = 500  # characters of what is said
 
-Examiner = Callable[[config.models.Evaluation, Model, ImageSet, torch.device, bool], Examine]
-"""Makes what measures samples now and then, from how, the model, real images, the device, and whether to show how it
-gets ready. What it needs beforehand it asks for now, and not hours later."""
+Examiner = Callable[[config.models.Evaluation, Model, ImageBatches, torch.device, bool], Examine]
+"""Makes what measures samples now and then, from how, the model, what it learns from, the device, and whether to show
+how it gets ready. What it needs beforehand it asks for now, and not hours later."""
 
 
 def begin(
@@ -78,7 +77,7 @@ def begin(
     model = build.model(settings, feed.batches.shape, feed.class_names, network)
     batches, validation = held_out(feed.batches, settings, processes)
     started = _start_from(model, settings)
-    examination = _examination(examiner, settings, model, feed.batches, processes, show)
+    examination = _examination(examiner, settings, model, batches, processes, show)
     engine = engine_of(model, batches, validation, settings, show, processes, examination)
     lines = [introduction(model, batches.epoch, _count(validation), settings), *started, *feed.remarks]
     if not processes.first:
@@ -136,7 +135,7 @@ def resume(
     batches, validation = held_out(feed.batches, settings, processes)
     anew = [] if state is not None else [f"{run.path} was ended before its first checkpoint, and begins anew"]
     started = [] if state is not None else _start_from(model, settings)
-    examination = _examination(examiner, settings, model, feed.batches, processes, show)
+    examination = _examination(examiner, settings, model, batches, processes, show)
     engine = engine_of(model, batches, validation, settings, show, processes, examination)
     with claimed(run.path) if processes.first else nullcontext():
         engine.resume(run)
@@ -145,6 +144,7 @@ def resume(
             more = "give a greater length to go on, such as --steps"
             if engine.total_images < engine.images:
                 raise KakusanError(f"{run.path} is longer already: {seen}, not {engine.total_images:,} ({more})")
+            engine.catch_up(run)
             if show:
                 say(f"{run.path} is finished: {seen} ({more})")
             return run
@@ -167,16 +167,18 @@ def _examination(
     processes: Processes,
     show: bool,
 ) -> Examination | None:
-    """Returns what measures samples now and then, where that is wished for and this process keeps the books."""
-    if examiner is None or not settings.evaluation.every or not processes.first:
+    """Returns what measures samples now and then, where that is wished for. The first process alone does it, but all
+    keep its timetable: there are checkpoints and held-out losses at its moments."""
+    if examiner is None or not settings.evaluation.every:
         return None
     if not isinstance(batches, ImageBatches):
         raise KakusanError(
             "evaluation.every needs images to compare samples with, not a data loader (set it to 0, or give a folder "
             "or an ImageSet)"
         )
-    examine = examiner(settings.evaluation, model, batches.images, processes.device, show)
-    return Examination(settings.evaluation.every, examine)
+    if not processes.first:
+        return Examination(settings.evaluation.every, None)
+    return Examination(settings.evaluation.every, examiner(settings.evaluation, model, batches, processes.device, show))
 
 
 def held_out(batches: Batches, settings: config.Config, processes: Processes) -> tuple[Batches, Validation | None]:

@@ -32,7 +32,7 @@ def require(name: str | None) -> None:
 
 
 @contextmanager
-def tracking(name: str | None, run: Run | None) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+def tracking(name: str | None, run: Run | None, step: int = 0) -> Iterator[Callable[[Mapping[str, Any]], None]]:
     """Yields what hands a line on: its numbers, those of its lists and of its measurements one by one, at its step.
 
     A tracker that fails in the middle is told once for each reason and asked again with the next line.
@@ -41,6 +41,7 @@ def tracking(name: str | None, run: Run | None) -> Iterator[Callable[[Mapping[st
         name: ``tensorboard``, whose files lie in the run directory, ``wandb`` or ``trackio``, where a run that goes on
             goes on too; None hands on nothing.
         run: The run; without one there is nothing to hand on either.
+        step: That from which it goes on.
 
     Raises:
         KakusanError: It does not start.
@@ -50,7 +51,7 @@ def tracking(name: str | None, run: Run | None) -> Iterator[Callable[[Mapping[st
         return
     settings = config.flat(config.load(run.config_path))
     try:
-        log, finish = _START[name](run, settings)
+        log, finish = _START[name](run, settings, step)
     # It may want a login, a network or a newer version of itself: each has errors of its own.
     except Exception as error:
         raise KakusanError(
@@ -79,10 +80,10 @@ def tracking(name: str | None, run: Run | None) -> Iterator[Callable[[Mapping[st
             finish()
 
 
-def _tensorboard(run: Run, settings: dict[str, Any]) -> tuple[Log, Finish]:
+def _tensorboard(run: Run, settings: dict[str, Any], step: int) -> tuple[Log, Finish]:
     from torch.utils.tensorboard import SummaryWriter
 
-    writer = SummaryWriter(run.path / "tensorboard")
+    writer = SummaryWriter(run.path / "tensorboard", purge_step=step + 1)
 
     def log(numbers: dict[str, float], step: int) -> None:
         for name, number in numbers.items():
@@ -91,7 +92,7 @@ def _tensorboard(run: Run, settings: dict[str, Any]) -> tuple[Log, Finish]:
     return log, writer.close
 
 
-def _wandb(run: Run, settings: dict[str, Any]) -> tuple[Log, Finish]:
+def _wandb(run: Run, settings: dict[str, Any], step: int) -> tuple[Log, Finish]:
     import wandb
 
     tracked = wandb.init(
@@ -100,7 +101,7 @@ def _wandb(run: Run, settings: dict[str, Any]) -> tuple[Log, Finish]:
     return lambda numbers, step: tracked.log(numbers, step=step), tracked.finish
 
 
-def _trackio(run: Run, settings: dict[str, Any]) -> tuple[Log, Finish]:
+def _trackio(run: Run, settings: dict[str, Any], step: int) -> tuple[Log, Finish]:
     import trackio
 
     tracked = trackio.init(project=_PROJECT, name=run.identity, resume="allow", config=settings)

@@ -13,6 +13,8 @@ from kakusan.reporting.language import Language
 from kakusan.reporting.quantities import better, title_of
 from kakusan.results import Value, values_in
 
+_DECIDING = ("n", "features", "sampler", "steps", "guidance", "reference_hash", "held_out")
+
 
 def section(say: Language, lines: Sequence[Mapping[str, Any]]) -> Section | None:
     """Shows what the ``lines`` of ``metrics.jsonl`` measured of samples, a panel each; nothing of fewer than two."""
@@ -45,7 +47,9 @@ def _way(line: Mapping[str, Any], name: str) -> tuple[object, ...]:
     """Returns what of a protocol decides whether two moments compare."""
     protocols = [it.get("protocol", {}) for it in line.get("measurements", ()) if it.get("metric") == name]
     protocol = protocols[0] if protocols else line.get("evaluation", {}).get("protocol", {})
-    return tuple(protocol.get(key) for key in ("n", "features", "sampler", "steps", "guidance", "reference_hash"))
+    return tuple(
+        protocol.get(key) for key in ("n", "features", "sampler", "steps", "guidance", "reference_hash", "held_out")
+    )
 
 
 def finding(say: Language, found: Mapping[str, Sequence[tuple[int, Value]]]) -> str:

@@ -95,7 +95,9 @@ def _class_rows(plain: Judgement, conditional: Judgement) -> list[Trial]:
             "coverage": _value(of.coverage, of.real_coverage),
         }
         there = {name: it for name, it in values.items() if it is not None}
-        rows.append(Trial(name=of.name, values=there, protocol={**conditional.protocol, "n": of.n, "splits": 1}))
+        protocol = {**conditional.protocol, "n": of.n, "splits": 1}
+        protocol["without_classes"] = {**plain.protocol, "n": without.n, "splits": 1}
+        rows.append(Trial(name=of.name, values=there, protocol=protocol))
     return rows
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from pydantic import BaseModel
 from torch import Tensor
@@ -24,7 +25,7 @@ _SEED = 1
 class _Likeness(BaseModel):
     apart: Value
     seconds: float
-    measured: str
+    protocol: dict[str, Any]
 
 
 def ddim_steps(shop: Workshop) -> Experiment:
@@ -39,11 +40,11 @@ def ddim_steps(shop: Workshop) -> Experiment:
         likeness = whole.compare(steps)
         more = {"nfe": Value(value=steps), "seconds": seconds_an_image(judged), "apart": likeness.apart}
         tried = trial_of(f"DDIM {steps}", judged, **more)
-        trials.append(tried.model_copy(update={"protocol": {**tried.protocol, "likeness": likeness.measured}}))
+        trials.append(tried.model_copy(update={"protocol": {**tried.protocol, "apart": likeness.protocol}}))
         rows[f"DDIM {steps}"] = shop.pictures(model, sampler="ddim", steps=steps)
     rows[f"DDIM {_WHOLE}"] = shop.pictures(model, sampler="ddim", steps=_WHOLE)
     values = {"nfe": Value(value=_WHOLE), "seconds": Value(value=whole.seconds_an_image)}
-    trials.append(Trial(name=f"DDIM {_WHOLE}", values=values))
+    trials.append(Trial(name=f"DDIM {_WHOLE}", values=values, protocol={"apart": likeness.protocol}))
     if shop.budget_name == "full":
         judged = shop.judged("ddpm-1000", model, sampler="ddpm", steps=_WHOLE)
         more = {"nfe": Value(value=_WHOLE), "seconds": seconds_an_image(judged)}
@@ -75,7 +76,7 @@ def finding(trials: Sequence[Trial]) -> tuple[Sentence, Sentence]:
         "many_apart": most.values["apart"].value,
     }
     # LPIPS has another scale than features, of which two unrelated pictures lie 1 apart.
-    key = "lpips" if fewest.protocol.get("likeness", "").startswith("lpips") else "apart"
+    key = "lpips" if fewest.protocol["apart"]["features"].startswith("lpips") else "apart"
     return Sentence("study.ddim-steps.enough", first), Sentence(f"study.ddim-steps.{key}", second)
 
 
@@ -94,9 +95,17 @@ class _Walk:
             whole = self._whole()
             likeness = Likeness(self._shop.real.judge, self._shop.device)
             few, _ = self._draw(steps)
-            return _Likeness(apart=likeness(few, whole), seconds=self._seconds, measured=likeness.name)
+            protocol = {
+                "n": _IMAGES,
+                "features": likeness.name,
+                "sampler": "ddim",
+                "from_steps": self._steps,
+                "seed": _SEED,
+                "weights_hash": self._model.weights_hash,
+            }
+            return _Likeness(apart=likeness(few, whole), seconds=self._seconds, protocol=protocol)
 
-        found = self._shop.found(f"apart-{steps}", _Likeness, find)
+        found = self._shop.found(f"apart-{steps}", _Likeness, find, self._shop.of(self._model))
         self._seconds = found.seconds
         return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 
 from kakusan import api, pictures
+from kakusan.evaluation.average import average
 from kakusan.evaluation.moments import frechet_distance
 from kakusan.model import Model
 from kakusan.results import Value
@@ -20,11 +21,16 @@ from kakusan.trials import Experiment, Part, Sentence, Trial
 
 _MOMENTS = 8  # of the training
 _PARTS = (16, 8, 4, 2, 1)  # of the samples, whose distances are compared
+_FEW = 8  # parts, of fewer of which nothing is said about how far they are spread
 _LARGER = 2  # times the side, of files that come in another size than the data
 
 
 class _Found(BaseModel):
     trials: tuple[Trial, ...]
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        return self.trials[0].protocol
 
 
 def metrics(shop: Workshop) -> Experiment:
@@ -96,8 +102,8 @@ def _of_samples(shop: Workshop, model: Model, how: Mapping[str, Any]) -> tuple[t
         images = api.sample(model, n=shop.real.n, labels=classes, seed=0, show=shop.show)
         return pictures.to_uint8(images).cpu()
 
-    fewer = shop.found("fewer", _Found, lambda: _Found(trials=_of_fewer(shop, drawn(), how)))
-    resized = shop.found("resized", _Found, lambda: _Found(trials=_of_resized(shop, drawn(), how)))
+    fewer = shop.found("fewer", _Found, lambda: _Found(trials=_of_fewer(shop, drawn(), how)), shop.of(model))
+    resized = shop.found("resized", _Found, lambda: _Found(trials=_of_resized(shop, drawn(), how)), shop.of(model))
     return fewer.trials, resized.trials
 
 
@@ -117,9 +123,7 @@ def _of_fewer(shop: Workshop, images: Tensor, how: Mapping[str, Any]) -> tuple[T
             [frechet_distance(it[order[i * n : (i + 1) * n]], against) for i in range(parts)]
             for it in (features, shop.real.features[other])
         )
-        spread = stdev(ours) if parts > 1 else None
-        interval = None if spread is None else (mean(ours) - spread, mean(ours) + spread)
-        distance = Value(value=mean(ours), interval=interval, real=mean(theirs))
+        distance = average(torch.tensor(ours), _FEW).model_copy(update={"real": mean(theirs)})
         values = {"n": Value(value=n), "distance": distance}
         trials.append(Trial(name=f"{n:,}", values=values, protocol={**how, "n": n}))
     return tuple(trials)
