@@ -20,6 +20,7 @@ from kakusan.errors import KakusanError
 from kakusan.evaluation import evaluate as evaluating
 from kakusan.evaluation.evaluate import evaluate, reference
 from kakusan.evaluation.moments import frechet_distance
+from kakusan.evaluation.sources import Stored
 from kakusan.parametrization import X0
 from kakusan.pictures import from_uint8, save
 from kakusan.schedules import cosine
@@ -172,6 +173,24 @@ def test_what_was_left_behind_long_ago_is_swept(cache, monkeypatch):
     os.utime(left, (long_ago, long_ago))
     judged(tiny.model(), against)
     assert not left.exists()
+
+
+def test_copies_are_looked_for_among_what_was_learned_mirrored_or_not(cache):
+    """A model that draws mirror images of some that it saw so, and one of some that it did not see."""
+    images = from_uint8(DATA.images)
+    which = torch.stack([(DATA.labels == label).nonzero()[0, 0] for label in range(3)])
+
+    def drawing(pictures):
+        network = Recorder(lambda x, clock, condition: pictures[condition.labels])
+        return replace(perfect(), denoiser=Denoiser(network, cosine(20), X0()))
+
+    mirror = drawing(images[which].flip(-1))
+    assert judged(mirror, real(images=Stored(DATA))).copies < 0.5
+    assert judged(mirror, real(images=Stored(DATA, mirrored=True))).copies == 1
+    held_out = Stored(DATA, held_out=torch.arange(50))
+    result = judged(drawing(images[which]), real(images=held_out))
+    assert result.copies < 0.5
+    assert result.real_copies < 0.2
 
 
 def test_samples_learned_by_heart_are_copies_and_real_images_are_none(cache):

@@ -13,7 +13,6 @@ from kakusan import sampling
 from kakusan.api.drawing import settings_of
 from kakusan.config.models import Evaluation, Sampling
 from kakusan.data.batches import ImageBatches
-from kakusan.data.images import ImageSet
 from kakusan.denoiser import Denoiser
 from kakusan.errors import unknown
 from kakusan.evaluation import features
@@ -47,18 +46,18 @@ def examination(settings: Evaluation, model: Model, batches: ImageBatches, devic
     return (
         _published(settings, model, Stored.learned(batches), device, show)
         if settings.metrics
-        else _judged(settings, model, batches.images, device, show)
+        else _judged(settings, model, Stored.learned(batches), device, show)
     )
 
 
-def _judged(settings: Evaluation, model: Model, images: ImageSet, device: torch.device, show: bool) -> Examine:
+def _judged(settings: Evaluation, model: Model, real: Stored, device: torch.device, show: bool) -> Examine:
     sampling.plan(model, n=settings.every_n, settings=_walk(model, settings))
-    n = min(settings.every_n, len(images) // 2)
-    against = reference(images, n=n, splits=settings.splits, device=str(device), show=show)
+    n = min(settings.every_n, real.n // 2)
+    against = reference(real, n=n, splits=settings.splits, device=str(device), show=show)
 
     def examine(network: nn.Module, seen: int, progress: Progress) -> dict[str, Any]:
         now = _now(model, network, seen)
-        judged = evaluate(now, against, settings=_walk(now, settings), name=images.name, progress=progress)
+        judged = evaluate(now, against, settings=_walk(now, settings), name=real.name, progress=progress)
         return {"evaluation": judged.as_dict()}
 
     return examine

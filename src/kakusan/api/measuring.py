@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from kakusan import build, config, sampling
 from kakusan.api.drawing import load, settings_of
 from kakusan.config.models import Data, Evaluation
@@ -30,7 +28,6 @@ from kakusan.model import Model
 from kakusan.progress import Bar, say
 from kakusan.results import Judgement, Measurement
 from kakusan.runs import Run, WeightsFrom
-from kakusan.training.validation import kept_out, parted
 
 _MOST = 50_000  # samples, as publications measure
 CAPTIONED = "clip"
@@ -77,7 +74,7 @@ def evaluate(
             raise KakusanError('a model alone does not know its data: say against what (against="digits")')
         if (checkpoint, weights_from, device) != (None, None, None):
             raise KakusanError("a model has its weights and its device: choose them when it is loaded, or give its run")
-        own, data = Evaluation(), None
+        own, data, settings = Evaluation(), None, None
     else:
         run = model if isinstance(model, Run) else Run.open(model)
         settings = config.load(run.config_path)
@@ -85,12 +82,19 @@ def evaluate(
         model = load(run, checkpoint=checkpoint, weights_from=weights_from or "ema", device=device or "auto")
     given = {name: value if value is not None else getattr(own, name) for name, value in given.items()}
     n = own.n if n is None else n
+    known = settings if against is None else None
     if not isinstance(against, ImageSet):
         against = build.images(_compared_with(against, model.shape, data), show)
         for remark in remarks_on(against) if show else ():
             say(remark)
     require_alike(model, against, against.name)  # before a judge is trained
-    prepared = reference(against, n=n, splits=own.splits, device=str(model.device), show=show)
+    prepared = reference(
+        Stored(against) if known is None else Stored.of_run(against, known),
+        n=n,
+        splits=own.splits,
+        device=str(model.device),
+        show=show,
+    )
     with Bar("sampling", 1, show=show) as bar:
         judgement = judge_samples(
             model, prepared, settings=settings_of(model, **given), seed=seed, name=against.name, progress=bar.report
@@ -251,16 +255,8 @@ def _real(
         data = None if own is None else own.data
         like = None if shape is None else _compared_with(against, shape, data)
         stored = _stored(against, like, show)
-        if own is None or against is not None:
-            return Stored(stored)
-        return Stored(stored, _held_out(own, stored), own.data.flip)
+        return Stored(stored) if own is None or against is not None else Stored.of_run(stored, own)
     return None if against is None else Stored(_stored(against, None, show))
-
-
-def _held_out(own: config.Config, images: ImageSet) -> Tensor | None:
-    """Returns which of a run's images it did not learn from; None where it learned from all."""
-    count = kept_out(own.data.held_out, len(images))
-    return parted(len(images), images.labels, count, own.training.seed)[1] if count else None
 
 
 def _drawn(

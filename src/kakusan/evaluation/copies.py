@@ -47,6 +47,14 @@ def nearest(samples: Tensor, *views: Tensor) -> Nearest:
     return Nearest(torch.stack(indices).gather(0, least.indices[None])[0], least.values, least.indices)
 
 
+def learned(count: int, held_out: Tensor | None) -> Tensor:
+    """Returns the numbers of those of ``count`` real images that a model learned from: all but those held out."""
+    which = torch.ones(count, dtype=torch.bool)
+    if held_out is not None:
+        which[held_out] = False
+    return which.nonzero().flatten()
+
+
 def threshold(real: Tensor) -> float:
     """Returns how near to another one real image in a hundred lies; copies of one another do not count.
 

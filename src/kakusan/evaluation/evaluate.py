@@ -14,13 +14,13 @@ from kakusan.config.models import Sampling
 from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError, counted, some
 from kakusan.evaluation.classes import Seen, by_class, inception_score
-from kakusan.evaluation.copies import nearest, threshold
+from kakusan.evaluation.copies import learned, nearest, threshold
 from kakusan.evaluation.eye import Eye
 from kakusan.evaluation.formulas import frechet
 from kakusan.evaluation.judge import Judge, judge
 from kakusan.evaluation.moments import Moments, frechet_distance
 from kakusan.evaluation.seeing import seen, seen_to_stay
-from kakusan.evaluation.sources import Drawn, Stored, digest_of
+from kakusan.evaluation.sources import Drawn, Mirrored, Stored
 from kakusan.model import Model
 from kakusan.results import Judgement
 from kakusan.sampling import Progress
@@ -42,6 +42,8 @@ class Reference:
         real: Their classes, shape (N,).
         halves: For each split, the indices of the images that samples are compared with, and of as many others.
         labels: Classes for the samples of a model with classes: those of a part of the real images, shape (n,).
+        mirrored: Features of the real images, left and right exchanged, where a model saw them so; else None.
+        held_out: Numbers of those that a model did not learn from; None where nobody knows.
     """
 
     judge: Judge
@@ -55,6 +57,8 @@ class Reference:
     real: Tensor
     halves: list[tuple[Tensor, Tensor]]
     labels: Tensor
+    mirrored: Tensor | None = None
+    held_out: Tensor | None = None
 
     @property
     def n(self) -> int:
@@ -85,16 +89,28 @@ class Reference:
         """The distance between the two sides of every split of real images."""
         return [frechet_distance(other, half) for half, other in self.moments]
 
-    @cached_property
-    def near(self) -> float:
-        """Nearer than which a sample is taken for a copy."""
-        return threshold(self.features)
+    def copies(self, features: Tensor) -> float:
+        """Returns the share of samples, of ``features`` (n, D), that are near-copies of what a model learned from."""
+        searched, near = self._searched
+        return nearest(features, *searched).copies(near)
 
     @cached_property
     def real_copies(self) -> float:
-        """The share of real images on one side of the first split that would be taken for copies of the other side."""
-        half, other = (self.features[part] for part in self.halves[0])
-        return nearest(other, half).copies(threshold(half))
+        """That share of real images: of those held out, or else, in the first split, of one side among the other."""
+        if self.held_out is not None:
+            return self.copies(self.features[self.held_out])
+        half, other = self.halves[0]
+        searched = self._views(half)
+        return nearest(self.features[other], *searched).copies(threshold(searched[0]))
+
+    @cached_property
+    def _searched(self) -> tuple[tuple[Tensor, ...], float]:
+        """What copies are looked for among, and how near one lies."""
+        views = self._views(learned(len(self.features), self.held_out))
+        return views, threshold(views[0])
+
+    def _views(self, which: Tensor) -> tuple[Tensor, ...]:
+        return tuple(view[which] for view in (self.features, self.mirrored) if view is not None)
 
     def distances(self, features: Tensor) -> list[float]:
         """Returns the distance of samples' ``features``, shape (n, D), from the first side of every split."""
@@ -108,7 +124,7 @@ class Reference:
 
 
 def reference(
-    images: ImageSet,
+    real: ImageSet | Stored,
     *,
     n: int | None,
     splits: int,
@@ -119,7 +135,7 @@ def reference(
     """Prepares real images to be compared with.
 
     Args:
-        images: The data set, with labels.
+        real: The data set, with labels; and perhaps with what a model learned of it, among which copies are looked for.
         n: Images on each side; half of the data by default.
         splits: How many random splits, each with as many of every class on both sides.
         device: Where a judge is trained, if there is none yet.
@@ -129,6 +145,8 @@ def reference(
     Raises:
         KakusanError: ``n`` is more than half of the data, or the data cannot be judged.
     """
+    real = real if isinstance(real, Stored) else Stored(real)
+    images = real.images
     most = len(images) // 2
     n = most if n is None else n
     if most < 2:
@@ -143,14 +161,17 @@ def reference(
     own = Eye(critic)
     features, logits = own.see(images.images)
     guesses = logits.argmax(1)
+    mirrored = torch.cat([own.see(part)[0] for part, _ in Mirrored(real).chunks(0)]) if real.mirrored else None
     if eye is not None:
-        store = seen_to_stay(Stored(images), [eye.extractor], show)[eye.name]
+        store = seen_to_stay(real, [eye.extractor], show)[eye.name]
         features, logits = store[eye.features], store[eye.logits]
+        if real.mirrored:
+            mirrored = seen_to_stay(Mirrored(real), [eye.extractor], show)[eye.name][eye.features]
     halves = [_halves(images.labels, n, split) for split in range(splits)]
     return Reference(
         judge=critic,
         eye=eye or own,
-        digest=digest_of(images.images),
+        digest=real.told["images_hash"],
         shape=images.shape,
         class_names=images.class_names,
         features=features,
@@ -159,6 +180,8 @@ def reference(
         real=images.labels,
         halves=halves,
         labels=images.labels[halves[0][1]],
+        mirrored=mirrored,
+        held_out=real.held_out,
     )
 
 
@@ -221,7 +244,7 @@ def evaluate(
             inception_score=inception_score(logits),
             real_inception_score=inception_score(against.logits[against.halves[0][1]]),
             classes=by_class(Seen(features, guesses, labels), real, other, against.class_names),
-            copies=nearest(features, against.features).copies(against.near),
+            copies=against.copies(features),
             real_copies=against.real_copies,
             seconds=store.seconds,
             protocol={

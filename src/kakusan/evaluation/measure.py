@@ -14,7 +14,7 @@ from torch import Tensor
 from kakusan import pictures, seeds
 from kakusan.errors import KakusanError, counted
 from kakusan.evaluation import statistics
-from kakusan.evaluation.copies import nearest
+from kakusan.evaluation.copies import learned, nearest
 from kakusan.evaluation.features import Extractor, extractor
 from kakusan.evaluation.formulas import FORMULAS, Estimate, Formula
 from kakusan.evaluation.moments import Moments
@@ -127,10 +127,10 @@ def _draw_nearest(
     path: Path, samples: Source, features: Tensor, real: Source, views: Views, held_out: Tensor | None
 ) -> None:
     """Draws the samples nearest to a real image that was learned from, each above that image."""
-    learned = _learned(real.n, held_out)
-    close = nearest(features, *(view[learned] for view in views if isinstance(view, Tensor)))
+    searched = learned(real.n, held_out)
+    close = nearest(features, *(view[searched] for view in views if isinstance(view, Tensor)))
     which = close.distances.argsort()[:_DRAWN]
-    theirs = real.at(learned[close.indices[which]])
+    theirs = real.at(searched[close.indices[which]])
     mirrored = close.views[which] == 1
     theirs[mirrored] = theirs[mirrored].flip(-1)
     both = torch.cat([samples.at(which), theirs])
@@ -216,18 +216,10 @@ def _parted(formula: Formula, count: int, n: int, held_out: Tensor | None) -> tu
     Those that were not learned from stand in it where copies of the others are looked for; else as many as samples.
     """
     if formula.of_training and held_out is not None:
-        return held_out, _learned(count, held_out)
+        return held_out, learned(count, held_out)
     order = torch.randperm(count, generator=seeds.generator(0, "noise floor"))
     each = min(n, count // 2 if formula.compares else count)
     return (order[:each], order[each:]) if each >= formula.fewest or not formula.compares else None
-
-
-def _learned(count: int, held_out: Tensor | None) -> Tensor:
-    """Returns the numbers of all images but those held out."""
-    learned = torch.ones(count, dtype=torch.bool)
-    if held_out is not None:
-        learned[held_out] = False
-    return learned.nonzero().flatten()
 
 
 def _remarks_on_sides(formula: Formula, samples: Source, real: Source | Statistics | None) -> list[str]:

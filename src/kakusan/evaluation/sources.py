@@ -13,11 +13,13 @@ import torch
 from torch import Tensor
 
 from kakusan import sampling, seeds
+from kakusan.config import Config
 from kakusan.data.batches import ImageBatches
 from kakusan.data.images import ImageSet
 from kakusan.model import Model
 from kakusan.pictures import to_uint8
 from kakusan.sampling import Progress
+from kakusan.training.validation import kept_out, parted
 
 _CHUNK = 256
 
@@ -104,6 +106,13 @@ class Stored:
         for start in range(done, self.n, _CHUNK):
             part = slice(start, start + _CHUNK)
             yield self.images.images[part], None if self.images.labels is None else self.images.labels[part]
+
+    @classmethod
+    def of_run(cls, images: ImageSet, settings: Config) -> Stored:
+        """Returns the images of a run of these settings, with what it learns of them."""
+        count = kept_out(settings.data.held_out, len(images))
+        held_out = parted(len(images), images.labels, count, settings.training.seed)[1] if count else None
+        return cls(images, held_out, settings.data.flip)
 
     @classmethod
     def learned(cls, batches: ImageBatches) -> Stored:

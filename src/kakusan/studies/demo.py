@@ -12,6 +12,7 @@ from kakusan import api, build, config, sampling
 from kakusan.devices import machine
 from kakusan.errors import KakusanError
 from kakusan.evaluation.evaluate import Reference, evaluate, reference
+from kakusan.evaluation.sources import Stored
 from kakusan.files import atomic_write
 from kakusan.model import Model
 from kakusan.pictures import to_uint8
@@ -69,7 +70,7 @@ def demo(
     model = api.load(run, device=settings.training.device)
     images = build.images(settings.data)
     real = reference(
-        images,
+        Stored.of_run(images, settings),
         n=settings.evaluation.n,
         splits=settings.evaluation.splits,
         device=settings.training.device,

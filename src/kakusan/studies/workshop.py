@@ -21,6 +21,7 @@ from kakusan.devices import machine
 from kakusan.errors import KakusanError
 from kakusan.evaluation.evaluate import Reference, evaluate, reference
 from kakusan.evaluation.eye import inception_at_hand
+from kakusan.evaluation.sources import Stored
 from kakusan.files import atomic_write, writing
 from kakusan.model import Model
 from kakusan.progress import Bar
@@ -197,7 +198,7 @@ class Workshop:
         n = min(len(self.images) // 2, self.settings.evaluation.n or self.budget.samples, self.budget.samples)
         eye = inception_at_hand(self.device) if n > _FOR_INCEPTION else None
         splits = self.settings.evaluation.splits
-        real = reference(self.images, n=n, splits=splits, device=self.device, show=self.show, eye=eye)
+        real = reference(self._learned_from, n=n, splits=splits, device=self.device, show=self.show, eye=eye)
         began = self._sight(lambda: real)
         if began.features != real.eye.name:
             raise KakusanError(
@@ -205,6 +206,11 @@ class Workshop:
                 "numbers of both cannot be compared (begin anew in another --run)"
             )
         return real
+
+    @property
+    def _learned_from(self) -> Stored:
+        """The real images, with what the trainings learn of them; those of several seeds hold out others each."""
+        return Stored.of_run(self.images, self.settings) if self.budget.seeds == 1 else Stored(self.images)
 
     @property
     def alone(self) -> tuple[Sentence, ...]:
