@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -147,42 +147,21 @@ def measure(
     Raises:
         KakusanError: A metric is unknown, its weights are wanting, or images cannot be compared.
     """
-    names = [name.strip() for name in (metrics.split(",") if isinstance(metrics, str) else metrics)]
-    for name in names:
-        if name not in (known := (*FORMULAS, *PAIRED, CAPTIONED)):
-            raise unknown("metric", name, known)
-    directory = None if weights is None else Path(weights)
+    names = _named(metrics)
+    directory, keep, picture = (None if it is None else Path(it) for it in (weights, keep_statistics, draw_nearest))
     features.require([_NETWORKS[name] for name in names if name in _NETWORKS], directory, offline)
-    keep = None if keep_statistics is None else Path(keep_statistics)
-    if keep is not None:
-        statistics.require_file(keep, names)
-    picture = None if draw_nearest is None else Path(draw_nearest)
-    if picture is not None:
-        require_free_file(picture, overwrite=True)
-        if not {"copies", "copies-pixels"} & set(names):
-            raise KakusanError("the nearest real images are those of the metrics copies and copies-pixels: measure one")
-    model, own = _drawing(images, checkpoint, weights_from, device)
-    for source in (images, against, own.data.source if own is not None and against is None else None):
-        if offline and isinstance(source, str):
-            require_here(source)
-    samples: Source
-    if model is None:
-        how = {"sampler": sampler, "steps": steps, "guidance_scale": guidance_scale}
-        _refuse_drawing(n=None if _is_run(against) else n, **how, checkpoint=checkpoint, weights_from=weights_from)
-        samples = Stored(_stored(images, None, show))
-        real = _real(against, None, None, samples.n if n is None else n, seed, device, show)
-    else:
-        real = _real(against, model.shape, own, n, seed, device, show)
-        samples = _drawn(model, own, real, n, seed, sampler=sampler, steps=steps, guidance=guidance_scale)
+    _require_places(names, keep, picture)
+    how = {"sampler": sampler, "steps": steps, "guidance_scale": guidance_scale}
+    chosen = {"checkpoint": checkpoint, "weights_from": weights_from}
+    samples, real = _sides(images, against, n, seed, how, chosen, offline=offline, device=device, show=show)
     where: dict[str, Any] = {
         "weights": directory,
         "offline": offline,
         "device": resolve(device or "auto"),
         "show": show,
     }
-    pairs = [name for name in names if name in PAIRED]
     found = []
-    if pairs:
+    if pairs := [name for name in names if name in PAIRED]:
         if not (isinstance(samples, Stored) and isinstance(real, Stored)):
             raise KakusanError(f"{pairs[0]} compares images in pairs: give a folder or archive of each (--against)")
         found = measure_pairs(samples.images, real.images, pairs, **where)
@@ -192,11 +171,61 @@ def measure(
                 f"{CAPTIONED} compares images with their captions: give a folder or archive that has both"
             )
         found.append(measure_captions(samples.images, **where))
-    if others := [name for name in names if name not in (*PAIRED, CAPTIONED)]:
+    if others := [name for name in names if name in FORMULAS]:
         found += measured(samples, real, others, keep=keep, draw_nearest=picture, **where)
     for remark in dict.fromkeys(remark for it in found for remark in it.remarks) if show else ():
         say(remark)
     return found
+
+
+def _named(metrics: str | Sequence[str]) -> list[str]:
+    names = [name.strip() for name in (metrics.split(",") if isinstance(metrics, str) else metrics)]
+    for name in names:
+        if name not in (known := (*FORMULAS, *PAIRED, CAPTIONED)):
+            raise unknown("metric", name, known)
+    return names
+
+
+def _require_places(names: Sequence[str], keep: Path | None, picture: Path | None) -> None:
+    """Refuses, before anything is measured, files that cannot be written or have nothing to hold."""
+    if keep is not None:
+        statistics.require_file(keep, names)
+    if picture is not None:
+        require_free_file(picture, overwrite=True)
+        if not any(name in FORMULAS and FORMULAS[name].of_training for name in names):
+            raise KakusanError("the nearest real images are those of the metrics copies and copies-pixels: measure one")
+
+
+def _sides(
+    images: Model | Run | ImageSet | str | Path,
+    against: Model | Run | ImageSet | str | Path | None,
+    n: int | None,
+    seed: int,
+    how: Mapping[str, Any],
+    chosen: Mapping[str, Any],
+    *,
+    offline: bool,
+    device: str | None,
+    show: bool,
+) -> tuple[Source, Source | Statistics | None]:
+    """Returns what is measured and what it is compared with.
+
+    Args:
+        images, against, n, seed, offline, device, show: As in :func:`measure`.
+        how: Of it, how a model draws.
+        chosen: Of it, which weights of a run.
+    """
+    model, own = _drawing(images, device=device, **chosen)
+    for source in (images, against, own.data.source if own is not None and against is None else None):
+        if offline and isinstance(source, str):
+            require_here(source)
+    if model is None:
+        _refuse_drawing(n=None if _is_run(against) else n, **how, **chosen)
+        samples = Stored(_stored(images, None, show))
+        return samples, _real(against, None, None, samples.n if n is None else n, seed, device, show)
+    real = _real(against, model.shape, own, n, seed, device, show)
+    walk = {"guidance" if name == "guidance_scale" else name: value for name, value in how.items()}
+    return _drawn(model, own, real, n, seed, **walk), real
 
 
 def _refuse_drawing(**given: object) -> None:
@@ -207,7 +236,10 @@ def _refuse_drawing(**given: object) -> None:
 
 
 def _drawing(
-    images: object, checkpoint: int | None, weights_from: WeightsFrom | None, device: str | None
+    images: object,
+    checkpoint: int | None = None,
+    weights_from: WeightsFrom | None = None,
+    device: str | None = None,
 ) -> tuple[Model | None, config.Config | None]:
     """Returns the model that draws the images, and the configuration of its run; of stored ones, neither."""
     if isinstance(images, Model):
@@ -248,7 +280,7 @@ def _real(
     """Returns what is compared with; None where nothing was said and no run knows."""
     if isinstance(against, (str, Path)) and Path(against).suffix == statistics.SUFFIX:
         return statistics.read(against)
-    model, settings = _drawing(against, None, None, device)
+    model, settings = _drawing(against, device=device)
     if model is not None:
         return _drawn(model, settings, None, n, seed=seed + 1)  # or the same noise would lie under both
     if isinstance(against, (str, Path)) or (against is None and own is not None):
