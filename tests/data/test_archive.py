@@ -194,3 +194,10 @@ def test_an_archive_reads_from_any_thread(tmp_path):
         archive = Archive(Path(pack(tmp_path / f"a.{suffix}", files)))
         with ThreadPoolExecutor(8) as pool:
             assert dict(zip(archive.names, pool.map(archive.read, archive.names), strict=True)) == files
+
+
+def test_metadata_of_no_file_that_is_there_is_told(tmp_path):
+    lines = "".join(json.dumps({"file_name": f"{i}.png", "text": "a cat"}) + "\n" for i in (1, 2, 30))
+    path = pack(tmp_path / "a.zip", {"1.png": png(), "2.png": png(1), "metadata.jsonl": lines.encode()})
+    with pytest.raises(KakusanError, match=r"names 30\.png, and there is no such file \(mend or remove this line\)"):
+        load(path)

@@ -222,7 +222,11 @@ def test_a_large_cache_is_not_read_to_its_end_before_it_is_used(tmp_path, monkey
     content = path.read_bytes()
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     monkeypatch.setattr("kakusan.data.cache._LARGE", 1797 * 64)
+    monkeypatch.setattr("kakusan.data.cache._TRIED", 90)
     assert len(load(path)) == 1797
+    path.write_bytes(bytes([content[0]]) + content[1 : -1797 * 64] + bytes(1797 * 64))
+    with pytest.raises(KakusanError, match="the bytes of 90 images"):
+        load(path)
 
 
 def test_a_cache_without_checksums_is_read(tmp_path):

@@ -136,7 +136,8 @@ def forecast(**changes):
         ({"validation_seconds": 100.0}, {}, ["the held-out loss will take 9%"]),
         ({"device": "cuda"}, {}, ["--dtype bfloat16"]),
         ({"device": "cuda", "train_seconds": 1e4}, {"training.dtype": "bfloat16"}, ["--compile"]),
-        ({"train_seconds": 1e5}, {}, ["a GPU"]),
+        ({"train_seconds": 1e5}, {}, ["a GPU", "no images are held out"]),
+        ({"train_seconds": 1e5}, {"data.held_out": 50}, ["a GPU"]),
     ],
 )
 def test_what_to_change_first_follows_from_the_numbers(monkeypatch, changes, fields, told):

@@ -46,12 +46,25 @@ def test_the_pace_is_that_after_warming_up(clock):
     assert seen == [0, 0, 0, 0, 4, 8]
 
 
+def test_of_steps_that_take_long_three_are_taken(clock):
+    """The first two do not count."""
+    stopwatch = Stopwatch(lambda *given: "batch", 10.0, lambda done: None)
+
+    def step():
+        stopwatch(Draws(0, 0, 1, slice(0, 1)), torch.device("cpu"))
+        clock.now += 30
+
+    with pytest.raises(rehearsal._EnoughError):
+        [step() for _ in range(99)]
+    assert (stopwatch.pace.step_seconds, stopwatch.pace.steps) == (30.0, 1)
+
+
 def test_a_rehearsal_trains_and_keeps_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     stopwatch = Stopwatch(ImageBatches(tiny.pictures()), 0.0, lambda _: None)
     there = tiny.engine(batches=stopwatch, steps=10**9)
     pace = rehearse(there, stopwatch)
-    assert pace.steps == there.step - 3 == 2
+    assert pace.steps == there.step - 2 == 1
     assert 0 < pace.step_seconds < 5
     assert 0 <= pace.data_wait <= 1
     assert list(tmp_path.iterdir()) == []

@@ -24,10 +24,13 @@ class Recorder:
         self.settings, self.lines, self.finished = settings, [], False
         Recorder.made.append(self)
 
-    def log(self, values, step):
-        if step in self.refuses:
+    def log(self, values, step=None):
+        if values["images"] in self.refuses:
             raise ConnectionError("the server\nis away")
         self.lines.append((step, values))
+
+    def define_metric(self, name, step_metric):
+        assert (name, step_metric) == ("*", "images")
 
     def finish(self):
         self.finished = True
@@ -56,7 +59,8 @@ def test_every_number_of_the_books_is_handed_on(tmp_path, recorded, name):
     (one,) = recorded
     assert one.finished
     assert (one.settings["project"], one.settings["config"]["training.seed"]) == ("kakusan", 7)
-    assert [step for step, _ in one.lines] == [line["step"] for line in metrics(there)]
+    assert [values["images"] for _, values in one.lines] == [line["images"] for line in metrics(there)]
+    assert {step for step, _ in one.lines} == ({None} if name == "wandb" else {1, 2, 3})
     assert all(isinstance(value, (int, float)) for _, values in one.lines for value in values.values())
     last = metrics(there)[-1]
     assert one.lines[-1][1]["held_out_loss"] == last["held_out_loss"]
@@ -76,6 +80,18 @@ def test_tensorboard_reads_back_what_the_books_say(tmp_path):
     told = [(event.step, event.value) for event in events.Scalars("loss")]
     lines = [(line["step"], pytest.approx(line["loss"])) for line in there.metrics() if "loss" in line]
     assert told == lines
+
+
+def test_tensorboard_forgets_what_a_training_took_back(tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    there = run(tmp_path / "run")
+    with tracker.tracking("tensorboard", there) as track:
+        for step, loss in ((1, 9.0), (2, 8.0), (3, 7.0), (2, 5.0), (3, 4.0)):
+            track({"step": step, "images": 5 * step, "loss": loss})
+    events = EventAccumulator(str(there.path / "tensorboard")).Reload()
+    assert [(event.step, event.value) for event in events.Scalars("loss")] == [(1, 9.0), (2, 5.0), (3, 4.0)]
 
 
 @pytest.mark.parametrize("name", ["wandb", "trackio"])
@@ -106,10 +122,10 @@ def test_what_is_measured_of_samples_is_handed_on(tmp_path, recorded):
 
 
 def test_one_that_fails_in_the_middle_ends_no_training(tmp_path, recorded, monkeypatch):
-    monkeypatch.setattr(Recorder, "refuses", {1, 2})
+    monkeypatch.setattr(Recorder, "refuses", {5, 10})
     there = run(tmp_path / "run")
     assert engine(tracker="wandb", steps=3, log_every=1).train(there).images == 15
-    assert {step for step, _ in recorded[0].lines} == {3}
+    assert {values["images"] for _, values in recorded[0].lines} == {15}
     (said,) = (line for line in (there.path / "log.txt").read_text().splitlines() if "wandb" in line)
     assert said.endswith("wandb failed: the server")
 

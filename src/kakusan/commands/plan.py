@@ -24,8 +24,9 @@ def plan(
 ) -> None:
     """Says what a training will cost, before it starts.
 
-    Trains for twenty seconds, keeps nothing, and tells time, memory and disk to the end, and what to change first. Any
-    field of the configuration may be set, as in kakusan train: --training.batch_size 64.
+    Trains for twenty seconds, or three steps where these take longer, keeps nothing, and tells time, memory and disk
+    to the end, and what to change first. Any field of the configuration may be set, as in kakusan train:
+    --training.batch_size 64.
     """
     settings = config.load(preset, fields_of(context))  # refused before anything heavy is imported
 

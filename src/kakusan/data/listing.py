@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
 from kakusan.data.trees.tree import Tree, read_whole
-from kakusan.errors import KakusanError
+from kakusan.errors import KakusanError, some
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 METADATA = "metadata.jsonl"
@@ -56,11 +56,17 @@ def captions_of(tree: Tree, images: list[str]) -> tuple[str, ...]:
     it lies in, or else the content of the ``.txt`` beside it.
 
     Raises:
-        KakusanError: A line of metadata is none, it is named; or a file of captions is damaged.
+        KakusanError: A line of metadata is none, or of no file that is there: it is named; or a file of captions is
+            damaged.
     """
     captions: dict[str, str] = {}
     for name in sorted(name for name in tree.names if f"/{name}".endswith(f"/{METADATA}")):
         captions |= _metadata(tree, name)
+    if astray := captions.keys() - set(tree.names):
+        raise KakusanError(
+            f"a {METADATA} in {tree.path} names {some(sorted(astray), 3)}, and there is no such file (mend or remove "
+            f"{'this line' if len(astray) == 1 else 'these lines'})"
+        )
     texts = {name.removesuffix(".txt"): name for name in tree.names if name.endswith(".txt")}
     for image in images:
         text = texts.get(image.rpartition(".")[0])

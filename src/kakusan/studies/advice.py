@@ -39,3 +39,5 @@ def advice(forecast: Forecast, settings: Config) -> Iterator[str]:
             yield f"{what} will take {seconds / total:.0%} of the time: {mend}"
     if forecast.device == "cpu" and total > _DAY:
         yield "a GPU: here it takes days; or a smaller network (network.channels), or fewer steps (--steps)"
+    if not settings.data.held_out and total > _DAY:
+        yield "no images are held out, so no checkpoint will be known for the best one: --data.held_out 500"

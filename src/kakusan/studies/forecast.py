@@ -65,7 +65,6 @@ def forecast(settings: config.Config, source: str, seconds: float = SECONDS, sho
         stopwatch = Stopwatch(batches, _TRAINING * seconds, lambda done: bar.update(round(done)))
         engine = engine_of(model, stopwatch, None, _endless(settings), show=False)
         pace = rehearse(engine, stopwatch)
-        held = peak_memory(model.device)
         task, precision = task_of(model, settings), Precision(settings.training, model.device)
         saves, validates, draws, measures = (
             sum(map(due, range(1, steps + 1)))
@@ -76,6 +75,7 @@ def forecast(settings: config.Config, source: str, seconds: float = SECONDS, sho
         measured = _walk_seconds(_measured_plan(model, settings.evaluation), share) if measures else 0.0
         validated = _validation_seconds(task, validation, precision, processes)
         saved, size = _checkpoint(model)
+        held = peak_memory(model.device)
         with precision.matrices():
             peak = peak_flops(model.device, getattr(torch, settings.training.dtype), _PEAK * seconds)
     flop = flop_per_image(task, batches, settings.training.seed)

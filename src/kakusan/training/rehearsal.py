@@ -13,8 +13,7 @@ from kakusan.devices import synchronize
 from kakusan.seeds import Draws
 from kakusan.training.engine import Engine
 
-_WARM_UP = 3  # steps: the first compile, allocate and fill caches
-_FEWEST = 2
+_WARM_UP = 3  # steps: the first compile, allocate and fill caches; fewer where one takes long
 
 
 @dataclass(frozen=True)
@@ -49,8 +48,9 @@ class Stopwatch:
 
     def __init__(self, batches: Batches, seconds: float, progress: Callable[[float], object]) -> None:
         self._batches, self._enough, self._progress = batches, seconds, progress
+        self._warm: int | None = None  # steps before those that count; None while these go on
         self._calls = 0
-        self._created = self._since = time.perf_counter()
+        self._created = self._since = self._last = time.perf_counter()
         self._waited = 0.0
         self.pace: Pace | None = None
 
@@ -63,15 +63,17 @@ class Stopwatch:
         return self._batches.shape
 
     def __call__(self, draws: Draws, device: torch.device) -> Batch:
-        timed = self._calls - _WARM_UP
-        if timed == 0:
-            synchronize(device)
-            self._since, self._waited = time.perf_counter(), 0.0
-        elif timed >= _FEWEST and time.perf_counter() - self._since >= self._enough:
-            self._end(timed, device)
+        now = time.perf_counter()
+        if self._warm is None:
+            # The first step says little of the others.
+            if self._calls == _WARM_UP or (self._calls > 1 and now - self._last > self._enough / 2):
+                synchronize(device)
+                self._warm, self._since, self._waited = self._calls, time.perf_counter(), 0.0
+        elif now - self._since >= self._enough:
+            self._end(self._calls - self._warm, device)
         self._calls += 1
-        before = time.perf_counter()
-        self._progress(min(before - self._since, self._enough) if timed >= 0 else 0.0)
+        before = self._last = time.perf_counter()
+        self._progress(0.0 if self._warm is None else min(before - self._since, self._enough))
         batch = self._batches(draws, device)
         self._waited += time.perf_counter() - before
         return batch
@@ -79,7 +81,7 @@ class Stopwatch:
     def _end(self, steps: int, device: torch.device) -> None:
         synchronize(device)  # what was only asked for so far has to be done
         took = time.perf_counter() - self._since
-        start = self._since - self._created - _WARM_UP * took / steps
+        start = self._since - self._created - (self._warm or 0) * took / steps
         self.pace = Pace(took / steps, self._waited / took, max(0.0, start), steps)
         raise _EnoughError
 

@@ -83,13 +83,19 @@ def tracking(name: str | None, run: Run | None, step: int = 0) -> Iterator[Calla
 def _tensorboard(run: Run, settings: dict[str, Any], step: int) -> tuple[Log, Finish]:
     from torch.utils.tensorboard import SummaryWriter
 
-    writer = SummaryWriter(run.path / "tensorboard", purge_step=step + 1)
+    place = run.path / "tensorboard"
+    writer, last = SummaryWriter(place, purge_step=step + 1), step
 
     def log(numbers: dict[str, float], step: int) -> None:
+        nonlocal writer, last
+        if step < last:  # training went back: what it told from here on counts no more
+            writer.close()
+            writer = SummaryWriter(place, purge_step=step)
+        last = step
         for name, number in numbers.items():
             writer.add_scalar(name, number, step)
 
-    return log, writer.close
+    return log, lambda: writer.close()
 
 
 def _wandb(run: Run, settings: dict[str, Any], step: int) -> tuple[Log, Finish]:
@@ -98,7 +104,9 @@ def _wandb(run: Run, settings: dict[str, Any], step: int) -> tuple[Log, Finish]:
     tracked = wandb.init(
         project=_PROJECT, name=run.name, id=run.identity, resume="allow", config=settings, dir=run.path
     )
-    return lambda numbers, step: tracked.log(numbers, step=step), tracked.finish
+    # Its own steps never fall, as those of a training do that goes back: what falls behind would be dropped.
+    tracked.define_metric("*", step_metric="images")
+    return lambda numbers, step: tracked.log(numbers), tracked.finish
 
 
 def _trackio(run: Run, settings: dict[str, Any], step: int) -> tuple[Log, Finish]:
