@@ -18,7 +18,7 @@ here; diffusers' network is the same, lucidrains' another.
 
     python benchmarks/training.py                          # both networks, eager
     python benchmarks/training.py --compile
-    python benchmarks/training.py --profile                # where the time of a step of ours goes
+    python benchmarks/training.py --profile                # where the time of a step of ours goes, in a file of its own
     python benchmarks/training.py --case cifar10 --batch 8 --steps 1 --with channels_last=true --with dtype=bfloat16
 """
 
@@ -50,13 +50,14 @@ from kakusan import build, config
 from kakusan.condition import Condition
 from kakusan.data.images import ImageSet
 from kakusan.denoiser import Denoiser
-from kakusan.devices import keep_freed_memory, peak_memory, resolve
+from kakusan.devices import keep_freed_memory, machine, peak_memory, resolve
 from kakusan.networks import UNet
 from kakusan.objective import TimeSampling, denoising_loss
 from kakusan.studies.forecast import flop_per_image, peak_flops
 from kakusan.training.start import engine_of, task_of
 
 RESULTS = Path(__file__).parent / "results" / "training.json"
+PROFILE = RESULTS.with_name("training_profile.json")
 ROUNDS = 5
 ENDLESS = 10**6
 DDPM = {  # the U-Net of Ho et al. (2020) for CIFAR-10, 35.7 million parameters
@@ -362,14 +363,17 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, default=RESULTS, help="where the rows go")
     parser.add_argument("--profile", action="store_true", help="tell only which work takes how much of a step of ours")
     arguments = parser.parse_args()
+    where = {"date": date.today().isoformat(), "command": " ".join(["python benchmarks/training.py", *sys.argv[1:]])}
+    cases = [arguments.case] if arguments.case else list(CASES)
     if arguments.profile:
-        for case in [arguments.case] if arguments.case else CASES:
-            print(case, ", ".join(f"{kind} {share:.1%}" for kind, share in shares(case, arguments).items()))
+        found = {case: shares(case, arguments) for case in cases}
+        for case, each in found.items():
+            print(case, ", ".join(f"{kind} {share:.1%}" for kind, share in each.items()))
+        PROFILE.write_text(json.dumps({**where, "machine": machine(), "shares": found}, indent=2) + "\n")
         return
-    rows = [row for case in ([arguments.case] if arguments.case else CASES) for row in measure(case, arguments)]
+    rows = [row for case in cases for row in measure(case, arguments)]
     protocol = {
-        "date": date.today().isoformat(),
-        "command": " ".join(["python benchmarks/training.py", *sys.argv[1:]]),
+        **where,
         "device": torch.cuda.get_device_name() if arguments.device.startswith("cuda") else "cpu",
         "threads": arguments.threads,
         "versions": {name: version(name) for name in ("kakusan", "torch", "diffusers", "accelerate")},
