@@ -245,6 +245,16 @@ def is_claimed(directory: str | Path) -> bool:
         return True
 
 
+def require_suffix(path: Path, suffix: str) -> None:
+    """Refuses a file that would not be what its name says.
+
+    Raises:
+        KakusanError: It ends in another suffix.
+    """
+    if path.suffix.lower() != suffix:
+        raise KakusanError(f"{path} does not end in {suffix}, which is what is written (-o {path.stem}{suffix})")
+
+
 def free_path(path: str | Path) -> Path:
     """Returns ``path`` where nothing is there yet, else the first of ``path-2``, ``path-3``, … where nothing is."""
     path = Path(path)

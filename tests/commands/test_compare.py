@@ -80,3 +80,26 @@ def test_what_is_not_whole_is_left_out(kakusan, pair, tmp_path):
     first, _ = json.loads(kakusan("compare", *pair, "--json").out)["sides"]
     assert first["measurements"]["fid"]["value"] == 12.0
     assert first["measurements"]["kid"]["value"] == 0.5
+
+
+def test_numbers_of_earlier_weights_are_said_to_be(kakusan, pair, tmp_path):
+    protocol = {"metric": "kid", "images_seen": 8}
+    Run.open(tmp_path / "b").record(
+        {"measurements": [Measurement(metric="kid", value=1.0, protocol=protocol).as_dict()]}
+    )
+    assert "kid of b is that of its weights after 8 images, and it has seen 24" in kakusan("compare", *pair).err
+
+
+def test_fields_are_told_as_yaml_has_them(kakusan, pair, tmp_path):
+    config = (tmp_path / "b" / "config.yaml").read_text()
+    (tmp_path / "b" / "config.yaml").write_text(
+        config.replace("attention_resolutions: []", "attention_resolutions: null")
+    )
+    rows = {line.split("   ")[0].strip(): line for line in kakusan("compare", *pair).out.splitlines()}
+    assert rows["network.attention_resolutions"].split()[1:] == ["[]", "null"]
+
+
+def test_a_page_ends_in_html(kakusan, pair):
+    answer = kakusan("compare", *pair, "-o", "notes.txt")
+    assert answer.status == 2
+    assert "notes.txt does not end in .html, which is what is written (-o notes.html)" in answer.err

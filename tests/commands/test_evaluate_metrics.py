@@ -98,6 +98,10 @@ def test_statistics_are_kept_and_compared_with(kakusan, folders, tmp_path):
         ("a --against b --metrics kid --keep-statistics b.npz", "statistics are those of the Fréchet distance"),
         ("a --against b.npz --metrics fid", "there is no file b.npz"),
         (
+            "a --against b --metrics copies --draw-nearest a.jpg",
+            "a.jpg does not end in .png, which is what is written (-o a.png)",
+        ),
+        (
             "a --against b --metrics fid --draw-nearest a.png",
             "are those of the metrics copies and copies-pixels: measure one",
         ),

@@ -2,8 +2,10 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from importlib.metadata import version
 
 import pytest
@@ -107,6 +109,17 @@ def test_what_goes_wrong_inside_is_told_in_one_line_and_with_debug_by_a_tracebac
     assert last.startswith(f"kakusan: {sentence}")
     assert ("Traceback" in answer.err) == bool(debug and not isinstance(error, KeyboardInterrupt))
     assert bool(before) == ("Traceback" in answer.err)
+
+
+def test_what_an_import_raises_that_was_interrupted_half_way_is_no_bug(kakusan, monkeypatch):
+    def fail(path):
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        raise AttributeError("module 'numpy._core' has no attribute '_multiarray_umath'")
+
+    monkeypatch.setattr(Run, "open", fail)
+    answer = kakusan("sample", "RUN")
+    assert (answer.status, answer.err) == (130, "kakusan: interrupted\n")
 
 
 def test_a_real_process_returns_the_status():

@@ -201,3 +201,23 @@ def test_metadata_of_no_file_that_is_there_is_told(tmp_path):
     path = pack(tmp_path / "a.zip", {"1.png": png(), "2.png": png(1), "metadata.jsonl": lines.encode()})
     with pytest.raises(KakusanError, match=r"names 30\.png, and there is no such file \(mend or remove this line\)"):
         load(path)
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        ({"metadata.jsonl": b'{"file_name": "1.png", "text": 7}'}, r"metadata\.jsonl:1: not a line such as"),
+        (
+            {"metadata.jsonl": b'{"file_name": "1.png", "text": "a"}\n{"file_name": "1.png", "text": "b"}'},
+            r"metadata\.jsonl:2: another caption of 1\.png than a line before",
+        ),
+        ({"1.txt": "ein K\u00e4tzchen".encode("latin1")}, r"1\.txt is no caption: byte 5 is not UTF-8 text"),
+    ],
+)
+def test_captions_that_are_none_are_told(tmp_path, files, sentence):
+    with pytest.raises(KakusanError, match=sentence):
+        load(pack(tmp_path / "a.zip", {"1.png": png(), **files}))
+
+
+def test_a_mark_of_byte_order_is_no_part_of_a_caption(tmp_path):
+    assert load(pack(tmp_path / "a.zip", {"1.png": png(), "1.txt": "\ufeffa cat".encode()})).captions == ("a cat",)

@@ -54,8 +54,11 @@ def test_identical_pairs_are_left_out_and_counted():
     found = measured(a, b, "psnr")["psnr"]
     assert found.value == pytest.approx(20 * math.log10(255 / 5), rel=1e-5)
     assert found.remarks == ["1 pair of 6 are identical, without a finite psnr, and left out of its mean"]
-    with pytest.raises(KakusanError, match="all 6 pairs are identical"):
+    with pytest.raises(KakusanError, match=r"all 6 pairs are identical: .* \(measure ssim or lpips\)"):
         measured(a, a, "psnr")
+    found = measured(a, a, "psnr", "ssim")
+    assert found.keys() == {"ssim"}
+    assert found["ssim"].remarks == ["all 6 pairs are identical: their psnr is infinite, and left out"]
 
 
 def test_of_identical_ones_ssim_is_one_and_lpips_nothing(weights):

@@ -286,3 +286,12 @@ def test_a_chain_too_short_to_be_walked_in_a_thousand_steps_is_refused_before_tr
     with pytest.raises(KakusanError, match="steps must be between 1 and 5 for this chain, not 6"):
         conduct("ddim-steps", path=tmp_path / "study", overrides={**TINY, "schedule.steps": 5}, show=False)
     assert not (tmp_path / "study" / "runs").exists()
+
+
+def test_along_a_training_that_changes_nothing_no_moment_is_the_best():
+    def moment(images, distance):
+        values = {"distance": Value(value=distance, interval=(distance - 5, distance + 5)), "score": Value(value=3.0)}
+        return Trial(name=str(images), values={**values, "images": Value(value=images)})
+
+    assert metrics.finding([moment(80, 76.7), moment(640, 76.6)]).key == "study.metrics.alike"
+    assert metrics.finding([moment(80, 76.7), moment(640, 46.6)]).key == "study.metrics.agree"

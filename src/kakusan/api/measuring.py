@@ -23,7 +23,7 @@ from kakusan.evaluation.measure import measure as measured
 from kakusan.evaluation.pairs import PAIRED, measure_pairs
 from kakusan.evaluation.sources import Drawn, Source, Stored, classes_like
 from kakusan.evaluation.statistics import Statistics
-from kakusan.files import require_free_file
+from kakusan.files import require_free_file, require_suffix
 from kakusan.model import Model
 from kakusan.progress import Bar, say
 from kakusan.results import Judgement, Measurement
@@ -149,8 +149,9 @@ def measure(
     """
     names = _named(metrics)
     directory, keep, picture = (None if it is None else Path(it) for it in (weights, keep_statistics, draw_nearest))
-    features.require([_NETWORKS[name] for name in names if name in _NETWORKS], directory, offline)
     _require_places(names, keep, picture)
+    _require_kind(names, images, against)
+    features.require([_NETWORKS[name] for name in names if name in _NETWORKS], directory, offline)
     how = {"sampler": sampler, "steps": steps, "guidance_scale": guidance_scale}
     chosen = {"checkpoint": checkpoint, "weights_from": weights_from}
     samples, real = _sides(images, against, n, seed, how, chosen, offline=offline, device=device, show=show)
@@ -163,13 +164,10 @@ def measure(
     found = []
     if pairs := [name for name in names if name in PAIRED]:
         if not (isinstance(samples, Stored) and isinstance(real, Stored)):
-            raise KakusanError(f"{pairs[0]} compares images in pairs: give a folder or archive of each (--against)")
+            raise KakusanError(f"{pairs[0]} compares images, and {against} holds statistics of some (give images)")
         found = measure_pairs(samples.images, real.images, pairs, **where)
     if CAPTIONED in names:
-        if not isinstance(samples, Stored):
-            raise KakusanError(
-                f"{CAPTIONED} compares images with their captions: give a folder or archive that has both"
-            )
+        assert isinstance(samples, Stored), "a run was refused"
         found.append(measure_captions(samples.images, **where))
     if others := [name for name in names if name in FORMULAS]:
         found += measured(samples, real, others, keep=keep, draw_nearest=picture, **where)
@@ -191,9 +189,19 @@ def _require_places(names: Sequence[str], keep: Path | None, picture: Path | Non
     if keep is not None:
         statistics.require_file(keep, names)
     if picture is not None:
+        require_suffix(picture, ".png")
         require_free_file(picture, overwrite=True)
         if not any(name in FORMULAS and FORMULAS[name].of_training for name in names):
             raise KakusanError("the nearest real images are those of the metrics copies and copies-pixels: measure one")
+
+
+def _require_kind(names: Sequence[str], images: object, against: object) -> None:
+    """Refuses, before anything is read, to draw what has to be stored: images with names, or with captions."""
+    for name in names:
+        if name in PAIRED and (_is_run(images) or against is None or _is_run(against)):
+            raise KakusanError(f"{name} compares images in pairs: give a folder or archive of each (--against)")
+        if name == CAPTIONED and _is_run(images):
+            raise KakusanError(f"{name} compares images with their captions: give a folder or archive that has both")
 
 
 def _sides(

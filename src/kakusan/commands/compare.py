@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kakusan.commands.options import Debug, Json, Lang
-from kakusan.commands.output import in_words, show_json, show_table
+from kakusan.commands.output import show_json, show_table
+from kakusan.config import as_yaml
 from kakusan.errors import KakusanError
-from kakusan.files import require_free_file
+from kakusan.files import require_free_file, require_suffix
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,6 +40,7 @@ def compare(
     if out is None and (lang is not None or overwrite):
         raise KakusanError("--lang and --overwrite are about a page: say where it goes (-o FILE.html)")
     if out is not None:
+        require_suffix(out, ".html")
         require_free_file(out, overwrite)
 
     from kakusan.progress import say
@@ -59,7 +61,7 @@ def _rows(found: Comparison) -> list[list[str]]:
     """Returns a column a run; what no run has is left out."""
     rows = [["", *(side.run for side in found.sides)]]
     for name in found.sides[0].differs:
-        rows.append([name, *(in_words(side.differs[name]) for side in found.sides)])
+        rows.append([name, *(as_yaml(side.differs[name]) for side in found.sides)])
     rows.append(["images seen", *(f"{side.images:,}" for side in found.sides)])
     rows.append(["loss", *(_number(side.loss) for side in found.sides)])
     rows.append(["held-out loss", *(_number(side.held_out_loss) for side in found.sides)])

@@ -9,13 +9,14 @@ import typer
 
 from kakusan.commands import options
 from kakusan.commands.options import Debug, Json
-from kakusan.commands.output import in_words, show_json, show_table
+from kakusan.commands.output import Interrupted, in_words, show_json, show_table
 from kakusan.errors import KakusanError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from kakusan.results import Judgement, Measurement, OfClass
+    from kakusan.runs import Run
 
 _CLASS = ("class (real images)", "samples", "share of all", "accuracy", "coverage", "Fréchet distance")
 _NAMED = {"nfe": "network calls an image", "splits": "random splits"}
@@ -66,8 +67,6 @@ def evaluate(
 
     Every number comes with its protocol and beside what real images score: with the noise floor.
     """
-    from kakusan import api
-    from kakusan.progress import say
     from kakusan.runs import Run
 
     how: dict[str, Any] = {
@@ -84,10 +83,25 @@ def evaluate(
     for_metrics = {"weights": weights, "keep_statistics": keep_statistics, "draw_nearest": draw_nearest}
     for name, value in (for_metrics | {"offline": offline or None}).items():
         if metrics is None and value is not None:
-            raise KakusanError(f"--{name.replace('_', '-')} belongs to published metrics: say which (--metrics fid)")
+            which = "copies" if name == "draw_nearest" else "fid"
+            raise KakusanError(
+                f"--{name.replace('_', '-')} belongs to published metrics: say which (--metrics {which})"
+            )
     if metrics is None and what.exists() and not (what / "config.yaml").is_file():
         raise KakusanError(f"{what} is no run, and images alone are measured by published metrics (--metrics fid)")
     run = Run.open(what) if metrics is None or (what / "config.yaml").is_file() else None
+    try:
+        _measure(run, what, metrics, how, {**for_metrics, "offline": offline}, json)
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted; what was seen of the images is kept, and the same command goes on") from None
+
+
+def _measure(
+    run: Run | None, what: Path, metrics: str | None, how: dict[str, Any], more: dict[str, Any], json: bool
+) -> None:
+    from kakusan import api
+    from kakusan.progress import say
+
     if metrics is None:
         assert run is not None
         judgement = api.evaluate(run, **how)
@@ -98,8 +112,7 @@ def evaluate(
         else:
             _show_judgement(judgement)
         return
-    how |= {**for_metrics, "offline": offline}
-    found = api.measure(run or str(what), metrics, **how)
+    found = api.measure(run or str(what), metrics, **how, **more)
     document = {"measurements": [it.as_dict() for it in found]}
     if run is not None:
         _record(run, document)
@@ -109,7 +122,7 @@ def evaluate(
         _show_measurements(found)
 
 
-def _record(run: Any, line: Mapping[str, Any]) -> None:
+def _record(run: Run, line: Mapping[str, Any]) -> None:
     from kakusan.progress import say
 
     try:

@@ -7,6 +7,7 @@ import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -107,8 +108,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 (as in a process that was started without)
+    ended = threading.Event()
     try:
-        with _tidy_ends():
+        with _tidy_ends(ended):
             status = typer.main.get_command(app).main(given, prog_name="kakusan", standalone_mode=False)
             sys.stdout.flush()
     except BrokenPipeError:  # the reader has seen enough
@@ -118,6 +120,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if "--debug" in given:
             traceback.print_exc()
         sentence, status = _verdict(error)
+        if status == 1 and ended.is_set():  # an import that Ctrl-C ends half-way may raise anything
+            sentence, status = "interrupted", _INTERRUPTED
         if sentence:
             print(f"kakusan: {' '.join(sentence.split())}", file=sys.stderr)
         return status
@@ -127,16 +131,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 @contextmanager
-def _tidy_ends() -> Iterator[None]:
-    """Lets a polite kill do inside what Ctrl-C does: whatever was begun is tidied up."""
+def _tidy_ends(ended: threading.Event) -> Iterator[None]:
+    """Lets a polite kill do inside what Ctrl-C does: whatever was begun is tidied up; either sets the event."""
     if threading.current_thread() is not threading.main_thread():  # only the main thread may take signals
         yield
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    def end(number: int, frame: FrameType | None) -> None:
+        ended.set()
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _verdict(error: BaseException) -> tuple[str, int]:

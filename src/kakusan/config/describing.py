@@ -40,7 +40,7 @@ def to_yaml(config: Config) -> str:
     """
     from importlib.metadata import version  # slow to import, and not needed for help
 
-    blocks = [f"version: {_yaml(version('kakusan'))}"]
+    blocks = [f"version: {as_yaml(version('kakusan'))}"]
     for section in SECTIONS:
         lines = [
             f"  {row.name}: {row.value}".ljust(_COMMENT_COLUMN) + f"  # {row.description}"
@@ -69,7 +69,7 @@ def _section_rows(config: Config, section: str) -> list[FieldRow]:
         FieldRow(
             section,
             name,
-            _yaml(getattr(values, name)),
+            as_yaml(getattr(values, name)),
             either(variants(section)) if name == "kind" else allowed(field),
             str(field.description),
         )
@@ -86,7 +86,7 @@ _Dumper.add_implicit_resolver(
 )
 
 
-def _yaml(value: Any) -> str:
+def as_yaml(value: Any) -> str:
     """Returns a value as YAML on one line."""
     # Only double quotes write every character, line breaks among them, on one line.
     style = '"' if isinstance(value, str) and not value.isprintable() else None

@@ -92,7 +92,10 @@ def _text(source: str | pathlib.Path) -> tuple[str, str]:
     try:
         return path.read_text("utf-8"), str(path)
     except UnicodeDecodeError as error:
-        raise KakusanError(f"{path} is no YAML file: byte {error.start} is not UTF-8 text") from error
+        raise KakusanError(
+            f"{path} is no YAML file: byte {error.start} is not UTF-8 text (give a preset or a YAML file; images are "
+            f"--data.source {path})"
+        ) from error
     except OSError as error:
         raise KakusanError(
             f"{path} cannot be read: {error.strerror} (give a YAML file, or a preset: {either(names)})"

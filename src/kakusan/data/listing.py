@@ -71,7 +71,7 @@ def captions_of(tree: Tree, images: list[str]) -> tuple[str, ...]:
     for image in images:
         text = texts.get(image.rpartition(".")[0])
         if text is not None and image not in captions:
-            captions[image] = read_whole(tree, text).decode("utf-8", "replace").strip()
+            captions[image] = _text(tree, text)
     told = tuple(captions.get(image, "") for image in images)
     return told if any(told) else ()
 
@@ -88,16 +88,32 @@ def natural_key(path: str) -> tuple[list[list[str | int]], str]:
 def _metadata(tree: Tree, name: str) -> Mapping[str, str]:
     """Returns the captions in a file of metadata, by the images' names in the tree."""
     folder = PurePosixPath(name).parent
-    captions = {}
+    captions: dict[str, str] = {}
     for number, line in enumerate(read_whole(tree, name).splitlines(), start=1):
         if not line.strip():
             continue
         try:
             entry = json.loads(line)
-            captions[(folder / entry["file_name"]).as_posix()] = str(entry.get("text") or "").strip()
+            path = (folder / entry["file_name"]).as_posix()
+            text = entry.get("text") or ""
+            caption = text.strip()
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise KakusanError(
                 f"{tree.path / name}:{number}: not a line such as "
                 '{"file_name": "0001.png", "text": "a cat"} (mend or remove it)'
             ) from error
+        if captions.setdefault(path, caption) != caption:
+            raise KakusanError(
+                f"{tree.path / name}:{number}: another caption of {entry['file_name']} than a line before (keep one)"
+            )
     return captions
+
+
+def _text(tree: Tree, name: str) -> str:
+    """Returns the caption in a file of its own."""
+    try:
+        return read_whole(tree, name).decode("utf-8-sig").strip()
+    except UnicodeDecodeError as error:
+        raise KakusanError(
+            f"{tree.path / name} is no caption: byte {error.start} is not UTF-8 text (save it as that, or remove it)"
+        ) from error

@@ -54,7 +54,9 @@ def measure_pairs(
     ours, theirs = partners(a, b)
     if a.shape != b.shape:
         raise KakusanError(f"{a.name} holds images of shape {a.shape}, {b.name} of {b.shape}: compare like with like")
-    found, sides = [], _sides(a, b, len(ours))
+    found: list[Measurement] = []
+    left: list[str] = []
+    sides = _sides(a, b, len(ours))
     for metric in metrics:
         each, told = _measure_of(metric, a.shape, weights, offline, device, show)
         values = []
@@ -63,9 +65,14 @@ def measure_pairs(
                 part = slice(start, start + _CHUNK)
                 values.append(each(a.images[ours[part]], b.images[theirs[part]]).double())
                 bar.update(start + len(values[-1]))
-        remarks = _unpaired(a, b, len(ours))
-        found.append(_told(metric, torch.cat(values), {**told, **sides}, remarks))
-    return found
+        together = torch.cat(values)
+        if not together.isfinite().any():
+            left.append(f"all {len(together):,} pairs are identical: their {metric} is infinite, and left out")
+            continue
+        found.append(_told(metric, together, {**told, **sides}, _unpaired(a, b, len(ours))))
+    if not found:
+        raise KakusanError(f"{left[0]} (measure ssim or lpips)")
+    return [it.model_copy(update={"remarks": [*it.remarks, *left]}) for it in found]
 
 
 def partners(a: ImageSet, b: ImageSet) -> tuple[Tensor, Tensor]:
@@ -154,7 +161,5 @@ def _told(metric: str, values: Tensor, protocol: dict[str, object], remarks: lis
             *remarks,
             f"{same} of {len(values):,} are {why}, without a finite {metric}, and left out of its mean",
         ]
-    if not len(finite):
-        raise KakusanError(f"all {len(values):,} pairs are identical: their {metric} is infinite")
     told = {"metric": metric, **protocol}
     return Measurement(metric=metric, **average(finite).model_dump(exclude={"real"}), protocol=told, remarks=remarks)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +90,9 @@ def _fields(run: Run) -> dict[str, Any]:
 
 
 def _notes(sides: Sequence[Side]) -> list[str]:
-    """Says where numbers of one name were not measured alike, so that they cannot be compared without a word."""
-    notes = []
+    """Says where numbers are of earlier weights than a run's last, or those of one name were not measured alike: what
+    cannot be compared without a word."""
+    notes = [note for side in sides for note in _of_earlier_weights(side)]
     judged = {side.run: side.judgement.protocol for side in sides if side.judgement is not None}
     metrics = dict.fromkeys(metric for side in sides for metric in side.measurements)
     measured = {
@@ -105,6 +106,15 @@ def _notes(sides: Sequence[Side]) -> list[str]:
             told = "; ".join(f"{name} {', '.join(str(it.get(name)) for it in (first, *others))}" for name in apart)
             notes.append(f"{metric} was not measured alike: {told}")
     return notes
+
+
+def _of_earlier_weights(side: Side) -> Iterator[str]:
+    protocols = {} if side.judgement is None else {"distance": side.judgement.protocol}
+    protocols |= {name: it.protocol for name, it in side.measurements.items()}
+    for name, protocol in protocols.items():
+        seen = protocol.get("images_seen", side.images)
+        if seen != side.images:
+            yield f"{name} of {side.run} is that of its weights after {seen:,} images, and it has seen {side.images:,}"
 
 
 def _several(values: Any) -> bool:

@@ -55,7 +55,7 @@ def metrics(shop: Workshop) -> Experiment:
 
 
 def finding(along: Sequence[Trial]) -> Sentence:
-    """Says how the distance fell, and whether the score agrees with it on the best moment."""
+    """Says how the distance fell, if it did beyond doubt, and whether the score agrees with it on the best moment."""
     first, last = along[0], along[-1]
     best = min(along, key=lambda trial: trial.values["distance"].value)
     highest = max(along, key=lambda trial: trial.values["score"].value)
@@ -67,6 +67,8 @@ def finding(along: Sequence[Trial]) -> Sentence:
         "best": round(best.values["images"].value),
         "highest": round(highest.values["images"].value),
     }
+    if not first.values["distance"].beyond(last.values["distance"]):
+        return Sentence("study.metrics.alike", told)
     return Sentence("study.metrics.agree" if best is highest else "study.metrics.disagree", told)
 
 
