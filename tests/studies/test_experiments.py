@@ -290,7 +290,8 @@ def test_a_chain_too_short_to_be_walked_in_a_thousand_steps_is_refused_before_tr
 
 def test_along_a_training_that_changes_nothing_no_moment_is_the_best():
     def moment(images, distance):
-        values = {"distance": Value(value=distance, interval=(distance - 5, distance + 5)), "score": Value(value=3.0)}
+        doubt = (distance - 5, distance + 5)
+        values = {"distance": Value(value=distance, interval=doubt), "score": Value(value=100 - distance)}
         return Trial(name=str(images), values={**values, "images": Value(value=images)})
 
     assert metrics.finding([moment(80, 76.7), moment(640, 76.6)]).key == "study.metrics.alike"
