@@ -116,6 +116,16 @@ def test_half_a_file_is_not_opened(tiny, tmp_path):
         weights.obtain("tiny", tmp_path)
 
 
+def test_an_older_file_that_is_cut_anywhere_is_not_opened(tiny, tmp_path):
+    path = put(tmp_path / "tiny.pth")
+    torch.save(torch.load(path, weights_only=True), path, _use_new_zipfile_serialization=False)
+    content = path.read_bytes()
+    for end in range(0, len(content), 7):
+        path.write_bytes(content[:end])
+        with pytest.raises(KakusanError, match="cut short"):
+            weights.obtain("tiny", tmp_path)
+
+
 def test_the_real_ones_have_names_that_begin_their_hash():
     """As torch hub's convention is: so the published hash is the one that the file is known by."""
     for wanted in weights.PRETRAINED.values():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import file_digest
@@ -281,10 +282,33 @@ def _download(name: str, show: bool) -> Path:
     return wanted.cached
 
 
+# Older files that end too early make the unpickler raise almost anything.
+_CUT_SHORT = (
+    pickle.UnpicklingError,
+    RuntimeError,
+    EOFError,
+    OSError,
+    ValueError,
+    IndexError,
+    KeyError,
+    TypeError,
+    struct.error,
+)
+
+
 def _read(path: Path, wanted: Pretrained) -> Mapping[str, Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+    except (
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        OSError,
+        ValueError,
+        IndexError,
+        KeyError,
+        struct.error,
+    ) as error:
         raise KakusanError(
             f"{path} is cut short, or holds more than weights, and was not opened (get it from {wanted.url})"
         ) from error

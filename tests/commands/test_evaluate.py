@@ -40,7 +40,7 @@ def test_people_read_every_number_beside_the_noise_floor(kakusan, mine):
     assert lines[1].split() == [
         "Fréchet",
         "distance",
-        *f"{judged['frechet_distance']:.2f} ± {judged['frechet_distance_spread']:.2f}".split(),
+        *"{:.2f} ({:.2f} to {:.2f})".format(judged["frechet_distance"], *judged["frechet_distance_interval"]).split(),
         *f"{judged['noise_floor']:.2f} ± {judged['noise_floor_spread']:.2f}".split(),
     ]
     assert f"{judged['class_accuracy']:.1%}" in lines[2]

@@ -91,3 +91,12 @@ def test_the_inception_score_is_the_definition():
     p = logits.softmax(1)
     divergence = (p * (p / p.mean(0)).log()).sum(1).mean()
     assert inception_score(logits) == pytest.approx(math.exp(divergence))
+
+
+def test_a_class_is_covered_by_samples_of_its_own_alone():
+    """Two classes in one place, of which the second is never asked for."""
+    real, other = seen(0, 0), seen(0, 0, seed=10)
+    asked = Seen(points(0, 120, 20), torch.zeros(120, dtype=torch.long), torch.zeros(120, dtype=torch.long))
+    first, second = by_class(asked, real, other, NAMES)
+    assert first.coverage > 0.9
+    assert second.coverage == 0

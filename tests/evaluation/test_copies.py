@@ -43,3 +43,14 @@ def test_copies_within_the_real_images_do_not_move_the_threshold():
 
 def test_of_images_that_are_all_alike_nothing_is_nearer():
     assert formulas.copies(torch.zeros(4, 3), torch.zeros(5, 3))["copies"].value == 0
+
+
+def test_distances_are_found_in_tiles(monkeypatch):
+    real, samples = normal(700), normal(90, 1)
+    whole, near = nearest(samples, real), threshold(real)
+    monkeypatch.setattr("kakusan.evaluation.copies._COLUMNS", 64)
+    monkeypatch.setattr("kakusan.evaluation.copies._ROWS", 50)
+    tiled = nearest(samples, real)
+    assert torch.equal(tiled.indices, whole.indices)
+    assert torch.equal(tiled.distances, whole.distances)
+    assert threshold(real) == near

@@ -219,6 +219,7 @@ def test_the_protocol_says_all_there_is_to_repeat_it(cache):
         "reference_hash": against.digest,
         "splits": 4,
         "features": None,
+        "rounding": "to bytes",
         "resize": "not at all",
         "sampler": "heun",
         "steps": 3,

@@ -168,14 +168,15 @@ def test_the_worse_the_images_the_greater_the_distance(pixels, spoil):
 @pytest.mark.slow
 @pytest.mark.parametrize("spoil", ["noise", "blur"])
 def test_what_the_real_inception_sees_gets_worse_as_well(weights, spoil):
-    real = images(40)
+    real = images(24)
     spoil_much = [spoilt(real, spoil, much) for much in range(4)]
     assert_worse_and_worse([measured(it, real, "fid", "kid", weights=weights) for it in spoil_much])
 
 
 def test_every_number_has_its_doubt_and_its_floor(pixels):
     found = measured(images(400), images(300, 1), "fid", "kid", "is")
-    for it in found.values():
+    assert found["is"].interval is None  # of so few
+    for it in (found["fid"], found["kid"]):
         low, high = it.interval
         assert low <= it.value <= high
     assert {it.noise_floor_n for it in found.values()} == {150, 300}
@@ -193,8 +194,10 @@ def test_the_protocol_says_all_that_decides(pixels):
         "reference": "images 1",
         "reference_n": 50,
         "reference_hash": found.protocol["reference_hash"],
+        "rounding": "to bytes",
         "resize": "not at all",
         "features": "pixels 0",
+        "seen_on": "cpu",
         "layer": "2048",
         "library": "none",
         "kakusan": version("kakusan"),
@@ -455,3 +458,12 @@ def test_statistics_that_do_not_say_whose_they_are_are_remarked_on(pixels, tmp_p
     np.savez(tmp_path / "theirs.npz", mu=seen.mean.numpy(), sigma=seen.covariance.numpy())
     (found,) = measure(Stored(a), statistics.read(tmp_path / "theirs.npz"), ["fid"], device=CPU, show=False)
     assert "does not say which network saw its images" in found.remarks[0]
+
+
+def test_what_says_little_is_remarked_on(pixels):
+    found = measured(images(400), images(300, 1), "fid", "is", "copies")
+    assert "the noise floor is of 150 images, and would be lower of 400" in found["fid"].remarks
+    assert found["is"].remarks[0].startswith("an Inception score of 400 images says little")
+    assert found["is"].interval is None
+    assert found["is"].protocol["splits"] == 10
+    assert found["copies"].remarks[0].startswith("nothing was held out")

@@ -118,3 +118,17 @@ def test_a_table_has_no_empty_numbers():
         "compared,a,distance,1.5,1.0,2.0,0.5,",
         "compared,b,score,2.0,,,,",
     ]
+
+
+def test_a_page_says_how_every_trial_was_measured():
+    """What those that were judged share once, the rest by trial; one that was not judged takes nothing away."""
+    alike = {"features": "classifier", "n": 10, "sampler": "ddim"}
+    rows = [
+        trial("ten", distance=1.0).model_copy(update={"protocol": {**alike, "steps": 10}}),
+        trial("fifty", distance=1.0).model_copy(update={"protocol": {**alike, "steps": 50}}),
+        trial("timed", seconds=1.0).model_copy(update={"protocol": {"seconds": {"rounds": 3}}}),
+    ]
+    words = Page(render(SAY, experiment(part(*rows)))).words
+    assert words.count("classifier") == 1
+    for told in ("steps 10", "steps 50", "seconds rounds 3"):
+        assert told in words

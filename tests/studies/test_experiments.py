@@ -45,6 +45,7 @@ def _small(tmp_path, monkeypatch):
     monkeypatch.setattr(ddim_steps, "STEPS", (2, 3))
     monkeypatch.setattr(ddim_steps, "_WHOLE", 6)
     monkeypatch.setattr(ddim_steps, "_IMAGES", 6)
+    monkeypatch.setattr(ddim_steps, "_TIMED", 2)
     monkeypatch.setattr(class_conditional, "SCALES", (1.0, 3.0))
     monkeypatch.setattr(metrics, "_MOMENTS", 2)
 

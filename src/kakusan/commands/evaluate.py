@@ -93,7 +93,8 @@ def evaluate(
     try:
         _measure(run, what, metrics, how, {**for_metrics, "offline": offline}, json)
     except KeyboardInterrupt:
-        raise Interrupted("interrupted; what was seen of the images is kept, and the same command goes on") from None
+        kept = "; what networks saw of the images for distances is kept, and the same command goes on"
+        raise Interrupted(f"interrupted{kept}") from None
 
 
 def _measure(
@@ -132,13 +133,15 @@ def _record(run: Run, line: Mapping[str, Any]) -> None:
 
 
 def _show_judgement(judgement: Judgement) -> None:
-    distance = f"{judgement.frechet_distance:.2f} ± {judgement.frechet_distance_spread:.2f}"
+    distance, interval = f"{judgement.frechet_distance:.2f}", judgement.frechet_distance_interval
+    if interval is not None:
+        distance += f" ({interval[0]:.2f} to {interval[1]:.2f})"
     floor = f"{judgement.noise_floor:.2f} ± {judgement.noise_floor_spread:.2f}"
-    rows = [("", "samples", "real images (noise floor)"), ("Fréchet distance", distance, floor)]
+    rows = [("", "samples (95 % of others)", "real images (noise floor)"), ("Fréchet distance", distance, floor)]
     if judgement.class_accuracy is not None:
         rows.append(("class accuracy", _share(judgement.class_accuracy), _share(judgement.classifier_accuracy)))
     if judgement.inception_score is not None:
-        rows.append(("Inception score", f"{judgement.inception_score:.2f}", f"{judgement.real_inception_score:.2f}"))
+        rows.append(("score by the judge", f"{judgement.inception_score:.2f}", f"{judgement.real_inception_score:.2f}"))
     if judgement.copies is not None:
         rows.append(("near-copies", _share(judgement.copies), _share(judgement.real_copies)))
     show_table(rows)
@@ -165,7 +168,7 @@ def _share(value: float | None) -> str:
 
 
 def _show_measurements(found: list[Measurement]) -> None:
-    rows = [("", "value", "95 % interval", "of infinitely many", "real images (noise floor)")]
+    rows = [("", "value", "95 % interval", "of infinitely many samples", "real images (noise floor)")]
     for it in found:
         interval = "" if it.interval is None else "{:.4g} to {:.4g}".format(*it.interval)
         floor = "" if it.noise_floor is None else f"{it.noise_floor:.4g}, of {it.noise_floor_n:,}"

@@ -88,6 +88,8 @@ def measure_captions(
             **Stored(images).told,
             "features": f"clip {there.sha256[:8]}",
             "resize": f"as its processor does, to {side} pixels",
+            "kakusan": version("kakusan"),
+            "torch": torch.__version__,
             "torchmetrics": version("torchmetrics"),
             "transformers": version("transformers"),
         },

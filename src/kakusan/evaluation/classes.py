@@ -47,7 +47,6 @@ def by_class(samples: Seen, real: Seen, other: Seen, class_names: Sequence[str])
     """
     assert real.labels is not None
     assert other.labels is not None
-    covered, really = covering(samples.features, real.features), covering(other.features, real.features)
     found = []
     # Sorted alike: where nobody asked for classes, real images too are what they are taken for.
     kinds = (real.labels, other.labels) if samples.labels is not None else (real.guesses, other.guesses)
@@ -61,8 +60,8 @@ def by_class(samples: Seen, real: Seen, other: Seen, class_names: Sequence[str])
                 share=_mean(samples.guesses == label) or 0.0,
                 real_share=_mean(other.guesses == label) or 0.0,
                 accuracy=None if samples.labels is None else _mean(samples.guesses[of] == label),
-                coverage=_mean(covered[theirs]),
-                real_coverage=_mean(really[theirs]),
+                coverage=_coverage(samples.features[of], real.features[theirs]),
+                real_coverage=_coverage(other.features[others], real.features[theirs]),
                 frechet_distance=_distance(samples.features[of][:n], real.features[theirs]),
                 noise_floor=_distance(other.features[others][:n], real.features[theirs]),
             )
@@ -101,6 +100,13 @@ def inception_score(logits: Tensor) -> float:
     log = logits.double().log_softmax(1)
     overall = log.logsumexp(0) - math.log(len(log))
     return float((log.exp() * (log - overall)).sum(1).mean().exp())
+
+
+def _coverage(samples: Tensor, real: Tensor) -> float | None:
+    """Returns the share of a class's real images that have a sample of the same class in their neighbourhood."""
+    if not len(real):
+        return None
+    return _mean(covering(samples, real)) if len(samples) else 0.0
 
 
 def _distance(samples: Tensor, real: Tensor) -> float | None:

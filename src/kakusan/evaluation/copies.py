@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kakusan import seeds
 
-_ROWS = 500  # of a matrix of distances at a time
+_ROWS, _COLUMNS = 500, 5_000  # of a matrix of distances at a time
 _ASKED = 5_000  # real images for how far they lie from others: a hundredth of them is known well enough
 _RARE = 0.01
 _SAME = 1e-4  # of the median distance: what rounding leaves between images that are the same
@@ -72,10 +72,17 @@ def _nearest(samples: Tensor, real: Tensor, but: Tensor | None = None) -> tuple[
     indices, distances = [], []
     for start in range(0, len(samples), _ROWS):
         part = samples[start : start + _ROWS]
-        apart = torch.cdist(part, real)
-        if but is not None:
-            apart[torch.arange(len(part)), but[start : start + _ROWS]] = math.inf
-        indices.append(apart.argmin(1))
+        least, place = torch.full((len(part),), math.inf), torch.zeros(len(part), dtype=torch.int64)
+        for first in range(0, len(real), _COLUMNS):
+            apart = torch.cdist(part, real[first : first + _COLUMNS])
+            if but is not None:
+                here = but[start : start + _ROWS] - first
+                inside = (here >= 0) & (here < apart.shape[1])
+                apart[inside, here[inside]] = math.inf
+            found = apart.min(1)
+            nearer = found.values < least
+            least, place = torch.where(nearer, found.values, least), torch.where(nearer, found.indices + first, place)
+        indices.append(place)
         # Out of a product of matrices small distances come with a large error; of the one that counts, without.
         distances.append((part - real[indices[-1]]).norm(dim=1))
     return torch.cat(indices), torch.cat(distances)

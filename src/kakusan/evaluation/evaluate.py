@@ -253,6 +253,7 @@ def evaluate(
                 "reference_hash": against.digest,
                 "splits": len(against.halves),
                 "features": against.eye.name,
+                "rounding": "to bytes",
                 "resize": against.eye.extractor.resize,
                 **drawn.told,
             },

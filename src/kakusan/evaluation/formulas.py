@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import mean, stdev
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +27,8 @@ _SUBSETS, _SUBSET = 100, 1000  # of KID (Bińkowski et al., 2018)
 _ROWS = 1000  # of a matrix of distances at a time
 _NEIGHBOURS = 3
 _SEED = 2020  # torch-fidelity's own
+FEW_LOGITS = 5_000
+"""Images, of fewer of which an Inception score says little."""
 _PAIRS = 20  # fewer tell nothing of how far they are spread
 
 
@@ -94,7 +97,8 @@ def kernel(samples: Tensor, real: Tensor, doubt: bool = True) -> dict[str, Estim
     value = told[KEY_METRIC_KID_MEAN]
     if not doubt:
         return {"kid": Estimate(value)}
-    alike = ((a[: len(b)].numpy(), b[: len(a)].numpy()) for a, b in _pairs(samples, real))
+    # More than a subset of each would take memory that grows with the square of their number.
+    alike = ((a[: min(len(b), subset)].numpy(), b[: min(len(a), subset)].numpy()) for a, b in _pairs(samples, real))
     blocks = [kernel_mmd(a, b) for a, b in alike if len(a) > 1]
     return {"kid": Estimate(value, _of_blocks(value, blocks))}
 
@@ -102,7 +106,7 @@ def kernel(samples: Tensor, real: Tensor, doubt: bool = True) -> dict[str, Estim
 def inception(samples: Tensor, doubt: bool = True) -> dict[str, Estimate]:
     """Returns the Inception score of logits: high where each image is of one class, and all are of many.
 
-    Its interval is that of a mean over ten disjoint tenths.
+    Its interval is that of a mean over ten disjoint tenths, where these are large enough to say anything.
 
     Source: Salimans et al., "Improved Techniques for Training GANs", 2016.
     """
@@ -110,7 +114,8 @@ def inception(samples: Tensor, doubt: bool = True) -> dict[str, Estimate]:
 
     parts = [part for part in _parts(len(samples)) if len(part)]
     scores = [isc_features_to_metric(samples[part], splits=1, shuffle=False)[KEY_METRIC_ISC_MEAN] for part in parts]
-    return {"is": Estimate(mean(scores), _of_blocks(mean(scores), scores) if doubt else None)}
+    sure = doubt and len(samples) >= FEW_LOGITS
+    return {"is": Estimate(mean(scores), _of_blocks(mean(scores), scores) if sure else None)}
 
 
 def precision_recall(samples: Tensor, real: Tensor, doubt: bool = True) -> dict[str, Estimate]:
@@ -193,6 +198,7 @@ class Formula:
         compares: Whether with real images.
         of_moments: Whether their moments suffice for that.
         within_class: Whether it tells apart what is of one class.
+        told: What else a stamp says of it.
         of_training: Whether with those alone that a model learned from, where it is known which these are.
         measure: From the features of samples, and those of real images or their moments, to one estimate or several.
     """
@@ -205,14 +211,17 @@ class Formula:
     measure: Callable[..., dict[str, Estimate]]
     of_training: bool = False
     within_class: bool = False
+    told: Mapping[str, Any] = field(default_factory=dict)
 
 
 FORMULAS: Mapping[str, Formula] = MappingProxyType(
     {
         "fid": Formula("inception", "2048", 2, True, True, frechet),
-        "is": Formula("inception", "logits_unbiased", 2, False, False, inception),
-        "kid": Formula("inception", "2048", 2, True, False, kernel),
-        "prc": Formula("vgg16", "fc2_relu", _NEIGHBOURS + 1, True, False, precision_recall),
+        "is": Formula("inception", "logits_unbiased", 2, False, False, inception, told={"splits": BLOCKS}),
+        "kid": Formula("inception", "2048", 2, True, False, kernel, told={"subsets": _SUBSETS, "subset": _SUBSET}),
+        "prc": Formula(
+            "vgg16", "fc2_relu", _NEIGHBOURS + 1, True, False, precision_recall, told={"neighbours": _NEIGHBOURS}
+        ),
         "copies": Formula("inception", "2048", 2, True, False, copies, of_training=True),
         "copies-pixels": Formula("pixels", "pixels", 2, True, False, copies, of_training=True),
         "diversity": Formula("lpips-alex", "pairs", 2, False, False, diversity, within_class=True),

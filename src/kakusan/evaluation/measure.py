@@ -16,7 +16,7 @@ from kakusan.errors import KakusanError, counted
 from kakusan.evaluation import statistics
 from kakusan.evaluation.copies import learned, nearest
 from kakusan.evaluation.features import Extractor, extractor
-from kakusan.evaluation.formulas import FORMULAS, Estimate, Formula
+from kakusan.evaluation.formulas import FEW_LOGITS, FORMULAS, Estimate, Formula
 from kakusan.evaluation.moments import Moments
 from kakusan.evaluation.seeing import seen, seen_to_stay
 from kakusan.evaluation.sources import Drawn, Mirrored, Source, Stored
@@ -78,7 +78,7 @@ def measure(
     ):
         for name, formula in formulas.items():
             seer = seers[formula.network]
-            protocol = {**_protocol(seer, samples, real), "metric": name, "layer": formula.layer}
+            protocol = {**_protocol(seer, samples, real), "metric": name, "layer": formula.layer, **formula.told}
             views, remarks = theirs(formula), _remarks_on_sides(formula, samples, real)
             if formula.within_class and isinstance(real, (Stored, Drawn)) and real.labelled != samples.labelled:
                 views = ()  # distances within classes and between any two images do not compare
@@ -161,8 +161,10 @@ def _protocol(seer: Extractor, samples: Source, real: Source | Statistics | None
         "n": samples.n,
         **samples.told,
         **{_of_reference(key): value for key, value in theirs.items()},
+        "rounding": "to bytes",
         "resize": seer.resize,
         "features": seer.name,
+        "seen_on": seer.device.type,
         "library": seer.library,
         "kakusan": version("kakusan"),
         "torch": torch.__version__,
@@ -193,7 +195,7 @@ def _measured(
         floors = formula.measure(others, *(rest if formula.compares else ()), doubt=False)
         each = len(others)
         if formula.of_training:
-            protocol = {**protocol, "held_out": each if held_out is not None else 0, "mirrored": len(views) > 1}
+            protocol = {**protocol, "held_out": None if held_out is None else each, "mirrored": len(views) > 1}
             views = views if held_out is None else rest
     estimates = formula.measure(samples, *(views if formula.compares else ()))
     for part, estimate in estimates.items():
@@ -206,7 +208,12 @@ def _measured(
             noise_floor=floors[part].value if floors else None,
             noise_floor_n=each,
             protocol={**protocol, "metric": name},
-            remarks=[*_remarks(formula, samples), *(_remarks(formula, views[0]) if views else ()), *remarks],
+            remarks=[
+                *_remarks(metric, samples),
+                *(_remarks(metric, views[0]) if views and formula.compares else ()),
+                *_remarks_on_floor(formula, len(samples), each, held_out),
+                *remarks,
+            ],
         )
 
 
@@ -231,13 +238,31 @@ def _remarks_on_sides(formula: Formula, samples: Source, real: Source | Statisti
     return []
 
 
-def _remarks(formula: Formula, images: Tensor | Moments | None) -> list[str]:
-    if not formula.of_moments or not isinstance(images, Tensor):
-        return []  # statistics need not say of how many images they are
+def _remarks(metric: str, images: Tensor | Moments | None) -> list[str]:
+    """Returns what makes a number of so few images less than it seems; statistics need not say of how many they are."""
+    if not isinstance(images, Tensor):
+        return []
     n, dimensions = images.shape
-    if n > dimensions:
+    if metric == "is" and n < FEW_LOGITS:
+        return [
+            f"an Inception score of {counted(n, 'image')} says little, for it is the mean of ten parts and at most "
+            f"their number of images (measure {FEW_LOGITS:,} or more)"
+        ]
+    if not FORMULAS[metric].of_moments or n > dimensions:
         return []
     return [
         f"{counted(n, 'image')} are too few for {dimensions} features, whose covariance they cannot span: this "
         f"distance says little (measure more than {dimensions})"
     ]
+
+
+def _remarks_on_floor(formula: Formula, n: int, each: int | None, held_out: Tensor | None) -> list[str]:
+    """Returns what makes the number of real images less than it seems."""
+    if formula.of_training and each is not None and held_out is None:
+        return [
+            "nothing was held out, so the real images beside the copies were learned from as well (data.held_out of a "
+            "training keeps some)"
+        ]
+    if formula.of_moments and each is not None and each < n:
+        return [f"the noise floor is of {counted(each, 'image')}, and would be lower of {n:,}"]
+    return []

@@ -120,7 +120,7 @@ def _measure_of(
         raise KakusanError(
             f"{metric} needs torchmetrics, which is not installed (pip install 'kakusan[metrics]')"
         ) from error
-    told = {"torchmetrics": version("torchmetrics")}
+    told = {"torchmetrics": version("torchmetrics"), "kakusan": version("kakusan"), "torch": torch.__version__}
     match metric:
         case "psnr":
             measure = partial(functional.peak_signal_noise_ratio, data_range=_WHITE, reduction="none", dim=(1, 2, 3))

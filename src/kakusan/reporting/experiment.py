@@ -27,7 +27,7 @@ def render(say: Language, experiment: Experiment) -> str:
         about=say("study.about", source=experiment.source, budget=say(f"study.{experiment.budget}")),
         took=say("study.took", seconds=experiment.seconds, machine=experiment.machine),
         remarks=[*(spoken(say, note) for note in experiment.notes), *experiment.remarks],
-        protocol=protocol_in_words(say, _protocol(experiment)),
+        protocol=protocol_in_words(say, _protocol(say, experiment)),
     )
     name = say(f"study.{experiment.study}.name")
     return page(
@@ -131,10 +131,14 @@ def named(say: Language, name: str) -> str:
     return say(f"trial.{name}") if say.knows(f"trial.{name}") else name
 
 
-def _protocol(experiment: Experiment) -> dict[str, object]:
-    """Returns what all trials share of how they were measured."""
-    told = [trial.protocol for part in experiment.parts for trial in part.trials if trial.protocol]
-    if not told:
-        return {}
-    first, *others = told
-    return {name: value for name, value in first.items() if all(other.get(name) == value for other in others)}
+def _protocol(say: Language, experiment: Experiment) -> dict[str, object]:
+    """Returns how everything was measured: what all judged trials share, and by trial what else there is to tell."""
+    told = [trial for part in experiment.parts for trial in part.trials if trial.protocol]
+    judged = [trial.protocol for trial in told if "features" in trial.protocol]
+    first, *others = judged or [{}]
+    shared = {name: value for name, value in first.items() if all(other.get(name) == value for other in others)}
+    own: dict[str, object] = {}
+    for trial in told:
+        apart = {name: value for name, value in trial.protocol.items() if shared.get(name) != value}
+        own |= {named(say, trial.name): apart} if apart else {}
+    return {**shared, **own}

@@ -18,4 +18,6 @@ def _name(say: Language, key: str) -> str:
 def _value(say: Language, value: object) -> str:
     if value is None or value == "":
         return say("protocol.none")
+    if isinstance(value, Mapping):
+        return ", ".join(f"{_name(say, key)} {_value(say, part)}" for key, part in value.items())
     return say.count(value) if isinstance(value, int) and not isinstance(value, bool) else str(value)

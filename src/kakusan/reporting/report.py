@@ -11,6 +11,7 @@ from kakusan.reporting import thumbnails
 from kakusan.reporting.html import Section, fragment, page
 from kakusan.reporting.language import Language
 from kakusan.reporting.protocol import in_words
+from kakusan.reporting.quantities import doubt
 from kakusan.reporting.sections import (
     classes,
     embedding,
@@ -119,7 +120,10 @@ def _paragraphs(say: Language, story: Story) -> list[str]:
     """Returns what the numbers mean, and what they were measured on."""
     judged, paragraphs = story.judgement, []
     if judged is not None:
+        value = judged.values["distance"]
         distance = say.spread(judged.frechet_distance, judged.frechet_distance_spread)
+        if value.interval is not None:  # books of earlier versions know only how far it moves over parts of the data
+            distance = f"{say.number(value.value)} ({doubt(say, 'distance', value)})"
         floor = say.spread(judged.noise_floor, judged.noise_floor_spread)
         paragraphs = [
             say("answer.about_distance", distance=distance, floor=floor),

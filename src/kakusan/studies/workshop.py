@@ -298,11 +298,6 @@ def train_seconds(run: Run) -> Value:
     return Value(value=run.checkpoint().images / pace)
 
 
-def seconds_an_image(judgement: Judgement) -> Value:
-    """Returns how long a judgement's samples took to draw, an image."""
-    return Value(value=judgement.seconds / judgement.protocol["n"])
-
-
 def _finished(place: Path) -> bool:
     run = Run.open(place)
     if not run.checkpoints():

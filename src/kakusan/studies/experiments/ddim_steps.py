@@ -4,27 +4,36 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import cached_property
+from statistics import median
 from typing import Any
 
 from pydantic import BaseModel
 from torch import Tensor
 
 from kakusan import api, pictures, sampling
+from kakusan.devices import machine
 from kakusan.evaluation.likeness import Likeness
 from kakusan.model import Model
+from kakusan.progress import Bar
 from kakusan.results import Value
-from kakusan.studies.workshop import Workshop, seconds_an_image, trial_of
+from kakusan.studies.workshop import Workshop, trial_of
 from kakusan.trials import Experiment, Part, Sentence, Trial
 
 STEPS = (10, 20, 50, 100)
 _WHOLE = 1000  # steps of the walk that all others are compared with
 _IMAGES = 100  # whose noise is the same in every walk
 _SEED = 1
+_TIMED, _ROUNDS = 25, 3  # images, and rounds in which all walks take their turn
 
 
 class _Likeness(BaseModel):
     apart: Value
-    seconds: float
+    protocol: dict[str, Any]
+
+
+class _Times(BaseModel):
+    seconds: dict[str, float]
     protocol: dict[str, Any]
 
 
@@ -33,27 +42,47 @@ def ddim_steps(shop: Workshop) -> Experiment:
     # A chain of fewer steps cannot be walked so: that is known before anything is trained.
     sampling.plan(shop.untrained, n=1, settings=sampling.settings(shop.settings.sampling, sampler="ddim", steps=_WHOLE))
     model = shop.load(shop.trained("model"))
-    whole = _Walk(shop, model, _WHOLE)
+    times = shop.found("seconds", _Times, lambda: _timed(shop, model), shop.of(model))
+    whole = _Walk(shop, model)
     trials, rows = [], {}
     for steps in STEPS:
         judged = shop.judged(f"ddim-{steps}", model, sampler="ddim", steps=steps)
         likeness = whole.compare(steps)
-        more = {"nfe": Value(value=steps), "seconds": seconds_an_image(judged), "apart": likeness.apart}
-        tried = trial_of(f"DDIM {steps}", judged, **more)
-        trials.append(tried.model_copy(update={"protocol": {**tried.protocol, "apart": likeness.protocol}}))
-        rows[f"DDIM {steps}"] = shop.pictures(model, sampler="ddim", steps=steps)
+        name = f"DDIM {steps}"
+        more = {"nfe": Value(value=steps), "seconds": Value(value=times.seconds[name]), "apart": likeness.apart}
+        tried = trial_of(name, judged, **more)
+        told = {"apart": likeness.protocol, "seconds": times.protocol}
+        trials.append(tried.model_copy(update={"protocol": {**tried.protocol, **told}}))
+        rows[name] = shop.pictures(model, sampler="ddim", steps=steps)
     rows[f"DDIM {_WHOLE}"] = shop.pictures(model, sampler="ddim", steps=_WHOLE)
-    values = {"nfe": Value(value=_WHOLE), "seconds": Value(value=whole.seconds_an_image)}
-    trials.append(Trial(name=f"DDIM {_WHOLE}", values=values, protocol={"apart": likeness.protocol}))
+    values = {"nfe": Value(value=_WHOLE), "seconds": Value(value=times.seconds[f"DDIM {_WHOLE}"])}
+    trials.append(Trial(name=f"DDIM {_WHOLE}", values=values, protocol={"seconds": times.protocol}))
     if shop.budget_name == "full":
         judged = shop.judged("ddpm-1000", model, sampler="ddpm", steps=_WHOLE)
-        more = {"nfe": Value(value=_WHOLE), "seconds": seconds_an_image(judged)}
+        more = {"nfe": Value(value=_WHOLE), "seconds": Value(value=times.seconds[f"DDPM {_WHOLE}"])}
         trials.append(trial_of(f"DDPM {_WHOLE}", judged, **more))
     first, second = finding(trials)
     part = Part(
         "compared", second, tuple(trials), charts=("distance", "apart"), across="nfe", growing=True, pictures=rows
     )
     return shop.experiment((first, second), part)
+
+
+def _timed(shop: Workshop, model: Model) -> _Times:
+    """Returns how long walks take, an image: the median of rounds in which all take their turn."""
+    walks = {f"DDIM {steps}": {"sampler": "ddim", "steps": steps} for steps in (*STEPS, _WHOLE)}
+    if shop.budget_name == "full":
+        walks[f"DDPM {_WHOLE}"] = {"sampler": "ddpm", "steps": _WHOLE}
+    spent: dict[str, list[float]] = {name: [] for name in walks}
+    for turn in range(_ROUNDS):
+        for name, walk in walks.items():
+            plan = sampling.plan(model, n=_TIMED, settings=sampling.settings(model.sampling, **walk), seed=_SEED)
+            with Bar(f"round {turn + 1} of {_ROUNDS}, {name}", 1, show=shop.show) as bar:
+                started = time.perf_counter()
+                sampling.sample(plan, bar.report).cpu()
+                spent[name].append((time.perf_counter() - started) / _TIMED)
+    protocol = {"images": _TIMED, "rounds": _ROUNDS, "machine": machine(), "weights_hash": model.weights_hash}
+    return _Times(seconds={name: median(times) for name, times in spent.items()}, protocol=protocol)
 
 
 def finding(trials: Sequence[Trial]) -> tuple[Sentence, Sentence]:
@@ -83,43 +112,36 @@ def finding(trials: Sequence[Trial]) -> tuple[Sentence, Sentence]:
 class _Walk:
     """The pictures of a walk of many steps, drawn once and only if they are needed."""
 
-    def __init__(self, shop: Workshop, model: Model, steps: int) -> None:
-        self._shop, self._model, self._steps = shop, model, steps
-        self._images: Tensor | None = None
-        self._seconds = 0.0
+    def __init__(self, shop: Workshop, model: Model) -> None:
+        self._shop, self._model = shop, model
 
     def compare(self, steps: int) -> _Likeness:
         """Returns how far pictures of fewer steps look from these, from the same noise."""
 
         def find() -> _Likeness:
-            whole = self._whole()
-            likeness = Likeness(self._shop.real.judge, self._shop.device)
-            few, _ = self._draw(steps)
             protocol = {
                 "n": _IMAGES,
-                "features": likeness.name,
+                "features": self._likeness.name,
                 "sampler": "ddim",
-                "from_steps": self._steps,
+                "from_steps": _WHOLE,
                 "seed": _SEED,
                 "weights_hash": self._model.weights_hash,
             }
-            return _Likeness(apart=likeness(few, whole), seconds=self._seconds, protocol=protocol)
+            return _Likeness(apart=self._likeness(self._draw(steps), self._whole), protocol=protocol)
 
-        found = self._shop.found(f"apart-{steps}", _Likeness, find, self._shop.of(self._model))
-        self._seconds = found.seconds
-        return found
+        def still(found: _Likeness) -> bool:
+            return self._shop.of(self._model)(found) and found.protocol.get("features") == self._likeness.name
 
-    @property
-    def seconds_an_image(self) -> float:
-        """How long these took, an image."""
-        return self._seconds / _IMAGES
+        return self._shop.found(f"apart-{steps}", _Likeness, find, still)
 
+    @cached_property
+    def _likeness(self) -> Likeness:
+        return Likeness(self._shop.real.judge, self._shop.device)
+
+    @cached_property
     def _whole(self) -> Tensor:
-        if self._images is None:
-            self._images, self._seconds = self._draw(self._steps)
-        return self._images
+        return self._draw(_WHOLE)
 
-    def _draw(self, steps: int) -> tuple[Tensor, float]:
-        started = time.perf_counter()
+    def _draw(self, steps: int) -> Tensor:
         images = api.sample(self._model, n=_IMAGES, sampler="ddim", steps=steps, seed=_SEED, show=self._shop.show)
-        return pictures.to_uint8(images).cpu(), time.perf_counter() - started
+        return pictures.to_uint8(images).cpu()
