@@ -21,6 +21,7 @@ from kakusan.evaluation.moments import Moments
 from kakusan.evaluation.seeing import seen, seen_to_stay
 from kakusan.evaluation.sources import Drawn, Mirrored, Source, Stored
 from kakusan.evaluation.statistics import Statistics
+from kakusan.evaluation.store import rows
 from kakusan.results import Measurement
 from kakusan.sampling import Progress
 
@@ -128,7 +129,7 @@ def _draw_nearest(
 ) -> None:
     """Draws the samples nearest to a real image that was learned from, each above that image."""
     searched = learned(real.n, held_out)
-    close = nearest(features, *(view[searched] for view in views if isinstance(view, Tensor)))
+    close = nearest(features, *(rows(view, searched) for view in views if isinstance(view, Tensor)))
     which = close.distances.argsort()[:_DRAWN]
     theirs = real.at(searched[close.indices[which]])
     mirrored = close.views[which] == 1
@@ -191,7 +192,7 @@ def _measured(
     each = None
     features = [view for view in views if isinstance(view, Tensor)]
     if features and (parts := _parted(formula, len(features[0]), len(samples), held_out)):
-        others, rest = features[0][parts[0]], tuple(view[parts[1]] for view in features)
+        others, rest = rows(features[0], parts[0]), tuple(rows(view, parts[1]) for view in features)
         floors = formula.measure(others, *(rest if formula.compares else ()), doubt=False)
         each = len(others)
         if formula.of_training:
