@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from kakusan.results import Value
+from kakusan.results import Value, shared
 
 _STUDENT = {2: 12.706, 3: 4.303}  # standard errors, of 95 % where they are found from so many trainings
 
@@ -138,9 +138,9 @@ def averaged(trials: Sequence[Trial]) -> Trial:
     first, *others = trials
     if not others:
         return first
-    shared = [name for name in first.values if all(name in trial.values for trial in others)]
-    values = {name: _together([trial.values[name] for trial in trials]) for name in shared}
-    alike = {name: it for name, it in first.protocol.items() if all(other.protocol.get(name) == it for other in others)}
+    common = [name for name in first.values if all(name in trial.values for trial in others)]
+    values = {name: _together([trial.values[name] for trial in trials]) for name in common}
+    alike = shared([trial.protocol for trial in trials])
     return Trial(name=first.name, values=values, protocol={**alike, "seeds": len(trials)} if alike else {})
 
 

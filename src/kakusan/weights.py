@@ -291,7 +291,6 @@ _CUT_SHORT = (
     ValueError,
     IndexError,
     KeyError,
-    TypeError,
     struct.error,
 )
 
@@ -299,16 +298,7 @@ _CUT_SHORT = (
 def _read(path: Path, wanted: Pretrained) -> Mapping[str, Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        pickle.UnpicklingError,
-        RuntimeError,
-        EOFError,
-        OSError,
-        ValueError,
-        IndexError,
-        KeyError,
-        struct.error,
-    ) as error:
+    except _CUT_SHORT as error:
         raise KakusanError(
             f"{path} is cut short, or holds more than weights, and was not opened (get it from {wanted.url})"
         ) from error

@@ -43,11 +43,8 @@ def examination(settings: Evaluation, model: Model, batches: ImageBatches, devic
     for name in settings.metrics:
         if name not in FORMULAS:
             raise unknown("metric", name, FORMULAS)
-    return (
-        _published(settings, model, Stored.learned(batches), device, show)
-        if settings.metrics
-        else _judged(settings, model, Stored.learned(batches), device, show)
-    )
+    make = _published if settings.metrics else _judged
+    return make(settings, model, Stored.learned(batches), device, show)
 
 
 def _judged(settings: Evaluation, model: Model, real: Stored, device: torch.device, show: bool) -> Examine:

@@ -89,7 +89,7 @@ def evaluate(
             say(remark)
     require_alike(model, against, against.name)  # before a judge is trained
     prepared = reference(
-        Stored(against) if known is None else Stored.of_run(against, known),
+        Stored.of_run(against, known),
         n=n,
         splits=own.splits,
         device=str(model.device),
@@ -294,8 +294,7 @@ def _real(
     if isinstance(against, (str, Path)) or (against is None and own is not None):
         data = None if own is None else own.data
         like = None if shape is None else _compared_with(against, shape, data)
-        stored = _stored(against, like, show)
-        return Stored(stored) if own is None or against is not None else Stored.of_run(stored, own)
+        return Stored.of_run(_stored(against, like, show), own if against is None else None)
     return None if against is None else Stored(_stored(against, None, show))
 
 

@@ -168,6 +168,8 @@ def _share(value: float | None) -> str:
 
 
 def _show_measurements(found: list[Measurement]) -> None:
+    from kakusan.results import shared
+
     rows = [("", "value", "95 % interval", "of infinitely many samples", "real images (noise floor)")]
     for it in found:
         interval = "" if it.interval is None else "{:.4g} to {:.4g}".format(*it.interval)
@@ -177,10 +179,11 @@ def _show_measurements(found: list[Measurement]) -> None:
         )
     show_table(rows)
     typer.echo()
-    own = {name for it in found for name in it.protocol if it.protocol[name] != found[0].protocol.get(name)}
-    _show_protocol({name: value for name, value in found[0].protocol.items() if name not in own})
+    common = shared([it.protocol for it in found])
+    _show_protocol(common)
     for it in found:
-        told = ", ".join(f"{name} {in_words(it.protocol[name])}" for name in it.protocol if name in own - {"metric"})
+        own = {name: value for name, value in it.protocol.items() if name not in (*common, "metric")}
+        told = ", ".join(f"{name} {in_words(value)}" for name, value in own.items())
         typer.echo(f"{it.metric}: {told}" if told else "", nl=bool(told))
 
 

@@ -47,11 +47,11 @@ def nearest(samples: Tensor, *views: Tensor) -> Nearest:
     return Nearest(torch.stack(indices).gather(0, least.indices[None])[0], least.values, least.indices)
 
 
-def learned(count: int, held_out: Tensor | None) -> Tensor:
-    """Returns the numbers of those of ``count`` real images that a model learned from: all but those held out."""
+def all_but(left_out: Tensor | None, count: int) -> Tensor:
+    """Returns the numbers of those of ``count`` images that are not ``left_out``, int64, shape (k,), or None."""
     which = torch.ones(count, dtype=torch.bool)
-    if held_out is not None:
-        which[held_out] = False
+    if left_out is not None:
+        which[left_out] = False
     return which.nonzero().flatten()
 
 

@@ -14,7 +14,7 @@ from kakusan.config.models import Sampling
 from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError, counted, some
 from kakusan.evaluation.classes import Seen, by_class, inception_score
-from kakusan.evaluation.copies import learned, nearest, threshold
+from kakusan.evaluation.copies import all_but, nearest, threshold
 from kakusan.evaluation.eye import Eye
 from kakusan.evaluation.formulas import frechet
 from kakusan.evaluation.judge import Judge, judge
@@ -106,7 +106,7 @@ class Reference:
     @cached_property
     def _searched(self) -> tuple[tuple[Tensor, ...], float]:
         """What copies are looked for among, and how near one lies."""
-        views = self._views(learned(len(self.features), self.held_out))
+        views = self._views(all_but(self.held_out, len(self.features)))
         return views, threshold(views[0])
 
     def _views(self, which: Tensor) -> tuple[Tensor, ...]:
@@ -161,12 +161,14 @@ def reference(
     own = Eye(critic)
     features, logits = own.see(images.images)
     guesses = logits.argmax(1)
-    mirrored = torch.cat([own.see(part)[0] for part, _ in Mirrored(real).chunks(0)]) if real.mirrored else None
+    mirrored = None
     if eye is not None:
         store = seen_to_stay(real, [eye.extractor], show)[eye.name]
         features, logits = store[eye.features], store[eye.logits]
         if real.mirrored:
             mirrored = seen_to_stay(Mirrored(real), [eye.extractor], show)[eye.name][eye.features]
+    elif real.mirrored:
+        mirrored = torch.cat([own.see(part)[0] for part, _ in Mirrored(real).chunks(0)])
     halves = [_halves(images.labels, n, split) for split in range(splits)]
     return Reference(
         judge=critic,

@@ -18,6 +18,7 @@ from kakusan.data.batches import ImageBatches
 from kakusan.data.images import ImageSet
 from kakusan.devices import device_of, resolve
 from kakusan.errors import KakusanError
+from kakusan.evaluation.sources import in_bytes
 from kakusan.files import atomic_write
 from kakusan.networks.classifier import Classifier
 from kakusan.pictures import from_uint8
@@ -186,8 +187,8 @@ def _fingerprint(images: ImageSet, network: Classifier, recipe: _Recipe) -> str:
     assert images.labels is not None
     described = f"{recipe} {_HELD_OUT} {network} {tuple(images.images.shape)} {images.class_names}"
     digest = sha256(described.encode())
-    for part in torch.split(images.images, _CHUNK):  # they may be mapped, and more than fit into memory
-        digest.update(part.contiguous().numpy().tobytes())
+    for part in in_bytes(images.images):
+        digest.update(part)
     digest.update(images.labels.numpy().tobytes())
     return f"{_NAME}-{digest.hexdigest()[:24]}"
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from kakusan import pictures, seeds
 from kakusan.errors import KakusanError, counted
 from kakusan.evaluation import statistics
-from kakusan.evaluation.copies import learned, nearest
+from kakusan.evaluation.copies import all_but, nearest
 from kakusan.evaluation.features import Extractor, extractor
 from kakusan.evaluation.formulas import FEW_LOGITS, FORMULAS, Estimate, Formula
 from kakusan.evaluation.moments import Moments
@@ -128,7 +128,7 @@ def _draw_nearest(
     path: Path, samples: Source, features: Tensor, real: Source, views: Views, held_out: Tensor | None
 ) -> None:
     """Draws the samples nearest to a real image that was learned from, each above that image."""
-    searched = learned(real.n, held_out)
+    searched = all_but(held_out, real.n)
     close = nearest(features, *(rows(view, searched) for view in views if isinstance(view, Tensor)))
     which = close.distances.argsort()[:_DRAWN]
     theirs = real.at(searched[close.indices[which]])
@@ -224,7 +224,7 @@ def _parted(formula: Formula, count: int, n: int, held_out: Tensor | None) -> tu
     Those that were not learned from stand in it where copies of the others are looked for; else as many as samples.
     """
     if formula.of_training and held_out is not None:
-        return held_out, learned(count, held_out)
+        return held_out, all_but(held_out, count)
     order = torch.randperm(count, generator=seeds.generator(0, "noise floor"))
     each = min(n, count // 2 if formula.compares else count)
     return (order[:each], order[each:]) if each >= formula.fewest or not formula.compares else None

@@ -16,6 +16,7 @@ from kakusan import sampling, seeds
 from kakusan.config import Config
 from kakusan.data.batches import ImageBatches
 from kakusan.data.images import ImageSet
+from kakusan.evaluation.copies import all_but
 from kakusan.model import Model
 from kakusan.pictures import to_uint8
 from kakusan.sampling import Progress
@@ -60,9 +61,15 @@ class Source(Protocol):
 def digest_of(images: Tensor) -> str:
     """Returns the leading digits of a hash of images, uint8, shape (n, C, H, W)."""
     digest = sha256(repr(tuple(images.shape)).encode())
-    for chunk in torch.split(images, _CHUNK):
-        digest.update(chunk.contiguous().numpy().tobytes())
+    for part in in_bytes(images):
+        digest.update(part)
     return digest.hexdigest()[:16]
+
+
+def in_bytes(images: Tensor) -> Iterator[bytes]:
+    """Yields images as bytes, a part of them at a time, for they may be mapped and more than fit into memory."""
+    for chunk in torch.split(images, _CHUNK):
+        yield chunk.contiguous().numpy().tobytes()
 
 
 @dataclass(frozen=True)
@@ -108,8 +115,10 @@ class Stored:
             yield self.images.images[part], None if self.images.labels is None else self.images.labels[part]
 
     @classmethod
-    def of_run(cls, images: ImageSet, settings: Config) -> Stored:
-        """Returns the images of a run of these settings, with what it learns of them."""
+    def of_run(cls, images: ImageSet, settings: Config | None) -> Stored:
+        """Returns the images of a run of these settings, with what it learns of them; None where they are of no run."""
+        if settings is None:
+            return cls(images)
         count = kept_out(settings.data.held_out, len(images))
         held_out = parted(len(images), images.labels, count, settings.training.seed)[1] if count else None
         return cls(images, held_out, settings.data.flip)
@@ -117,10 +126,8 @@ class Stored:
     @classmethod
     def learned(cls, batches: ImageBatches) -> Stored:
         """Returns the images of which batches are made, where it is known which were left out, and seen mirrored."""
-        left = torch.ones(len(batches.images), dtype=torch.bool)
-        left[slice(None) if batches.among is None else batches.among] = False
-        held_out = left.nonzero().flatten()
-        return cls(batches.images, held_out if len(held_out) else None, batches.flips)
+        held_out = None if batches.among is None else all_but(batches.among, len(batches.images))
+        return cls(batches.images, held_out, batches.flips)
 
     def at(self, indices: Tensor) -> Tensor:
         return self.images.images[indices]

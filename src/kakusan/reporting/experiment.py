@@ -9,7 +9,7 @@ from kakusan.reporting.html import Figure, Section, fragment, page
 from kakusan.reporting.language import Language
 from kakusan.reporting.protocol import in_words as protocol_in_words
 from kakusan.reporting.quantities import doubt, in_words, title_of
-from kakusan.results import Value
+from kakusan.results import Value, shared
 from kakusan.trials import Experiment, Part, Sentence
 
 
@@ -134,11 +134,9 @@ def named(say: Language, name: str) -> str:
 def _protocol(say: Language, experiment: Experiment) -> dict[str, object]:
     """Returns how everything was measured: what all judged trials share, and by trial what else there is to tell."""
     told = [trial for part in experiment.parts for trial in part.trials if trial.protocol]
-    judged = [trial.protocol for trial in told if "features" in trial.protocol]
-    first, *others = judged or [{}]
-    shared = {name: value for name, value in first.items() if all(other.get(name) == value for other in others)}
+    common = shared([trial.protocol for trial in told if "features" in trial.protocol])
     own: dict[str, object] = {}
     for trial in told:
-        apart = {name: value for name, value in trial.protocol.items() if shared.get(name) != value}
+        apart = {name: value for name, value in trial.protocol.items() if common.get(name) != value}
         own |= {named(say, trial.name): apart} if apart else {}
-    return {**shared, **own}
+    return {**common, **own}

@@ -3,7 +3,7 @@
 Those of plain numbers are read back from JSON, where what is unknown is passed over and what is wrong is refused.
 """
 
-from kakusan.results.comparison import Comparison, Side, differing
+from kakusan.results.comparison import Comparison, Side, differing, shared
 from kakusan.results.forecast import Forecast
 from kakusan.results.judgement import (
     Judgement,
@@ -39,5 +39,6 @@ __all__ = [
     "differing",
     "judgements_in",
     "measurements_in",
+    "shared",
     "values_in",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kakusan.results.judgement import Judgement, Measurement
@@ -41,6 +41,12 @@ class Comparison(Record):
 
     sides: tuple[Side, ...]
     notes: tuple[str, ...]
+
+
+def shared(protocols: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Returns what all protocols say alike, in the order of the first; nothing of none."""
+    first, *others = protocols or [{}]
+    return {name: value for name, value in first.items() if all(other.get(name) == value for other in others)}
 
 
 def differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

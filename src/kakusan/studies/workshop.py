@@ -210,7 +210,7 @@ class Workshop:
     @property
     def _learned_from(self) -> Stored:
         """The real images, with what the trainings learn of them; those of several seeds hold out others each."""
-        return Stored.of_run(self.images, self.settings) if self.budget.seeds == 1 else Stored(self.images)
+        return Stored.of_run(self.images, self.settings if self.budget.seeds == 1 else None)
 
     @property
     def alone(self) -> tuple[Sentence, ...]:

@@ -47,9 +47,7 @@ def _way(line: Mapping[str, Any], name: str) -> tuple[object, ...]:
     """Returns what of a protocol decides whether two moments compare."""
     protocols = [it.get("protocol", {}) for it in line.get("measurements", ()) if it.get("metric") == name]
     protocol = protocols[0] if protocols else line.get("evaluation", {}).get("protocol", {})
-    return tuple(
-        protocol.get(key) for key in ("n", "features", "sampler", "steps", "guidance", "reference_hash", "held_out")
-    )
+    return tuple(protocol.get(key) for key in _DECIDING)
 
 
 def finding(say: Language, found: Mapping[str, Sequence[tuple[int, Value]]]) -> str:
