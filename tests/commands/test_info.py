@@ -46,7 +46,7 @@ def test_a_run_without_a_checkpoint_or_an_evaluation(kakusan, run, tmp_path):
     numbers = {
         name: 0.0
         for name in Judgement.model_fields
-        if name not in ("protocol", "remarks", "classes", "frechet_distance_interval")
+        if name not in ("protocol", "remarks", "classes", "frechet_distance_interval", "frechet_distance_infinity")
     }
     whole = {**numbers, "frechet_distance": 2.0, "noise_floor": 1.5, "class_accuracy": None}
     for evaluation in ({**whole, "protocol": {"weights": "old", "n": 100}}, {**whole, "frechet_distance": None}, {}, 3):

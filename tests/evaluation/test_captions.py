@@ -10,11 +10,13 @@ from kakusan import weights
 from kakusan.commands import main
 from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError
+from kakusan.evaluation import captions
 from kakusan.pictures import save
 
 transformers = pytest.importorskip("transformers")
 multimodal = pytest.importorskip("torchmetrics.functional.multimodal")
 
+pytestmark = pytest.mark.usefixtures("cache")
 CAPTIONS = ("a cat", "a dog", "an owl", "a cat and a dog", "a bad hat")
 
 
@@ -95,6 +97,30 @@ def test_captions_lie_beside_the_images(place, tmp_path, capsys):
     assert main(["evaluate", str(tmp_path / "pets"), "--metrics", "clip", "--weights", str(place), "--json"]) == 0
     (told,) = json.loads(capsys.readouterr().out)["measurements"]
     assert told["value"] == pytest.approx(score(images, place).value)
+
+
+def test_who_was_interrupted_goes_on_and_sees_no_image_twice(place, monkeypatch):
+    many = ImageSet(pictures().images.repeat(14, 1, 1, 1), name="pets", captions=CAPTIONS * 14)
+    whole, seen = score(many, place).value, []
+
+    def interrupted(self, images, labels=None, real=captions._Clip.__call__):
+        if len(seen) == 1:
+            seen.append(0)
+            raise KeyboardInterrupt
+        seen.append(len(images))
+        return real(self, images, labels)
+
+    monkeypatch.setattr(captions._Clip, "__call__", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        score(many, place)
+    assert score(many, place).value == whole
+    assert seen == [32, 0, 32, 6]
+
+
+def test_other_captions_are_another_score(place):
+    turned = ImageSet(pictures().images, name="pets", captions=CAPTIONS[::-1])
+    ours, theirs = score(pictures(), place), score(turned, place)
+    assert ours.protocol["captions"] != theirs.protocol["captions"]
 
 
 def test_images_without_captions_are_refused(place):

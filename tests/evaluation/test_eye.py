@@ -5,7 +5,9 @@ from typing import ClassVar
 import pytest
 import torch
 
+from kakusan.evaluation import evaluate as evaluating
 from kakusan.evaluation import eye as eyes
+from kakusan.evaluation import formulas
 from kakusan.evaluation import judge as judging
 from kakusan.evaluation import likeness as likenesses
 from kakusan.evaluation.evaluate import evaluate, reference
@@ -102,3 +104,11 @@ def test_the_interval_of_a_distance_is_of_other_samples(untaught):
     again = evaluate(model, against, settings=model.sampling, seed=99, name="pets")
     assert low - (high - low) < again.frechet_distance < high + (high - low)
     assert judged(model, reference(DATA, n=10, splits=2, device="cpu", show=False)).frechet_distance_interval is None
+
+
+def test_of_many_samples_a_distance_has_its_limit(untaught, monkeypatch):
+    """It is that of the first split, moved as the mean over all splits is."""
+    told = formulas.Estimate(5.0, (4.0, 6.0), 4.5)
+    monkeypatch.setattr(evaluating, "frechet", lambda features, real: {"fid": told})
+    found = judged(tiny.model(), reference(DATA, n=20, splits=2, device="cpu", show=False))
+    assert found.frechet_distance_infinity == pytest.approx(found.frechet_distance - 0.5)

@@ -82,6 +82,14 @@ def test_the_kernel_distance_has_no_bias():
     assert values.min() < 0 < values.max()
 
 
+def test_the_more_subsets_there_are_the_less_doubt_about_the_kernel_distance():
+    widths = []
+    for count in (10_000, 40_000):
+        low, high = formulas.kernel(normal(count, 4), normal(count, 4, seed=1))["kid"].interval
+        widths.append(high - low)
+    assert 0.3 < widths[1] / widths[0] < 0.75
+
+
 def test_the_inception_score_of_certain_logits_is_the_number_of_classes():
     certain = 50 * torch.eye(5)[torch.arange(5000) % 5]
     found = formulas.inception(certain)["is"]

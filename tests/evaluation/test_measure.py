@@ -1,6 +1,8 @@
 """Published metrics beside torch-fidelity's own, with the real architectures and seeded random weights."""
 
 import json
+import os
+import time
 from dataclasses import replace
 from importlib.metadata import version
 
@@ -60,19 +62,6 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "cache"
 
 
-class Images(torch.utils.data.Dataset):
-    """What torch-fidelity takes for images."""
-
-    def __init__(self, images):
-        self._images = images
-
-    def __len__(self):
-        return len(self._images)
-
-    def __getitem__(self, index):
-        return self._images[index]
-
-
 class Pixels:
     """A network that is none: the features of an image are averages of its pixels."""
 
@@ -103,15 +92,15 @@ def measured(a, b, *metrics, **given):
 FIDELITY = {"cuda": False, "cache": False, "save_cpu_ram": True, "verbose": False}
 
 
-def fidelitys(a, b, **asked):
-    """Returns what torch-fidelity itself measures."""
-    return fidelity.calculate_metrics(input1=Images(a.images), input2=Images(b.images), **FIDELITY, **asked)
+def kept_as_files(place, **sets):
+    """Writes each set of images into a folder of its name."""
+    for name, images_of in sets.items():
+        for index, image in enumerate(images_of.images):
+            pictures.save(place / name / f"{index:02}.png", pictures.from_uint8(image))
 
 
 def test_numbers_are_torch_fidelitys_own_on_the_same_folders(weights, tmp_path):
-    for name, images_of in (("a", images(20)), ("b", images(24, 1))):
-        for index, image in enumerate(images_of.images):
-            pictures.save(tmp_path / name / f"{index:02}.png", pictures.from_uint8(image))
+    kept_as_files(tmp_path, a=images(20), b=images(24, 1))
     how = {"device": "cpu", "show": False, "weights": weights}
     ours = {it.metric: it for it in kakusan.measure(tmp_path / "a", "fid,is,kid", against=tmp_path / "b", **how)}
     theirs = fidelity.calculate_metrics(
@@ -312,20 +301,42 @@ def test_statistics_take_the_place_of_images(pixels, tmp_path):
         measure(Stored(a), kept, ["fid"], device=CPU, show=False)
 
 
-@pytest.mark.slow
-def test_precision_and_recall_are_torch_fidelitys_own(tmp_path):
-    """On the real VGG16, of random weights in the format of the real file."""
+@pytest.fixture(scope="session")
+def vgg16(tmp_path_factory):
+    """A file in the format of the real one, of the real VGG16, with random weights."""
     from torchvision.models import vgg16
 
+    place = tmp_path_factory.mktemp("vgg16")
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        torch.save(vgg16().state_dict(), tmp_path / PRETRAINED["vgg16"].file)
-    a, b = images(24), images(30, 1)
-    ours = measured(a, b, "prc", weights=tmp_path)
-    file = str(tmp_path / PRETRAINED["vgg16"].file)
-    theirs = fidelitys(a, b, prc=True, feature_extractor="vgg16", feature_extractor_weights_path=file)
-    assert ours["precision"].value == pytest.approx(theirs["precision"], rel=1e-6)
-    assert ours["recall"].value == pytest.approx(theirs["recall"], rel=1e-6)
+        torch.save(vgg16().state_dict(), place / PRETRAINED["vgg16"].file)
+    return place
+
+
+@pytest.mark.slow
+def test_precision_and_recall_are_torch_fidelitys_own_on_the_same_folders(vgg16, tmp_path):
+    kept_as_files(tmp_path, a=images(24), b=images(30, 1))
+    ours = {it.metric: it.value for it in kakusan.measure(tmp_path / "a", "prc", against=tmp_path / "b", weights=vgg16)}
+    theirs = fidelity.calculate_metrics(
+        input1=str(tmp_path / "a"),
+        input2=str(tmp_path / "b"),
+        **FIDELITY,
+        prc=True,
+        feature_extractor="vgg16",
+        feature_extractor_weights_path=str(vgg16 / PRETRAINED["vgg16"].file),
+    )
+    assert 0 < ours["precision"] < 1
+    for name in ("precision", "recall"):
+        assert ours[name] == pytest.approx(theirs[name], rel=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spoil", ["noise", "blur"])
+def test_precision_never_rises_as_images_get_worse(vgg16, spoil):
+    real = images(12)
+    each = [measured(spoilt(real, spoil, much), real, "prc", weights=vgg16)["precision"].value for much in (0, 1, 3)]
+    assert each == sorted(each, reverse=True)
+    assert each[0] == 1 > each[-1]
 
 
 def test_copies_are_counted_and_the_nearest_drawn(pixels, tmp_path):
@@ -443,6 +454,22 @@ def test_two_may_use_the_same_real_images_at_a_time(pixels, cache):
     (seen,) = (cache / "kakusan" / "measured").iterdir()
     with claimed(seen):
         assert measured(a, b, "fid")["fid"].value > 0
+
+
+def test_what_nobody_asked_for_in_half_a_year_is_removed(pixels, cache):
+    a, b, c = images(30), images(40, 1), images(40, 2)
+    measured(a, b, "fid")
+    (seen,) = (cache / "kakusan" / "measured").iterdir()
+    for days, kept in ((170, True), (190, False)):
+        ago = time.time() - days * 86_400
+        os.utime(seen, (ago, ago))
+        measured(a, c, "fid")
+        assert seen.exists() is kept
+    measured(a, b, "fid")
+    ago = time.time() - 170 * 86_400
+    os.utime(seen, (ago, ago))
+    measured(a, b, "fid")
+    assert seen.stat().st_mtime > ago + 86_400, "asked for again"
 
 
 def test_other_labels_are_other_images(pixels):

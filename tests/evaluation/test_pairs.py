@@ -9,11 +9,13 @@ from torchvision import models
 
 from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError
+from kakusan.evaluation import pairs
 from kakusan.evaluation.pairs import measure_pairs, partners
 from kakusan.evaluation.perception import Diversity, Lpips
 from kakusan.weights import PRETRAINED
 
 pytest.importorskip("torchmetrics")
+pytestmark = pytest.mark.usefixtures("cache")
 CPU = torch.device("cpu")
 
 
@@ -143,6 +145,31 @@ def test_two_of_one_name_are_refused_and_those_without_a_partner_told_of():
     a, b = named(pictures(6)), named(pictures(4, seed=1), name="others")
     (found,) = measure_pairs(a, b, ["psnr"], device=CPU, show=False)
     assert found.remarks == ["2 images of images and others have no partner and were left out"]
+
+
+def test_who_was_interrupted_goes_on_and_measures_no_pair_twice(monkeypatch):
+    a, b = pictures(150), pictures(150, seed=1)
+    whole, counted = measured(a, b, "psnr")["psnr"].value, []
+
+    def interrupted(self, images, labels=None, real=pairs._Seer.__call__):
+        if len(counted) == 2:
+            counted.append(0)
+            raise KeyboardInterrupt
+        counted.append(len(images))
+        return real(self, images, labels)
+
+    monkeypatch.setattr(pairs._Seer, "__call__", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        measured(a, b, "psnr")
+    assert measured(a, b, "psnr")["psnr"].value == whole
+    assert counted == [64, 64, 0, 22]
+
+
+def test_other_pairs_of_the_same_images_are_told_apart():
+    a, b = named(pictures()), named(pictures(seed=1))
+    turned = named(pictures(seed=1), [f"{i}.png" for i in reversed(range(6))])
+    stamps = [measure_pairs(a, it, ["psnr"], device=CPU, show=False)[0].protocol for it in (b, turned)]
+    assert [name for name in stamps[0] if stamps[0][name] != stamps[1][name]] == ["pairs"]
 
 
 def test_ssim_needs_its_window():

@@ -296,4 +296,29 @@ def test_along_a_training_that_changes_nothing_no_moment_is_the_best():
         return Trial(name=str(images), values={**values, "images": Value(value=images)})
 
     assert metrics.finding([moment(80, 76.7), moment(640, 76.6)]).key == "study.metrics.alike"
-    assert metrics.finding([moment(80, 76.7), moment(640, 46.6)]).key == "study.metrics.agree"
+    assert metrics.finding([moment(80, 76.7), moment(640, 46.6)]).key == "study.metrics.moved"
+    settled = metrics.finding([moment(80, 76.7), moment(160, 50), moment(320, 46), moment(640, 46.6)])
+    assert settled.values["settled"] == 160, "within the doubt as good as the best"
+    assert settled.values["highest"] == 320
+
+
+def test_guidance_within_the_doubt_has_no_best_scale():
+    def drawn(scale, distance):
+        values = {"distance": Value(value=distance, interval=(distance - 1, distance + 1))}
+        values |= {"accuracy": Value(value=0.5), "guidance": Value(value=scale)}
+        return Trial(name=f"w = {scale:g}", values=values)
+
+    alike = class_conditional.guiding([drawn(1, 5), drawn(1.5, 4), drawn(5, 9)])
+    assert (alike.key, alike.values["near"]) == ("study.class-conditional.guided_alike", "1, 1.5")
+    assert class_conditional.guiding([drawn(1, 9), drawn(1.5, 4), drawn(5, 9)]).key == "study.class-conditional.guided"
+
+
+def test_the_hardest_class_is_named_beside_those_that_may_be_as_hard():
+    def of(name, accuracy, half):
+        interval = (accuracy - half, accuracy + half)
+        return Trial(name=name, values={"accuracy": Value(value=accuracy, interval=interval)})
+
+    alike = class_conditional.hardest([of("cat", 0.3, 0.1), of("dog", 0.35, 0.1), of("ship", 0.9, 0.1)])
+    assert (alike.key, alike.values["others"]) == ("study.class-conditional.hardest_alike", "dog")
+    alone = class_conditional.hardest([of("cat", 0.3, 0.1), of("ship", 0.9, 0.1)])
+    assert alone.key == "study.class-conditional.hardest"

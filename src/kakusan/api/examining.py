@@ -18,8 +18,7 @@ from kakusan.errors import unknown
 from kakusan.evaluation import features
 from kakusan.evaluation.evaluate import evaluate, reference
 from kakusan.evaluation.formulas import FORMULAS
-from kakusan.evaluation.measure import measure
-from kakusan.evaluation.seeing import seen_to_stay
+from kakusan.evaluation.measure import measure, see_real
 from kakusan.evaluation.sources import Drawn, Stored, classes_like
 from kakusan.model import Model
 from kakusan.sampling import Progress
@@ -61,9 +60,10 @@ def _judged(settings: Evaluation, model: Model, real: Stored, device: torch.devi
 
 
 def _published(settings: Evaluation, model: Model, real: Stored, device: torch.device, show: bool) -> Examine:
-    kinds = sorted({FORMULAS[name].network for name in settings.metrics})
+    formulas = {name: FORMULAS[name] for name in settings.metrics}
+    kinds = sorted({formula.network for formula in formulas.values()})
     # What is missing is missed now, and nobody waits for the real images in the middle of training.
-    seen_to_stay(real, [features.extractor(kind, device=device, show=show) for kind in kinds], show)
+    see_real(real, formulas, {kind: features.extractor(kind, device=device, show=show) for kind in kinds}, show)
     sampling.plan(model, n=settings.every_n, settings=_walk(model, settings))
 
     def examine(network: nn.Module, seen: int, progress: Progress) -> dict[str, Any]:

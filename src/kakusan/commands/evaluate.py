@@ -138,6 +138,8 @@ def _show_judgement(judgement: Judgement) -> None:
         distance += f" ({interval[0]:.2f} to {interval[1]:.2f})"
     floor = f"{judgement.noise_floor:.2f} ± {judgement.noise_floor_spread:.2f}"
     rows = [("", "samples (95 % of others)", "real images (noise floor)"), ("Fréchet distance", distance, floor)]
+    if judgement.frechet_distance_infinity is not None:
+        rows.append(("of infinitely many", f"{judgement.frechet_distance_infinity:.2f}", ""))
     if judgement.class_accuracy is not None:
         rows.append(("class accuracy", _share(judgement.class_accuracy), _share(judgement.classifier_accuracy)))
     if judgement.inception_score is not None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from safetensors import SafetensorError
@@ -13,9 +17,10 @@ from torch import Tensor, nn
 from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError, counted
 from kakusan.evaluation.average import average
+from kakusan.evaluation.seeing import seen
 from kakusan.evaluation.sources import Stored
-from kakusan.progress import Bar
 from kakusan.results import Measurement
+from kakusan.sampling import Progress
 from kakusan.weights import CLIP, obtain_repository
 
 _CHUNK = 32
@@ -43,51 +48,26 @@ def measure_captions(
 
     Source: Hessel et al., "CLIPScore: A Reference-free Evaluation Metric for Image Captioning", 2021.
     """
-    told = [index for index, caption in enumerate(images.captions) if caption.strip()]
-    if not told:
+    source = Captioned(images)
+    if not source.n:
         raise KakusanError(
             f"the CLIP score compares images with their captions, and those of {images.name} have none (put a .txt "
             "beside each image, or a metadata.jsonl)"
         )
-    try:
-        from torchmetrics.functional.multimodal.clip_score import _clip_score_update
-        from transformers import CLIPModel, CLIPProcessor
-    except ImportError as error:
-        raise KakusanError(
-            f"the CLIP score needs {error.name}, which is not installed (pip install 'kakusan[metrics]')"
-        ) from error
-    there = obtain_repository(CLIP, weights, offline=offline, show=show)
-    try:
-        clip, loaded = CLIPModel.from_pretrained(
-            there.path, use_safetensors=True, local_files_only=True, output_loading_info=True
-        )
-        if missing := loaded["missing_keys"]:  # which it would draw at random, with no more than a warning
-            raise KeyError(f"{next(iter(missing))} is missing")
-        model = _Embeds(clip).to(device)
-        processor = CLIPProcessor.from_pretrained(there.path, local_files_only=True)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise KakusanError(f"{there.path} holds no whole CLIP: {error} (get it from {CLIP.url})") from error
-    scores = []
-    with Bar("measuring clip", len(told), show=show) as bar, torch.no_grad():
-        for start in range(0, len(told), _CHUNK):
-            part = told[start : start + _CHUNK]
-            pixels = images.images[part].expand(-1, 3, -1, -1).to(device)
-            each, _ = _clip_score_update(list(pixels), [images.captions[index] for index in part], model, processor)
-            scores.append(each.double().cpu())
-            bar.update(start + len(each))
-    found, left = torch.cat(scores), len(images) - len(told)
-    score = average(found)
-    side = 224 if not hasattr(model.config, "vision_config") else model.config.vision_config.image_size
+    clip = _Clip(images.captions, weights, offline=offline, device=device, show=show)
+    with seen(source, [clip], show) as stores:
+        score = average(stores[clip.name]["score"].flatten().double())
+    left = len(images) - source.n
     return Measurement(
         metric="clip",
         value=max(0.0, score.value),
         interval=None if score.interval is None else (max(0.0, score.interval[0]), max(0.0, score.interval[1])),
         protocol={
             "metric": "clip",
-            "n": len(found),
-            **Stored(images).told,
-            "features": f"clip {there.sha256[:8]}",
-            "resize": f"as its processor does, to {side} pixels",
+            "n": source.n,
+            **source.told,
+            "features": clip.name,
+            "resize": clip.resize,
             "kakusan": version("kakusan"),
             "torch": torch.__version__,
             "torchmetrics": version("torchmetrics"),
@@ -95,6 +75,97 @@ def measure_captions(
         },
         remarks=[f"{counted(left, 'image')} of {images.name} have no caption and were left out"] if left else [],
     )
+
+
+@dataclass(frozen=True)
+class Captioned:
+    """The images of a set that have a caption, each with the caption's number in the place of a class.
+
+    Attributes:
+        images: The set.
+    """
+
+    images: ImageSet
+    labelled: ClassVar[bool] = False
+
+    @cached_property
+    def _which(self) -> Tensor:
+        return torch.tensor([i for i, caption in enumerate(self.images.captions) if caption.strip()], dtype=torch.int64)
+
+    @property
+    def name(self) -> str:
+        return self.images.name
+
+    @property
+    def n(self) -> int:
+        return len(self._which)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.images.shape
+
+    @cached_property
+    def told(self) -> dict[str, Any]:
+        captions = sha256(repr(self.images.captions).encode()).hexdigest()[:8]
+        return {**Stored(self.images).told, "captions": captions}
+
+    def chunks(self, done: int, progress: Progress | None = None) -> Iterator[tuple[Tensor, Tensor | None]]:
+        for part in torch.split(self._which[done:], _CHUNK):
+            yield self.images.images[part], part
+
+    def at(self, indices: Tensor) -> Tensor:
+        return self.images.images[self._which[indices]]
+
+
+class _Clip:
+    """Sees how well each image agrees with its caption.
+
+    Args:
+        captions: Of all images.
+        weights, offline, device, show: As in :func:`measure_captions`.
+
+    Attributes:
+        kind, name, layers, resize, device, library: As of an extractor.
+    """
+
+    kind: ClassVar[str] = "clip"
+    layers: ClassVar[dict[str, int]] = {"score": 1}
+
+    def __init__(
+        self, captions: tuple[str, ...], weights: Path | None, *, offline: bool, device: torch.device, show: bool
+    ) -> None:
+        try:
+            from torchmetrics.functional.multimodal.clip_score import _clip_score_update
+            from transformers import CLIPModel, CLIPProcessor
+        except ImportError as error:
+            raise KakusanError(
+                f"the CLIP score needs {error.name}, which is not installed (pip install 'kakusan[metrics]')"
+            ) from error
+        there = obtain_repository(CLIP, weights, offline=offline, show=show)
+        try:
+            clip, loaded = CLIPModel.from_pretrained(
+                there.path, use_safetensors=True, local_files_only=True, output_loading_info=True
+            )
+            if missing := loaded["missing_keys"]:  # which it would draw at random, with no more than a warning
+                raise KeyError(f"{next(iter(missing))} is missing")
+            self._model = _Embeds(clip).to(device)
+            self._processor = CLIPProcessor.from_pretrained(there.path, local_files_only=True)
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+            raise KakusanError(f"{there.path} holds no whole CLIP: {error} (get it from {CLIP.url})") from error
+        self._captions, self._update, self.device = captions, _clip_score_update, device
+        self.name = f"clip {there.sha256[:8]}"
+        side = getattr(getattr(clip.config, "vision_config", None), "image_size", 224)
+        self.resize = f"as its processor does, to {side} pixels"
+        self.library = f"torchmetrics {version('torchmetrics')}, transformers {version('transformers')}"
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
+        """Returns the scores of images, uint8, shape (N, 1 or 3, H, W), with the captions of these numbers, (N,)."""
+        assert labels is not None, "images come with the numbers of their captions"
+        captions = [self._captions[number] for number in labels.tolist()]
+        pixels = images.expand(-1, 3, -1, -1).to(self.device)
+        scores, _ = self._update(list(pixels), captions, self._model, self._processor)
+        return {"score": scores.float().cpu()[:, None]}
 
 
 class _Embeds(nn.Module):

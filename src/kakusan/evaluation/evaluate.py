@@ -16,7 +16,7 @@ from kakusan.errors import KakusanError, counted, some
 from kakusan.evaluation.classes import Seen, by_class, inception_score
 from kakusan.evaluation.copies import all_but, nearest, threshold
 from kakusan.evaluation.eye import Eye
-from kakusan.evaluation.formulas import frechet
+from kakusan.evaluation.formulas import Estimate, frechet
 from kakusan.evaluation.judge import Judge, judge
 from kakusan.evaluation.moments import Moments, frechet_distance
 from kakusan.evaluation.seeing import seen, seen_to_stay
@@ -234,11 +234,13 @@ def evaluate(
         features, logits = store[against.eye.features], store[against.eye.logits]
         guesses = stores[against.judge.name]["logits"].argmax(1)
         distances, floor = against.distances(features), against.noise_floor
+        doubt = _doubt(features, against, mean(distances))
         real, other = against.sides()
         return Judgement(
             frechet_distance=mean(distances),
             frechet_distance_spread=_spread(distances),
-            frechet_distance_interval=_interval(features, against, mean(distances)),
+            frechet_distance_interval=doubt.interval,
+            frechet_distance_infinity=doubt.infinity,
             noise_floor=mean(floor),
             noise_floor_spread=_spread(floor),
             class_accuracy=None if labels is None else (guesses == labels).double().mean().item(),
@@ -263,13 +265,15 @@ def evaluate(
         )
 
 
-def _interval(features: Tensor, against: Reference, distance: float) -> tuple[float, float] | None:
-    """Returns where the distance would lie for other samples, by leaving out a tenth of them at a time."""
+def _doubt(features: Tensor, against: Reference, distance: float) -> Estimate:
+    """Returns where the distance would lie for other samples, and of infinitely many: as in the first split, around the
+    mean over all."""
     found = frechet(features, against.moments[0][0])["fid"]
-    if found.interval is None:
-        return None
-    half = found.interval[1] - found.value
-    return max(0.0, distance - half), distance + half
+    interval, infinity = found.interval, found.infinity
+    if interval is not None:
+        half = interval[1] - found.value
+        interval = max(0.0, distance - half), distance + half
+    return Estimate(distance, interval, None if infinity is None else infinity + distance - found.value)
 
 
 def _halves(labels: Tensor, n: int, split: int) -> tuple[Tensor, Tensor]:

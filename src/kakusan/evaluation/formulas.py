@@ -21,7 +21,7 @@ from kakusan.evaluation.copies import nearest, threshold
 from kakusan.evaluation.moments import Moments, frechet_distance
 
 BLOCKS = 10
-_STUDENT = 2.262  # standard errors, of 95 % where they are found from ten blocks
+_STUDENT = 2.262  # standard errors, of 95 % where they are found from ten blocks; of more blocks, of no less
 _PER_FEATURE = 4  # samples a feature, from which on the bias falls as it should
 _SUBSETS, _SUBSET = 100, 1000  # of KID (Bińkowski et al., 2018)
 _ROWS = 1000  # of a matrix of distances at a time
@@ -84,7 +84,8 @@ def frechet(samples: Tensor, real: Tensor | Moments, doubt: bool = True) -> dict
 def kernel(samples: Tensor, real: Tensor, doubt: bool = True) -> dict[str, Estimate]:
     """Returns the kernel distance, of a cubic polynomial, averaged over random subsets; it has no bias.
 
-    Its interval is that of a mean over ten pairs of disjoint tenths: samples and real images are drawn anew.
+    Its interval is that of a mean over disjoint blocks of either side, ten of them or as many as hold a subset each:
+    samples and real images are drawn anew.
 
     Source: Bińkowski et al., "Demystifying MMD GANs", 2018.
     """
@@ -98,7 +99,8 @@ def kernel(samples: Tensor, real: Tensor, doubt: bool = True) -> dict[str, Estim
     if not doubt:
         return {"kid": Estimate(value)}
     # More than a subset of each would take memory that grows with the square of their number.
-    alike = ((a[: min(len(b), subset)].numpy(), b[: min(len(a), subset)].numpy()) for a, b in _pairs(samples, real))
+    pairs = _pairs(samples, real, max(BLOCKS, min(len(samples), len(real)) // _SUBSET))
+    alike = ((a[: min(len(b), subset)].numpy(), b[: min(len(a), subset)].numpy()) for a, b in pairs)
     blocks = [kernel_mmd(a, b) for a, b in alike if len(a) > 1]
     return {"kid": Estimate(value, _of_blocks(value, blocks))}
 
@@ -166,22 +168,22 @@ def _precision_recall(samples: Tensor, real: Tensor) -> tuple[float, float]:
     return told
 
 
-def _parts(count: int) -> list[Tensor]:
-    """Returns which images make up each tenth: in torch-fidelity's order, for images may lie class by class."""
+def _parts(count: int, blocks: int = BLOCKS) -> list[Tensor]:
+    """Returns which images make up each block: in torch-fidelity's order, for images may lie class by class."""
     order = torch.from_numpy(np.random.RandomState(_SEED).permutation(count))
-    cuts = [i * count // BLOCKS for i in range(BLOCKS + 1)]
+    cuts = [i * count // blocks for i in range(blocks + 1)]
     return [order[a:b] for a, b in pairwise(cuts)]
 
 
-def _pairs(samples: Tensor, real: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yields a tenth of either side, one after the other."""
-    for ours, theirs in zip(_parts(len(samples)), _parts(len(real)), strict=True):
+def _pairs(samples: Tensor, real: Tensor, blocks: int = BLOCKS) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yields a block of either side, one after the other."""
+    for ours, theirs in zip(_parts(len(samples), blocks), _parts(len(real), blocks), strict=True):
         yield samples[ours], real[theirs]
 
 
 def _of_blocks(value: float, blocks: Sequence[float]) -> tuple[float, float] | None:
     """Returns an interval around a mean over disjoint blocks."""
-    return _around(value, stdev(blocks) / math.sqrt(len(blocks))) if len(blocks) == BLOCKS else None
+    return _around(value, stdev(blocks) / math.sqrt(len(blocks))) if len(blocks) >= BLOCKS else None
 
 
 def _around(value: float, error: float) -> tuple[float, float]:

@@ -21,7 +21,7 @@ from kakusan.evaluation.moments import Moments
 from kakusan.evaluation.seeing import seen, seen_to_stay
 from kakusan.evaluation.sources import Drawn, Mirrored, Source, Stored
 from kakusan.evaluation.statistics import Statistics
-from kakusan.evaluation.store import rows
+from kakusan.evaluation.store import Store, rows
 from kakusan.results import Measurement
 from kakusan.sampling import Progress
 
@@ -110,9 +110,7 @@ def _other_side(
         moments = real.moments
         yield lambda formula: (moments,)
     elif isinstance(real, Stored):
-        plain = seen_to_stay(real, list(seers.values()), show)
-        kinds = {formula.network for formula in formulas.values() if formula.of_training and real.mirrored}
-        mirrored = seen_to_stay(Mirrored(real), [seers[kind] for kind in sorted(kinds)], show) if kinds else {}
+        plain, mirrored = see_real(real, formulas, seers, show)
 
         def views(formula: Formula) -> Views:
             both = (plain, mirrored) if formula.of_training and real.mirrored else (plain,)
@@ -122,6 +120,26 @@ def _other_side(
     else:
         with seen(real, list(seers.values()), show) as drawn:
             yield lambda formula: (drawn[seers[formula.network].name][formula.layer],)
+
+
+def see_real(
+    real: Stored, formulas: Mapping[str, Formula], seers: Mapping[str, Extractor], show: bool
+) -> tuple[Mapping[str, Store], Mapping[str, Store]]:
+    """Returns what networks see in real images, and in mirrored ones where copies are looked for and a model saw them
+    so, by the name of each network.
+
+    Args:
+        real: The images.
+        formulas: What is measured.
+        seers: The networks, by kind.
+        show: Whether to show progress.
+
+    Raises:
+        KakusanError: As in :func:`~kakusan.evaluation.seeing.seen_to_stay`.
+    """
+    plain = seen_to_stay(real, list(seers.values()), show)
+    kinds = {formula.network for formula in formulas.values() if formula.of_training and real.mirrored}
+    return plain, seen_to_stay(Mirrored(real), [seers[kind] for kind in sorted(kinds)], show) if kinds else {}
 
 
 def _draw_nearest(

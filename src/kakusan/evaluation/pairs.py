@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -14,9 +17,10 @@ from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError, counted, some, unknown
 from kakusan.evaluation.average import average
 from kakusan.evaluation.perception import Lpips, resizing
+from kakusan.evaluation.seeing import seen
 from kakusan.evaluation.sources import Stored
-from kakusan.progress import Bar
 from kakusan.results import Measurement
+from kakusan.sampling import Progress
 
 PAIRED = ("psnr", "ssim", "lpips", "lpips-vgg")
 _CHUNK = 64
@@ -51,28 +55,93 @@ def measure_pairs(
     Raises:
         KakusanError: No names agree, images differ in shape or are too small, or weights are wanting.
     """
-    ours, theirs = partners(a, b)
+    pairs = Paired(a, b, *partners(a, b))
     if a.shape != b.shape:
         raise KakusanError(f"{a.name} holds images of shape {a.shape}, {b.name} of {b.shape}: compare like with like")
     found: list[Measurement] = []
     left: list[str] = []
-    sides = _sides(a, b, len(ours))
-    for metric in metrics:
-        each, told = _measure_of(metric, a.shape, weights, offline, device, show)
-        values = []
-        with Bar(f"measuring {metric}", len(ours), show=show) as bar:
-            for start in range(0, len(ours), _CHUNK):
-                part = slice(start, start + _CHUNK)
-                values.append(each(a.images[ours[part]], b.images[theirs[part]]).double())
-                bar.update(start + len(values[-1]))
-        together = torch.cat(values)
-        if not together.isfinite().any():
-            left.append(f"all {len(together):,} pairs are identical: their {metric} is infinite, and left out")
-            continue
-        found.append(_told(metric, together, {**told, **sides}, _unpaired(a, b, len(ours))))
+    metrics = list(dict.fromkeys(metrics))
+    seers = [_seer(metric, a.shape, weights, offline, device, show) for metric in metrics]
+    with seen(pairs, seers, show) as stores:
+        for metric, seer in zip(metrics, seers, strict=True):
+            values = stores[seer.name]["pairs"].flatten().double()
+            if values.isfinite().any():
+                found.append(_told(metric, values, {**pairs.told, **seer.told}, _unpaired(pairs)))
+            else:
+                left.append(f"all {len(values):,} pairs are identical: their {metric} is infinite, and left out")
     if not found:
         raise KakusanError(f"{left[0]} (measure ssim or lpips)")
     return [it.model_copy(update={"remarks": [*it.remarks, *left]}) for it in found]
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Images of two sets that belong together, as one of twice as many channels.
+
+    Attributes:
+        a, b: The sets.
+        ours, theirs: Which images of either, int64, shape (n,).
+    """
+
+    a: ImageSet
+    b: ImageSet
+    ours: Tensor
+    theirs: Tensor
+    labelled: ClassVar[bool] = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.a.name} and {self.b.name}"
+
+    @property
+    def n(self) -> int:
+        return len(self.ours)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (2 * self.a.shape[0], *self.a.shape[1:])
+
+    @cached_property
+    def told(self) -> dict[str, Any]:
+        ours, theirs = Stored(self.a).told, Stored(self.b).told
+        return {
+            "n": self.n,
+            **{name: ours[name] for name in ("images", "images_hash")},
+            "reference": theirs["images"],
+            "reference_hash": theirs["images_hash"],
+            "pairs": sha256(torch.stack([self.ours, self.theirs]).numpy().tobytes()).hexdigest()[:8],
+        }
+
+    def chunks(self, done: int, progress: Progress | None = None) -> Iterator[tuple[Tensor, Tensor | None]]:
+        for start in range(done, self.n, _CHUNK):
+            yield self.at(torch.arange(start, min(start + _CHUNK, self.n))), None
+
+    def at(self, indices: Tensor) -> Tensor:
+        return torch.cat([self.a.images[self.ours[indices]], self.b.images[self.theirs[indices]]], dim=1)
+
+
+@dataclass(frozen=True)
+class _Seer:
+    """Sees of each pair the number that a metric gives it.
+
+    Attributes:
+        kind, name, resize, device, library, layers: As of an extractor.
+        measure: The metric.
+        told: What a protocol says of it.
+    """
+
+    kind: str
+    name: str
+    resize: str
+    device: torch.device
+    library: str
+    measure: Measure
+    told: dict[str, str]
+    layers: ClassVar[dict[str, int]] = {"pairs": 1}
+
+    def __call__(self, images: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
+        a, b = images.chunk(2, dim=1)
+        return {"pairs": self.measure(a, b).float()[:, None]}
 
 
 def partners(a: ImageSet, b: ImageSet) -> tuple[Tensor, Tensor]:
@@ -100,55 +169,47 @@ def partners(a: ImageSet, b: ImageSet) -> tuple[Tensor, Tensor]:
     return ours, theirs
 
 
-def _unpaired(a: ImageSet, b: ImageSet, pairs: int) -> list[str]:
+def _unpaired(pairs: Paired) -> list[str]:
     """Returns a remark where some images have no partner."""
-    left = len(a) + len(b) - 2 * pairs
-    return [f"{counted(left, 'image')} of {a.name} and {b.name} have no partner and were left out"] if left else []
+    left = len(pairs.a) + len(pairs.b) - 2 * pairs.n
+    return [f"{counted(left, 'image')} of {pairs.name} have no partner and were left out"] if left else []
 
 
 def _stem(name: str) -> str:
     return str(PurePosixPath(name).with_suffix(""))
 
 
-def _measure_of(
+def _seer(
     metric: str, shape: tuple[int, ...], weights: Path | None, offline: bool, device: torch.device, show: bool
-) -> tuple[Measure, dict[str, str]]:
-    """Returns a metric, and what its protocol says of it."""
+) -> _Seer:
     try:
         from torchmetrics.functional import image as functional
     except ImportError as error:
         raise KakusanError(
             f"{metric} needs torchmetrics, which is not installed (pip install 'kakusan[metrics]')"
         ) from error
+    library = f"torchmetrics {version('torchmetrics')}"
     told = {"torchmetrics": version("torchmetrics"), "kakusan": version("kakusan"), "torch": torch.__version__}
     match metric:
         case "psnr":
             measure = partial(functional.peak_signal_noise_ratio, data_range=_WHITE, reduction="none", dim=(1, 2, 3))
-            return _of_floats(measure), told
         case "ssim":
             if min(shape[-2:]) < _WINDOW:
                 raise KakusanError(f"SSIM looks through a window of {_WINDOW} pixels, and images are {shape[-1]} wide")
             measure = partial(functional.structural_similarity_index_measure, data_range=_WHITE, reduction="none")
-            return _of_floats(measure), told
         case "lpips" | "lpips-vgg":
             net = "vgg" if metric == "lpips-vgg" else "alex"
             lpips = Lpips(net, weights, device=device, offline=offline, show=show)
-            return lpips, {**told, "features": lpips.name, "resize": resizing(shape)}
-    raise unknown("metric of pairs", metric, PAIRED)
+            resize = resizing(shape)
+            told = {**told, "features": lpips.name, "resize": resize}
+            return _Seer(metric, lpips.name, resize, device, library, lpips, told)
+        case _:
+            raise unknown("metric of pairs", metric, PAIRED)
+    return _Seer(metric, metric, "not at all", torch.device("cpu"), library, _of_floats(measure), told)
 
 
 def _of_floats(measure: Callable[..., Tensor]) -> Measure:
     return lambda a, b: measure(a.float(), b.float()).reshape(-1)
-
-
-def _sides(a: ImageSet, b: ImageSet, n: int) -> dict[str, object]:
-    ours, theirs = Stored(a).told, Stored(b).told
-    return {
-        "n": n,
-        **{name: ours[name] for name in ("images", "images_hash")},
-        "reference": theirs["images"],
-        "reference_hash": theirs["images_hash"],
-    }
 
 
 def _told(metric: str, values: Tensor, protocol: dict[str, object], remarks: list[str]) -> Measurement:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +28,7 @@ from kakusan.sampling import Progress
 _SAMPLES, _REAL = "measuring", "measured"  # places in the cache
 _LONG = 60.0  # seconds, of which a person is told beforehand
 _AWHILE = 5.0  # seconds, after which it is known how long the rest takes
-_KEPT = 30 * 86_400.0  # seconds that what was left behind is gone on with
+_KEPT = {_SAMPLES: 30 * 86_400.0, _REAL: 180 * 86_400.0}  # seconds that what nobody asked for stays
 
 
 @contextmanager
@@ -48,8 +49,7 @@ def seen(
     Raises:
         KakusanError: The disk refuses what was seen.
     """
-    root = _cache(user_cache_path("kakusan")) / _SAMPLES
-    _sweep(root)
+    root = _swept(_SAMPLES)
     with ExitStack() as held:
         stores = {it.name: Store(_claimed_place(root, source, it, held), source.n, it.layers) for it in extractors}
         _fill(stores, source, extractors, show, progress)
@@ -74,14 +74,19 @@ def _claimed_place(root: Path, source: Source, seer: Extractor, held: ExitStack)
 def seen_to_stay(source: Source, extractors: Sequence[Extractor], show: bool = True) -> Mapping[str, Store]:
     """Returns what networks see in all images of a source, by the name of each network, for this time and later ones.
 
+    What nobody has asked for in half a year is removed.
+
     Args:
         source, extractors, show: As in :func:`seen`.
 
     Raises:
         KakusanError: Another process is seeing the same images, or the disk refuses what was seen.
     """
-    root = _cache(user_cache_path("kakusan")) / _REAL
+    root = _swept(_REAL)
     stores = {it.name: Store(root / _key(source, it), source.n, it.layers) for it in extractors}
+    for store in stores.values():
+        with suppress(OSError):
+            os.utime(store.directory)
     if all(store.whole for store in stores.values()):
         return stores
     with ExitStack() as held:
@@ -155,12 +160,14 @@ def _key(source: Source, seer: Extractor) -> str:
     return sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:24]
 
 
-def _sweep(root: Path) -> None:
-    """Removes what was left behind long ago by those who never went on."""
+def _swept(place: str) -> Path:
+    """Returns a place in the cache, without what was left there long ago."""
+    root = _cache(user_cache_path("kakusan")) / place
     with suppress(OSError):
         for directory in root.iterdir():
-            if time.time() - directory.stat().st_mtime > _KEPT and not is_claimed(directory):
+            if time.time() - directory.stat().st_mtime > _KEPT[place] and not is_claimed(directory):
                 shutil.rmtree(directory, ignore_errors=True)
+    return root
 
 
 @cache

@@ -120,13 +120,14 @@ def _paragraphs(say: Language, story: Story) -> list[str]:
     """Returns what the numbers mean, and what they were measured on."""
     judged, paragraphs = story.judgement, []
     if judged is not None:
-        value = judged.values["distance"]
+        value, infinity = judged.values["distance"], judged.frechet_distance_infinity
         distance = say.spread(judged.frechet_distance, judged.frechet_distance_spread)
         if value.interval is not None:  # books of earlier versions know only how far it moves over parts of the data
             distance = f"{say.number(value.value)} ({doubt(say, 'distance', value)})"
         floor = say.spread(judged.noise_floor, judged.noise_floor_spread)
         paragraphs = [
             say("answer.about_distance", distance=distance, floor=floor),
+            *([] if infinity is None else [say("answer.about_infinity", value=say.number(infinity))]),
             say("answer.about_accuracy", accuracy=judged.classifier_accuracy),
             say("answer.about_drawing", n=judged.protocol.get("n", 0), seconds=judged.seconds),
             *judged.remarks,

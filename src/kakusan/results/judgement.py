@@ -51,6 +51,7 @@ class Judgement(Record):
         class_accuracy: Share of samples that the judge takes for what they were asked to be; None without classes.
         classifier_accuracy: Share of held-out real images that the judge recognises.
         frechet_distance_interval: Where it would lie for 95 of 100 other draws of as many samples; None of too few.
+        frechet_distance_infinity: What it would be of infinitely many, against as many real images; None of too few.
         inception_score: Of the samples, with the judge in Inception's place; None in books of earlier versions.
         real_inception_score: Of as many real images.
         classes: Class by class.
@@ -68,6 +69,7 @@ class Judgement(Record):
     class_accuracy: float | None
     classifier_accuracy: float
     frechet_distance_interval: tuple[float, float] | None = None
+    frechet_distance_infinity: float | None = None
     inception_score: float | None = None
     real_inception_score: float | None = None
     classes: tuple[OfClass, ...] = ()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from kakusan import proportions
 from kakusan.errors import KakusanError
 from kakusan.results import Judgement, Value
 from kakusan.studies.workshop import Workshop, train_seconds, trial_of
@@ -44,7 +45,7 @@ def class_conditional(shop: Workshop) -> Experiment:
     return shop.experiment(
         (first, second),
         Part("compared", first, tuple(both), pictures=pictures),
-        Part("classes", _hardest(classes), tuple(classes)),
+        Part("classes", hardest(classes), tuple(classes)),
         Part("guidance", second, tuple(scales), ("distance", "accuracy", "score"), "guidance", pictures=guided),
         notes=shop.alone,
     )
@@ -58,13 +59,15 @@ def finding(both: Sequence[Trial]) -> Sentence:
 
 
 def guiding(scales: Sequence[Trial]) -> Sentence:
-    """Says which scale comes nearest to real images, and what the largest one does to accuracy."""
+    """Says which scales come nearest to real images, as far as doubt allows, and what the largest does to accuracy."""
     best = min(scales, key=lambda trial: trial.values["distance"].value)
+    near = [trial for trial in scales if not trial.values["distance"].beyond(best.values["distance"])]
     first, last = scales[0], scales[-1]
     return Sentence(
-        "study.class-conditional.guided",
+        f"study.class-conditional.{'guided' if len(near) == 1 else 'guided_alike'}",
         {
             "best": f"{best.values['guidance'].value:g}",
+            "near": ", ".join(f"{trial.values['guidance'].value:g}" for trial in near),
             "distance": best.values["distance"].value,
             "scale": f"{last.values['guidance'].value:g}",
             "far": last.values["distance"].value,
@@ -74,12 +77,15 @@ def guiding(scales: Sequence[Trial]) -> Sentence:
     )
 
 
-def _hardest(classes: Sequence[Trial]) -> Sentence:
-    """Says which class is recognised least often as what was asked for."""
-    drawn = [trial for trial in classes if "accuracy" in trial.values]
-    worst = min(drawn, key=lambda trial: trial.values["accuracy"].value)
-    told = {"name": worst.name, "accuracy": worst.values["accuracy"].value}
-    return Sentence("study.class-conditional.hardest", told)
+def hardest(classes: Sequence[Trial]) -> Sentence:
+    """Says which class is recognised least often as what was asked for, and whether others may be as hard."""
+    worst, *others = sorted(
+        (trial for trial in classes if "accuracy" in trial.values), key=lambda trial: trial.values["accuracy"].value
+    )
+    least = worst.values["accuracy"]
+    alike = [other.name for other in others if not other.values["accuracy"].beyond(least)]
+    told = {"name": worst.name, "accuracy": least.value, "others": ", ".join(alike)}
+    return Sentence(f"study.class-conditional.{'hardest_alike' if alike else 'hardest'}", told)
 
 
 def _class_rows(plain: Judgement, conditional: Judgement) -> list[Trial]:
@@ -90,7 +96,7 @@ def _class_rows(plain: Judgement, conditional: Judgement) -> list[Trial]:
             "share": Value(value=without.share, real=without.real_share),
             "plain_distance": _value(without.frechet_distance, without.noise_floor),
             "distance": _value(of.frechet_distance, of.noise_floor),
-            "accuracy": _value(of.accuracy),
+            "accuracy": _share(of.accuracy, of.n),
             "plain_coverage": _value(without.coverage, without.real_coverage),
             "coverage": _value(of.coverage, of.real_coverage),
         }
@@ -99,6 +105,10 @@ def _class_rows(plain: Judgement, conditional: Judgement) -> list[Trial]:
         protocol["without_classes"] = {**plain.protocol, "n": without.n, "splits": 1}
         rows.append(Trial(name=of.name, values=there, protocol=protocol))
     return rows
+
+
+def _share(value: float | None, n: int) -> Value | None:
+    return None if value is None else Value(value=value, interval=proportions.interval(value, n))
 
 
 def _value(value: float | None, real: float | None = None) -> Value | None:

@@ -58,18 +58,18 @@ def finding(along: Sequence[Trial]) -> Sentence:
     """Says how the distance fell, if it did beyond doubt, and whether the score agrees with it on the best moment."""
     first, last = along[0], along[-1]
     best = min(along, key=lambda trial: trial.values["distance"].value)
+    settled = next(trial for trial in along if not trial.values["distance"].beyond(best.values["distance"]))
     highest = max(along, key=lambda trial: trial.values["score"].value)
     told = {
         "first": first.values["distance"].value,
         "last": last.values["distance"].value,
         "score_first": first.values["score"].value,
         "score_last": last.values["score"].value,
-        "best": round(best.values["images"].value),
+        "settled": round(settled.values["images"].value),
         "highest": round(highest.values["images"].value),
     }
-    if not first.values["distance"].beyond(last.values["distance"]):
-        return Sentence("study.metrics.alike", told)
-    return Sentence("study.metrics.agree" if best is highest else "study.metrics.disagree", told)
+    moved = first.values["distance"].beyond(last.values["distance"])
+    return Sentence(f"study.metrics.{'moved' if moved else 'alike'}", told)
 
 
 def protocol(fewer: Sequence[Trial], resized: Sequence[Trial]) -> Sentence:
