@@ -68,7 +68,7 @@ def unet_from_diffusers(model: UNet2DModel) -> UNet:
         raise KakusanError(f"this UNet2DModel does not convert: {_AS_IT_IS} (our own refuses it: {error})") from error
     weights = model.state_dict()
     # Assigned as copies, so that device and dtype come along.
-    network.load_state_dict({name: weights[_their_name(name)].clone() for name in network.state_dict()}, assign=True)
+    network.load_state_dict({name: weights[their_name(name)].clone() for name in network.state_dict()}, assign=True)
     return network.train(model.training)
 
 
@@ -86,7 +86,7 @@ def unet_to_diffusers(network: UNet, sample_size: int | tuple[int, int]) -> UNet
     """
     model = _new_unet2d(sample_size=sample_size, **_configuration(network))
     weights = network.state_dict()
-    model.load_state_dict({_their_name(name): weight.clone() for name, weight in weights.items()}, assign=True)
+    model.load_state_dict({their_name(name): weight.clone() for name, weight in weights.items()}, assign=True)
     return model.train(network.training)
 
 
@@ -124,7 +124,8 @@ class DiffusersNetwork(nn.Module):
         return sample
 
 
-def _their_name(name: str) -> str:
+def their_name(name: str) -> str:
+    """Returns what a weight of our networks is called in diffusers."""
     for ours, theirs in _RENAMES:
         name = re.sub(ours, theirs, name)
     return name

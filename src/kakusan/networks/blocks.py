@@ -12,7 +12,7 @@ def zero_init(layer: nn.Conv2d | nn.Linear) -> None:
 
 
 class ResidualBlock(nn.Module):
-    r"""Two convolutions beside a shortcut; time enters between them.
+    r"""Two convolutions beside a shortcut; time, where there is any, enters between them.
 
     .. math:: h = \mathrm{conv}_1(\mathrm{silu}(\mathrm{norm}_1(x))), \qquad
               y = \mathrm{shortcut}(x) + \mathrm{conv}_2(\mathrm{silu}(m)), \qquad
@@ -21,9 +21,9 @@ class ResidualBlock(nn.Module):
     Args:
         in_channels: Channels of the input.
         out_channels: Channels of the output; where they differ the shortcut is a convolution of size 1.
-        time_width: Length of the embedding of time.
         groups: Groups of both normalisations.
         eps: What the normalisations add to the variance.
+        time_width: Length of the embedding of time; None where nothing depends on time.
         dropout: Probability of dropping a value before the second convolution.
         scale_shift: Whether time scales and shifts after the second normalisation, or is added before it.
 
@@ -35,32 +35,35 @@ class ResidualBlock(nn.Module):
         in_channels: int,
         out_channels: int,
         *,
-        time_width: int,
         groups: int,
         eps: float,
-        dropout: float,
-        scale_shift: bool,
+        time_width: int | None = None,
+        dropout: float = 0.0,
+        scale_shift: bool = False,
     ) -> None:
         super().__init__()
         self.scale_shift = scale_shift
         self.norm1 = nn.GroupNorm(groups, in_channels, eps=eps)
         self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
-        self.time = nn.Linear(time_width, 2 * out_channels if scale_shift else out_channels)
+        width = 2 * out_channels if scale_shift else out_channels
+        self.time = None if time_width is None else nn.Linear(time_width, width)
         self.norm2 = nn.GroupNorm(groups, out_channels, eps=eps)
         self.dropout = nn.Dropout(dropout)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
         self.shortcut = nn.Identity() if in_channels == out_channels else nn.Conv2d(in_channels, out_channels, 1)
         zero_init(self.conv2)
 
-    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+    def forward(self, x: Tensor, time: Tensor | None = None) -> Tensor:
         """Returns (B, out, H, W) from ``x``, (B, in, H, W), and the activated embedding of ``time``, (B, width)."""
         h = self.conv1(functional.silu(self.norm1(x)))
-        time = self.time(time)[:, :, None, None]
-        if self.scale_shift:
-            scale, shift = time.chunk(2, dim=1)
+        told = None if self.time is None else self.time(time)[:, :, None, None]
+        if told is None:
+            h = self.norm2(h)
+        elif self.scale_shift:
+            scale, shift = told.chunk(2, dim=1)
             h = torch.addcmul(shift, self.norm2(h), 1 + scale)
         else:
-            h = self.norm2(h + time)
+            h = self.norm2(h + told)
         y: Tensor = self.shortcut(x) + self.conv2(self.dropout(functional.silu(h)))
         return y
 

@@ -1,6 +1,7 @@
 """A block of a network that can be computed once more for the gradient, rather than all of it kept in memory."""
 
 from abc import abstractmethod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 
 class Recomputed(nn.Module):
-    """A block of a picture and the embedding of time, whose work is in :meth:`compute`.
+    """A block of a picture, and of the embedding of time where it hears of that, whose work is in :meth:`compute`.
 
     Attributes:
         recompute: Whether only its inputs are kept for the gradient, and the rest is computed again.
@@ -18,13 +19,13 @@ class Recomputed(nn.Module):
         super().__init__()
         self.recompute = False
 
-    def forward(self, x: Tensor, time: Tensor) -> Tensor:
-        """Returns (B, out, H, W) from ``x``, (B, in, H, W), and an embedding of time, (B, width)."""
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Returns (B, out, H, W) from a picture, (B, in, H, W), and perhaps an embedding of time, (B, width)."""
         if self.recompute and torch.is_grad_enabled():
-            again: Tensor = checkpoint(self.compute, x, time, use_reentrant=False)
+            again: Tensor = checkpoint(self.compute, *inputs, use_reentrant=False)
             return again
-        return self.compute(x, time)
+        return self.compute(*inputs)
 
     @abstractmethod
-    def compute(self, x: Tensor, time: Tensor) -> Tensor:
+    def compute(self, *args: Any, **kwargs: Any) -> Tensor:
         """Returns what :meth:`forward` does."""

@@ -1,4 +1,7 @@
-"""Which images fit a network that halves its resolution several times."""
+"""Which images fit a network that halves its resolution several times, and which groups its channels."""
+
+import math
+from collections.abc import Sequence
 
 from torch import Tensor
 
@@ -20,3 +23,10 @@ def check_images(x: Tensor, channels: int, factor: int) -> None:
                 f"a {side} of {size} does not fit this network: it must be a multiple of {factor}, "
                 f"such as {below} or {below + factor}; crop, pad or resize the images"
             )
+
+
+def most_groups(channels: Sequence[int]) -> int:
+    """Returns the largest number up to 32 that divides all ``channels`` into groups of at least two."""
+    common = math.gcd(*channels)
+    limit = min(32, min(channels) // 2)
+    return max(groups for groups in range(1, limit + 1) if common % groups == 0)

@@ -1,6 +1,5 @@
 """The U-Net of DDPM: residual blocks at several resolutions, joined across by skip connections."""
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -12,7 +11,7 @@ from kakusan.errors import KakusanError
 from kakusan.networks.blocks import Attention, Downsample, ResidualBlock, Upsample, zero_init
 from kakusan.networks.embeddings import ClassEmbedding, TimeEmbedding
 from kakusan.networks.recomputed import Recomputed
-from kakusan.networks.sizes import check_images
+from kakusan.networks.sizes import check_images, most_groups
 
 
 class Stage(Recomputed):
@@ -23,7 +22,7 @@ class Stage(Recomputed):
         self.residual = residual
         self.attention = nn.Identity() if attention is None else attention
 
-    def compute(self, x: Tensor, time: Tensor) -> Tensor:
+    def compute(self, x: Tensor, time: Tensor | None = None) -> Tensor:
         y: Tensor = self.attention(self.residual(x, time))
         return y
 
@@ -116,7 +115,7 @@ class UNet(nn.Module):
         self.scale_shift = scale_shift
         self.classes = classes
         self._check_numbers()
-        self.groups = _most_groups(self.channels) if groups is None else groups
+        self.groups = most_groups(self.channels) if groups is None else groups
         self._check_groups_and_heads()
         self._build()
 
@@ -145,7 +144,7 @@ class UNet(nn.Module):
             if self.groups < 1 or width % self.groups or width // self.groups < least:
                 raise KakusanError(
                     f"groups must divide all of channels {self.channels} into at least {least} channels a group, "
-                    f"which {self.groups} does not: {_most_groups(self.channels)} fits"
+                    f"which {self.groups} does not: {most_groups(self.channels)} fits"
                 )
         attended = {self.channels[level] for level in self.attention_levels}
         for width in attended | ({self.channels[-1]} if self.middle_attention else set()):
@@ -240,10 +239,3 @@ class UNet(nn.Module):
             labels = torch.full_like(clock, NULL_LABEL, dtype=torch.long) if condition is None else condition.labels
             embedding = embedding + self.class_embedding(labels)
         return embedding
-
-
-def _most_groups(channels: Sequence[int]) -> int:
-    """Returns the largest number up to 32 that divides all ``channels`` into groups of at least two."""
-    common = math.gcd(*channels)
-    limit = min(32, min(channels) // 2)
-    return max(groups for groups in range(1, limit + 1) if common % groups == 0)

@@ -1,0 +1,130 @@
+"""To and from diffusers: the autoencoder's weights both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from kakusan.errors import KakusanError
+from kakusan.interop.diffusers import their_name
+from kakusan.networks.autoencoder import Autoencoder
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL
+
+_DECIDED: dict[str, tuple[Any, ...]] = {
+    "act_fn": ("silu", "swish"),
+    "use_quant_conv": (True,),
+    "use_post_quant_conv": (True,),
+}
+"""What ``AutoencoderKL`` leaves open and ours has decided."""
+
+
+def autoencoder_from_diffusers(model: AutoencoderKL) -> Autoencoder:
+    """Returns our autoencoder with the weights of ``model``, and its shift and scaling factor; both give the same.
+
+    Ours has them inside: its latents are (theirs − shift_factor) · scaling_factor.
+
+    Raises:
+        KakusanError: Its configuration has something that ours has not; the field is named.
+    """
+    config = model.config
+    for field, known in _DECIDED.items():
+        if config[field] not in known:
+            raise _not_ours(field, config[field], known[0])
+    levels = len(config["block_out_channels"])
+    for field, kind in (("down_block_types", "DownEncoderBlock2D"), ("up_block_types", "UpDecoderBlock2D")):
+        if tuple(config[field]) != (kind,) * levels:
+            raise _not_ours(field, tuple(config[field]), (kind,) * levels)
+    if config["in_channels"] != config["out_channels"]:
+        raise _not_ours("out_channels", config["out_channels"], config["in_channels"])
+    network = Autoencoder(
+        config["in_channels"],
+        latent_channels=config["latent_channels"],
+        channels=config["block_out_channels"],
+        blocks=config["layers_per_block"],
+        middle_attention=config["mid_block_add_attention"],
+        groups=config["norm_num_groups"],
+    )
+    weights = model.state_dict()
+    state = {name: weights[_their_name(name)].clone() for name, _ in network.named_parameters()}
+    shift, scale = _scaling(config, network.shift)
+    network.load_state_dict({**state, "shift": shift, "scale": scale}, assign=True)
+    return network.train(model.training)
+
+
+def autoencoder_to_diffusers(network: Autoencoder, sample_size: int) -> AutoencoderKL:
+    """Returns diffusers' autoencoder with the weights of ``network``; both give the same latents and images.
+
+    Its scaling factor is 1 and its shift 0: ours are inside the convolutions beside the latents, since Stable
+    Diffusion's pipelines ignore a shift.
+
+    Args:
+        network: Ours.
+        sample_size: Height and width of the images, beyond which diffusers cuts them into tiles where asked.
+
+    Raises:
+        KakusanError: diffusers is not installed.
+    """
+    try:
+        from diffusers import AutoencoderKL
+    except ImportError as error:
+        raise KakusanError('this needs diffusers, which is not installed: pip install "kakusan[diffusers]"') from error
+    levels = len(network.channels)
+    model = AutoencoderKL(
+        in_channels=network.in_channels,
+        out_channels=network.in_channels,
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
+        block_out_channels=network.channels,
+        layers_per_block=network.blocks,
+        latent_channels=network.latent_channels,
+        norm_num_groups=network.groups,
+        sample_size=sample_size,
+        scaling_factor=1.0,
+        mid_block_add_attention=network.middle_attention,
+    )
+    state = {_their_name(name): weight.detach().clone() for name, weight in network.named_parameters()}
+    model.load_state_dict(_folded(state, network.shift.flatten(), network.scale.flatten()), assign=True)
+    return model.train(network.training)
+
+
+def _folded(state: Mapping[str, Tensor], shift: Tensor, scale: Tensor) -> dict[str, Tensor]:
+    """Returns weights whose convolutions beside the latents bring these to (raw − shift) · scale, and back."""
+    both = torch.cat([scale, torch.ones_like(scale)])
+    offset = torch.cat([-shift * scale, 2 * scale.log()])  # the second half is the logarithm of a variance
+    weight, inverse = state["quant_conv.weight"], state["post_quant_conv.weight"]
+    return {
+        **state,
+        "quant_conv.weight": weight * both[:, None, None, None],
+        "quant_conv.bias": state["quant_conv.bias"] * both + offset,
+        "post_quant_conv.weight": inverse / scale[:, None, None],
+        "post_quant_conv.bias": state["post_quant_conv.bias"] + inverse[:, :, 0, 0] @ shift,
+    }
+
+
+def _scaling(config: Mapping[str, Any], like: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns shift and scale, shape (L, 1, 1) each, of a configuration: one of all channels, or one of each."""
+    means, deviations = config["latents_mean"], config["latents_std"]
+    if means is not None and deviations is not None:
+        given = (torch.tensor(means), config["scaling_factor"] / torch.tensor(deviations))
+        shift, scale = (it.to(like)[:, None, None] for it in given)
+        return shift, scale
+    shift, scale = config["shift_factor"] or 0.0, config["scaling_factor"]
+    return torch.full_like(like, shift), torch.full_like(like, scale)
+
+
+def _their_name(name: str) -> str:
+    part, _, rest = name.partition(".")
+    if part in ("encoder", "decoder"):
+        return f"{part}.{their_name(rest)}"
+    return {"quantize": "quant_conv", "dequantize": "post_quant_conv"}[part] + f".{rest}"
+
+
+def _not_ours(field: str, value: object, known: object) -> KakusanError:
+    return KakusanError(
+        f"an AutoencoderKL with {field}={value!r} does not convert, only one with {known!r}: run it as it is"
+    )
