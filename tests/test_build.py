@@ -228,7 +228,9 @@ def test_floats_in_the_range_of_bytes_are_remarked_on_with_their_own_mend():
     assert "images / 127.5 - 1" in remark
 
 
-@pytest.mark.parametrize("labels", [torch.tensor([1, 2]), torch.tensor([-2, 0]), torch.zeros(2, 1), None])
+@pytest.mark.parametrize(
+    "labels", [torch.tensor([1, 2]), torch.tensor([-2, 0]), torch.tensor([0.9, 0]), torch.zeros(2, 1), None]
+)
 def test_labels_of_other_classes_are_refused(labels):
     """Label 2 of two classes is the row of the null class, which would be trained in its place."""
     images = torch.zeros(2, 1, 4, 4)
@@ -240,6 +242,11 @@ def test_labels_of_other_classes_are_refused(labels):
     if labels is not None:  # where nothing is conditioned on them, labels may be what they like
         unconditional = build.feed(unet(), loader[1:], None, ["a", "b"]).batches
         unconditional(Draws(0, 0, 4), torch.device("cpu"))
+
+
+def test_what_is_held_out_makes_no_batch():
+    said = build.feed(unet(training__batch_size="16", data__held_out="12"), tiny.pictures(20), None, ()).remarks
+    assert "a batch of 16 is more than all 8 images" in " ".join(said)
 
 
 def test_batches_of_the_configured_source():

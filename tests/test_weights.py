@@ -90,7 +90,9 @@ def test_a_place_without_them_falls_back_on_the_cache(tiny, tmp_path):
     assert weights.find("tiny", tmp_path / "elsewhere") == tiny.cached
 
 
-@pytest.mark.parametrize("state", [{"fc.weight": torch.zeros(3, 3)}, {"other": torch.zeros(1)}, [1, 2]])
+@pytest.mark.parametrize(
+    "state", [{"fc.weight": torch.zeros(3, 3)}, {"other": torch.zeros(1)}, [1, 2], {"fc.weight": 3, "state": {}}]
+)
 def test_another_network_is_refused(tiny, tmp_path, state):
     put(tmp_path / "tiny.pth", state)
     with pytest.raises(KakusanError, match=r"is not a tiny network: fc.weight should have the shape \(2, 3\)"):

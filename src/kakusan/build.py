@@ -15,6 +15,7 @@ from kakusan.config import models as config
 from kakusan.data import load
 from kakusan.data.batches import Batches, ImageBatches, LoaderBatches
 from kakusan.data.images import ImageSet
+from kakusan.data.parting import kept_out
 from kakusan.data.remarks import remarks_on, remarks_on_count, remarks_on_range
 from kakusan.denoiser import Denoiser
 from kakusan.errors import KakusanError
@@ -194,7 +195,8 @@ def _given(settings: config.Config, data: object, show: bool) -> Feed:
     if data is None or isinstance(data, (str, Path)):
         data = images(settings.data, show)
     if isinstance(data, ImageSet):
-        remarks = (*remarks_on(data), *remarks_on_count(len(data), settings.training.batch_size))
+        learned = len(data) - kept_out(settings.data.held_out, len(data))
+        remarks = (*remarks_on(data), *remarks_on_count(learned, settings.training.batch_size))
         named = tuple(map(str, data.class_names))
         return Feed(ImageBatches(data, settings.data.flip), data.labels is not None, named, remarks)
     if isinstance(data, Tensor):

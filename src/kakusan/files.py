@@ -245,6 +245,14 @@ def is_claimed(directory: str | Path) -> bool:
         return True
 
 
+def at_home(path: str | Path) -> Path:
+    """Returns a path whose ``~`` is the home it stands for, where there is one; else as it is."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # nobody is called so
+        return Path(path)
+
+
 def require_suffix(path: Path, suffix: str) -> None:
     """Refuses a file that would not be what its name says.
 

@@ -302,7 +302,8 @@ def _read(path: Path, wanted: Pretrained) -> Mapping[str, Tensor]:
         raise KakusanError(
             f"{path} is cut short, or holds more than weights, and was not opened (get it from {wanted.url})"
         ) from error
-    shapes = {key: tuple(value.shape) for key, value in state.items()} if isinstance(state, Mapping) else {}
+    weights = state if isinstance(state, Mapping) else {}
+    shapes = {key: tuple(value.shape) for key, value in weights.items() if isinstance(value, Tensor)}
     for key, shape in wanted.shapes.items():
         if shapes.get(key) != shape:
             raise KakusanError(

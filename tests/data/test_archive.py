@@ -221,3 +221,11 @@ def test_captions_that_are_none_are_told(tmp_path, files, sentence):
 
 def test_a_mark_of_byte_order_is_no_part_of_a_caption(tmp_path):
     assert load(pack(tmp_path / "a.zip", {"1.png": png(), "1.txt": "\ufeffa cat".encode()})).captions == ("a cat",)
+
+
+def test_a_zip_with_a_damaged_name_is_told_of(tmp_path):
+    """Marked as UTF-8, which it is no more."""
+    path = pack(tmp_path / "a.zip", {"ü.png": png()})
+    path.write_bytes(path.read_bytes().replace("ü".encode(), b"\xff\xfe"))
+    with pytest.raises(KakusanError, match=r"a\.zip cannot be read"):
+        load(path)

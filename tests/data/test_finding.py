@@ -36,6 +36,7 @@ def test_a_folder_named_as_a_source_needs_its_path(tmp_path, monkeypatch):
     ("source", "sentence"),
     [
         ("cifar", "did you mean 'cifar10'"),
+        ("~nobody-is-called-so/photos", "there is no ~nobody-is-called-so/photos"),
         ("gone.zip", r"there is no gone\.zip \(check the path\)"),
         ("/gone/photos", r"there is no /gone/photos \(check the path\)"),
         ("someone/pets", r"there is no someone/pets \(check the path; .* is hub:someone/pets\)"),

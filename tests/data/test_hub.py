@@ -52,6 +52,14 @@ def test_a_parquet_file_is_a_source(write):
     assert images.name == "pets.parquet"
 
 
+def test_a_parquet_file_is_read_without_a_word_to_the_hub(write, monkeypatch):
+    """Which counts who loads what through load_dataset, even of a file."""
+    import datasets
+
+    monkeypatch.setattr(datasets, "load_dataset", None)
+    check(load(write("pets.parquet")))
+
+
 def test_a_data_set_of_the_hub_is_one_and_so_are_its_splits(write, monkeypatch):
     import datasets
 

@@ -69,9 +69,10 @@ def test_a_scaled_gradient_is_clipped_at_its_own_size():
 
 @pytest.mark.parametrize("tf32", [True, False])
 def test_how_matrices_are_multiplied_is_put_back(tf32):
-    before = torch.get_float32_matmul_precision()
+    before, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     with Precision(Training(tf32=tf32), torch.device("cuda")).matrices():
-        assert torch.get_float32_matmul_precision() == ("high" if tf32 else before)
-    assert torch.get_float32_matmul_precision() == before
+        assert torch.get_float32_matmul_precision() == ("high" if tf32 else "highest")
+        assert torch.backends.cudnn.allow_tf32 is tf32
+    assert (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32) == (before, convolutions)
     with Precision(Training(tf32=True), torch.device("cpu")).matrices():
         assert torch.get_float32_matmul_precision() == before

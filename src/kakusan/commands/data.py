@@ -116,7 +116,7 @@ def check(
 
 
 def _show(found: Findings, size: int | None) -> None:
-    """Prints the findings: how many, and the first of them by name."""
+    """Prints the findings: how many, and by name those that are broken, and the first of others."""
     from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
@@ -139,7 +139,7 @@ def _rows(found: Findings, size: int | None) -> Iterator[tuple[str, int, str]]:
     from kakusan.data.checking import ODD_ASPECT
 
     yield "can be read", found.count - len(found.broken), _sizes(found)
-    yield "broken", len(found.broken), _first([f"{name} ({reason})" for name, reason in found.broken])
+    yield "broken", len(found.broken), ", ".join(f"{name} ({reason})" for name, reason in found.broken)
     copies = sum(len(group) - 1 for group in found.duplicates)
     apart = f"; {found.mislabelled:,} of them in different classes" if found.mislabelled else ""
     yield "copies of another", copies, _first([" = ".join(group) for group in found.duplicates]) + apart
@@ -166,7 +166,7 @@ def _sizes(found: Findings) -> str:
 
 
 def _first(names: Sequence[str]) -> str:
-    return some(names, _SHOWN)
+    return some(names, _SHOWN) + (" (--json lists all)" if len(names) > _SHOWN else "")
 
 
 def _bar(count: int, most: int) -> str:

@@ -15,6 +15,7 @@ from kakusan.config.names import preset_text, presets
 from kakusan.config.reading import Path, read_document, read_value
 from kakusan.config.wording import either, explain
 from kakusan.errors import KakusanError, unknown
+from kakusan.files import at_home
 
 Overrides = Mapping[str, Any] | Iterable[tuple[str, Any]]
 S = TypeVar("S", bound=Section)
@@ -81,7 +82,7 @@ def _text(source: str | pathlib.Path) -> tuple[str, str]:
     names = presets()
     if str(source) in names:
         return preset_text(str(source)), f"preset {source}"
-    path = pathlib.Path(source).expanduser()
+    path = at_home(source)
     if path.is_dir():
         raise KakusanError(
             f"{path} is a folder: give a preset or a YAML file, such as the config.yaml of a run "

@@ -277,7 +277,7 @@ class Training(Section):
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         default="float32", description="bfloat16, float16: mixed precision, weights in float32"
     )
-    tf32: bool = Field(default=True, description="multiply float32 matrices as TF32, on GPUs that can")
+    tf32: bool = Field(default=True, description="compute float32 matrices and convolutions as TF32, on GPUs that can")
     channels_last: bool = Field(default=False, description="keep the channels of a pixel together in memory")
     activation_checkpointing: bool = Field(
         default=False, description="compute blocks again for the gradient: less memory, one more forward pass"

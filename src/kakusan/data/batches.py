@@ -208,16 +208,18 @@ class LoaderBatches:
                 f"a data loader must yield images of shape (B, C, H, W), alone or with labels, not {_describe(batch)}"
             )
         images = from_uint8(parts[0]) if parts[0].dtype == torch.uint8 else parts[0].float()
-        labels = parts[1].to(torch.int64) if len(parts) > 1 and isinstance(parts[1], Tensor) else None
+        labels = parts[1] if len(parts) > 1 and isinstance(parts[1], Tensor) else None
         if self._classes is not None:
             _check_labels(labels, len(images), self._classes)
-        return Batch(images, labels)
+        return Batch(images, None if labels is None else labels.to(torch.int64))
 
 
 def _check_labels(labels: Tensor | None, images: int, classes: int) -> None:
     # A label that is one too high would pass for the null class, and nobody would notice.
-    if labels is None or labels.shape != (images,) or labels.min() < -1 or labels.max() >= classes:
-        given = "none" if labels is None else f"{tuple(labels.shape)} from {labels.min()} to {labels.max()}"
+    whole = labels is not None and (not labels.is_floating_point() or bool((labels == labels.round()).all()))
+    if labels is None or not whole or labels.shape != (images,) or labels.min() < -1 or labels.max() >= classes:
+        kind = "" if whole else "no whole numbers, "
+        given = "none" if labels is None else f"{kind}{tuple(labels.shape)} from {labels.min()} to {labels.max()}"
         raise KakusanError(
             f"a data loader must yield one label an image, from 0 to {classes - 1} (or -1, no class), not {given}"
         )

@@ -1,11 +1,15 @@
 """A data set of images as bytes, in memory or mapped into it from a file."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 
 import torch
 from torch import Tensor
 
 from kakusan.errors import KakusanError, counted
+
+_CHUNK = 256  # images hashed at a time
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -74,3 +78,17 @@ class ImageSet:
         """(C, H, W)."""
         _, channels, height, width = self.images.shape
         return channels, height, width
+
+
+def digest_of(images: Tensor) -> str:
+    """Returns the leading digits of a hash of images, uint8, shape (n, C, H, W)."""
+    digest = sha256(repr(tuple(images.shape)).encode())
+    for part in in_bytes(images):
+        digest.update(part)
+    return digest.hexdigest()[:16]
+
+
+def in_bytes(images: Tensor) -> Iterator[bytes]:
+    """Yields images as bytes, a part of them at a time, for they may be mapped and more than fit into memory."""
+    for chunk in torch.split(images, _CHUNK):
+        yield chunk.contiguous().numpy().tobytes()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
@@ -15,10 +15,9 @@ from torch import Tensor
 from kakusan import seeds
 from kakusan.config.models import EMA, Optimizer, Training
 from kakusan.data.batches import ImageBatches
-from kakusan.data.images import ImageSet
+from kakusan.data.images import ImageSet, in_bytes
 from kakusan.devices import device_of, resolve
 from kakusan.errors import KakusanError
-from kakusan.evaluation.sources import in_bytes
 from kakusan.files import atomic_write
 from kakusan.networks.classifier import Classifier
 from kakusan.pictures import from_uint8
@@ -47,7 +46,6 @@ class Judge:
     accuracy: float
     name: str
 
-    kind = "judge"
     resize = "not at all"
     library = "kakusan"
 
@@ -69,11 +67,11 @@ class Judge:
 
     def features(self, images: Tensor) -> Tensor:
         """Returns the features of images, uint8, shape (N, C, H, W): (N, D) on the CPU."""
-        return _each(self.network, self.network.features, images)
+        return _each(self.network, self.network.features, torch.split(images, _CHUNK))
 
     def recognised(self, images: Tensor, labels: Tensor) -> float:
         """Returns the share of images, uint8, (N, C, H, W), that it takes for what their ``labels``, (N,), say."""
-        return _recognised(self.network, images, labels)
+        return _recognised(self.network, images, labels, torch.arange(len(images)))
 
 
 def judge(images: ImageSet, device: str = "auto", show: bool = True) -> Judge:
@@ -82,7 +80,7 @@ def judge(images: ImageSet, device: str = "auto", show: bool = True) -> Judge:
     It learns from four fifths of the images; how well it does on the rest is its accuracy.
 
     Raises:
-        KakusanError: The set has no labels, or fewer than ten images a class.
+        KakusanError: The set has no labels, or fewer than ten images a class on average.
     """
     if images.labels is None or len(images.class_names) < 2:
         raise KakusanError(
@@ -92,7 +90,7 @@ def judge(images: ImageSet, device: str = "auto", show: bool = True) -> Judge:
     if len(images) < 10 * len(images.class_names):
         raise KakusanError(
             f"{images.name} has {len(images)} images in {len(images.class_names)} classes: too few to train a judge on "
-            "(give at least ten a class)"
+            "(give at least ten a class, on average)"
         )
     learnt, held_out = _split(len(images))
     channels, height, width = images.shape
@@ -110,21 +108,21 @@ def judge(images: ImageSet, device: str = "auto", show: bool = True) -> Judge:
     assert images.labels is not None
     return Judge(
         network,
-        accuracy=_recognised(network, images.images[held_out], images.labels[held_out]),
+        accuracy=_recognised(network, images.images, images.labels, held_out),
         name=f"{_NAME} ({_digest(network)})",
     )
 
 
-def _recognised(network: Classifier, images: Tensor, labels: Tensor) -> float:
-    guesses = _each(network, network, images).argmax(1)
-    return (guesses == labels.cpu()).double().mean().item()
+def _recognised(network: Classifier, images: Tensor, labels: Tensor, among: Tensor) -> float:
+    guesses = _each(network, network, (images[part] for part in torch.split(among, _CHUNK))).argmax(1)
+    return (guesses == labels[among].cpu()).double().mean().item()
 
 
 @torch.no_grad()
-def _each(network: Classifier, function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """Returns what a ``function`` of pixels in [−1, 1] makes of images, a part of them at a time: as bytes all fit."""
+def _each(network: Classifier, function: Callable[[Tensor], Tensor], parts: Iterable[Tensor]) -> Tensor:
+    """Returns what a ``function`` of pixels in [−1, 1] makes of images, which come in parts: all may not fit."""
     device = device_of(network)
-    return torch.cat([function(from_uint8(part.to(device))).cpu() for part in torch.split(images, _CHUNK)])
+    return torch.cat([function(from_uint8(part.to(device))).cpu() for part in parts])
 
 
 def _split(count: int) -> tuple[Tensor, Tensor]:

@@ -15,18 +15,18 @@ from torch import Tensor
 from kakusan import sampling, seeds
 from kakusan.config import Config
 from kakusan.data.batches import ImageBatches
-from kakusan.data.images import ImageSet
+from kakusan.data.images import ImageSet, digest_of
+from kakusan.data.parting import kept_out, parted
 from kakusan.evaluation.copies import all_but
 from kakusan.model import Model
 from kakusan.pictures import to_uint8
 from kakusan.sampling import Progress
-from kakusan.training.validation import kept_out, parted
 
 _CHUNK = 256
 
 
-class Source(Protocol):
-    """Images in an order that is always the same, a chunk at a time."""
+class Stream(Protocol):
+    """What can be seen a chunk at a time, in an order that is always the same: images, or what belongs together."""
 
     @property
     def name(self) -> str:
@@ -37,39 +37,32 @@ class Source(Protocol):
         """How many there are."""
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """(C, H, W)."""
+    def told(self) -> dict[str, Any]:
+        """What decides what it holds, for a stamp."""
+
+    def chunks(self, done: int, progress: Progress | None = None) -> Iterator[tuple[Any, ...]]:
+        """Yields what there is from the ``done``-th on, a chunk at a time, as whoever sees it takes it.
+
+        Who draws it calls ``progress`` on the way, with the steps done and the steps there are.
+        """
+
+
+class Source(Stream, Protocol):
+    """Images."""
 
     @property
-    def told(self) -> dict[str, Any]:
-        """What decides its images, for a stamp."""
+    def shape(self) -> tuple[int, ...]:
+        """(C, H, W)."""
 
     @property
     def labelled(self) -> bool:
         """Whether their classes are known."""
 
     def chunks(self, done: int, progress: Progress | None = None) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Yields the images from the ``done``-th on, uint8, shape (B, C, H, W), with their classes, shape (B,).
-
-        Who draws them calls ``progress`` on the way, with the steps done and the steps there are.
-        """
+        """Yields images, uint8, shape (B, C, H, W), with their classes, shape (B,)."""
 
     def at(self, indices: Tensor) -> Tensor:
         """Returns single images by number, int64, shape (k,): uint8, (k, C, H, W)."""
-
-
-def digest_of(images: Tensor) -> str:
-    """Returns the leading digits of a hash of images, uint8, shape (n, C, H, W)."""
-    digest = sha256(repr(tuple(images.shape)).encode())
-    for part in in_bytes(images):
-        digest.update(part)
-    return digest.hexdigest()[:16]
-
-
-def in_bytes(images: Tensor) -> Iterator[bytes]:
-    """Yields images as bytes, a part of them at a time, for they may be mapped and more than fit into memory."""
-    for chunk in torch.split(images, _CHUNK):
-        yield chunk.contiguous().numpy().tobytes()
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from kakusan import seeds
-from kakusan.data.images import ImageSet
+from kakusan.evaluation.copies import all_but
+from kakusan.evaluation.sources import Stored
 from kakusan.pictures import from_uint8
 from kakusan.reporting.thumbnails import shrunk
 from kakusan.results import Neighbours
@@ -15,38 +16,40 @@ _REAL = 500  # whose neighbours are looked for; their median is known well enoug
 _CHUNK, _VALUES = 4096, 2**22  # images, and values of theirs, that are compared at a time
 
 
-def neighbours(samples: Tensor, data: ImageSet, *, mirrored: bool = False) -> Neighbours | None:
+def neighbours(samples: Tensor, data: Stored) -> Neighbours | None:
     """Finds the training image nearest to every sample, and the other one nearest to some real images.
 
     Large pictures are compared at the size at which a page shows them.
 
     Args:
         samples: Values in [-1, 1], shape (..., C, H, W).
-        data: What the model learned from.
-        mirrored: Whether it saw them mirrored too.
+        data: The images, with what the model learned of them; mirrored ones count where it saw them so.
 
     Returns:
         None where a single image has no other, or where the samples have another shape.
     """
-    if len(data) < 2 or samples.shape[-3:] != data.shape:
+    learned = all_but(data.held_out, data.n)
+    if len(learned) < 2 or samples.shape[-3:] != data.shape:
         return None
     samples = shrunk(samples.reshape(-1, *data.shape))
-    closest, distances = nearest(samples, data.images, mirrored=mirrored)
-    chosen = torch.randperm(len(data), generator=seeds.generator(0, "neighbours"))[:_REAL]
-    _, real = nearest(shrunk(from_uint8(data.images[chosen])), data.images, mirrored=mirrored, but=chosen)
+    closest, distances = nearest(samples, data.images.images, learned, mirrored=data.mirrored)
+    chosen = torch.randperm(len(learned), generator=seeds.generator(0, "neighbours"))[:_REAL]
+    asked = shrunk(from_uint8(data.at(learned[chosen])))
+    _, real = nearest(asked, data.images.images, learned, mirrored=data.mirrored, but=chosen)
     return Neighbours(samples, closest, distances, real)
 
 
 def nearest(
-    queries: Tensor, images: Tensor, *, mirrored: bool = False, but: Tensor | None = None
+    queries: Tensor, images: Tensor, among: Tensor, *, mirrored: bool = False, but: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """Returns the nearest image to each query, and the Euclidean distance over all values.
 
     Args:
         queries: Values in [-1, 1] at the size of a page, shape (n, C, H, W).
         images: uint8, shape (N, C, H, W) at any size.
+        among: Which of them are looked through, int64, shape (k,).
         mirrored: Whether to look among their mirror images too.
-        but: For each query the image that does not count, shape (n,).
+        but: For each query which of those does not count, shape (n,), as a place in ``among``.
 
     Returns:
         Values in [-1, 1], shape (n, C, H, W), and float64 of shape (n,).
@@ -54,8 +57,8 @@ def nearest(
     best = torch.full((len(queries),), torch.inf)
     found = torch.zeros_like(queries)
     chunk = max(1, min(_CHUNK, _VALUES // images[0].numel()))
-    for start in range(0, len(images), chunk):
-        part = shrunk(from_uint8(images[start : start + chunk]))
+    for start in range(0, len(among), chunk):
+        part = shrunk(from_uint8(images[among[start : start + chunk]]))
         for view in (part, part.flip(-1)) if mirrored else (part,):
             distances = torch.cdist(queries.flatten(1), view.flatten(1))
             if but is not None:

@@ -11,8 +11,10 @@ import torch
 from kakusan import api, build, config, sampling
 from kakusan.config.models import OwnNetwork
 from kakusan.data.images import ImageSet
+from kakusan.data.parting import kept_out
 from kakusan.devices import resolve
 from kakusan.errors import KakusanError
+from kakusan.evaluation.sources import Stored
 from kakusan.files import atomic_write
 from kakusan.model import Model
 from kakusan.pictures import from_uint8
@@ -29,7 +31,6 @@ from kakusan.studies.mixture import mixture
 from kakusan.studies.neighbours import neighbours
 from kakusan.tensors import read_tensors
 from kakusan.training.timetable import Timetable
-from kakusan.training.validation import kept_out
 
 _SEED = 0
 _SHOWN_LABEL = 3
@@ -76,7 +77,7 @@ def tell(run: Run, *, device: str = "auto", show: bool = True) -> Story:
         samples=samples,
         recognised=_accuracy(story.judgement, model),
         walk=_walk(model),
-        neighbours=None if data is None else neighbours(samples, data, mirrored=settings.data.flip),
+        neighbours=None if data is None else neighbours(samples, Stored.of_run(data, settings)),
         guided=None if sweep is None else guidance.draw(model, sweep),
     )
 

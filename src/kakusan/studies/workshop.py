@@ -17,6 +17,7 @@ from torch import Tensor
 
 from kakusan import api, build, config, sampling
 from kakusan.data.images import ImageSet
+from kakusan.data.parting import kept_out
 from kakusan.devices import machine
 from kakusan.errors import KakusanError
 from kakusan.evaluation.evaluate import Reference, evaluate, reference
@@ -28,7 +29,6 @@ from kakusan.progress import Bar
 from kakusan.results import Judgement, Value
 from kakusan.runs import Checkpoint, Run
 from kakusan.training.timetable import Timetable
-from kakusan.training.validation import kept_out
 from kakusan.trials import Experiment, Part, Sentence, Trial
 
 Record = TypeVar("Record", bound=BaseModel)

@@ -222,6 +222,8 @@ class Engine:
                     self._go_back()
                 else:
                     self._keep_books(norm, bar, stopping, stop)
+                if self._timetable.measures(self.step):  # which may have been ended, and is made up for from here
+                    stopping = self._processes.any(stop.is_set())
         return stop.terminate
 
     def _advance(self) -> Tensor:

@@ -30,7 +30,7 @@ class Precision:
 
     def __init__(self, settings: Training, device: torch.device) -> None:
         self._dtype: torch.dtype = getattr(torch, settings.dtype)
-        self._tf32 = settings.tf32 and device.type == "cuda"
+        self._tf32 = settings.tf32
         self._device = device.type
         self._scaler = torch.amp.GradScaler(self._device, enabled=self._dtype == torch.float16)
 
@@ -41,15 +41,18 @@ class Precision:
 
     @contextmanager
     def matrices(self) -> Iterator[None]:
-        """A context in which float32 matrices may be multiplied as TF32, which is a setting of the whole process."""
-        before = torch.get_float32_matmul_precision()
-        if self._tf32:
-            torch.set_float32_matmul_precision("high")
+        """A context in which float32 matrices and convolutions of a GPU are computed as TF32, or just not; these are
+        settings of the whole process."""
+        before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+        if self._device == "cuda":
+            torch.set_float32_matmul_precision("high" if self._tf32 else "highest")
+            torch.backends.cudnn.allow_tf32 = self._tf32
         try:
             yield
         finally:
-            if self._tf32:
-                torch.set_float32_matmul_precision(before)
+            if self._device == "cuda":
+                torch.set_float32_matmul_precision(before[0])
+                torch.backends.cudnn.allow_tf32 = before[1]
 
     def backward(self, loss: Tensor) -> None:
         """Adds the gradient of a loss, shape (), scaled where need be."""

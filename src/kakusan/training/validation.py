@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kakusan import seeds
 from kakusan.data.batches import Batches, ImageBatches
+from kakusan.data.parting import kept_out, parted
 from kakusan.errors import KakusanError
 from kakusan.training.precision import Precision
 from kakusan.training.processes import Processes
@@ -87,35 +87,3 @@ def hold_out(batches: Batches, held_out: float, seed: int, chunk: int) -> tuple[
     learned, kept = parted(batches.epoch, batches.labels, count, seed)
     rest = batches.only(learned)
     return rest, Validation(rest, kept, seed, chunk)
-
-
-def parted(images: int, labels: Tensor | None, count: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Returns the numbers of the images that are learned from, and of ``count`` that are kept out; by the seed alone.
-
-    Args:
-        images: How many there are.
-        labels: The class of each, int64, shape (N,), or None: of every class as large a share is kept out.
-        count: How many are kept out.
-        seed: The seed of the run.
-    """
-    order = _in_proportion(images, labels, seed)
-    return order[count:].sort().values, order[:count].sort().values
-
-
-def kept_out(held_out: float, images: int) -> int:
-    """Returns how many images are kept out: so many, or which share if below 1; 0 for none."""
-    if not held_out:
-        return 0
-    return max(1, round(held_out * images)) if held_out < 1 else int(held_out)
-
-
-def _in_proportion(count: int, labels: Tensor | None, seed: int) -> Tensor:
-    """Returns the numbers of the images in an order whose every beginning has each class in proportion."""
-    order = torch.randperm(count, generator=seeds.generator(seed, "held out"))
-    if labels is None:
-        return order
-    place = torch.empty(count, dtype=torch.float64)
-    for label in set(labels.tolist()):
-        members = order[labels[order] == label]
-        place[members] = (torch.arange(len(members), dtype=torch.float64) + 0.5) / len(members)
-    return order[place[order].argsort(stable=True)]

@@ -13,6 +13,7 @@ from kakusan.data.sources.hub import hub
 from kakusan.data.sources.source import Source
 from kakusan.data.trees import Archive, Folder
 from kakusan.errors import KakusanError, unknown
+from kakusan.files import at_home
 
 
 def open_source(source: str | Path) -> Source:
@@ -32,7 +33,7 @@ def open_source(source: str | Path) -> Source:
     if isinstance(source, str) and source.startswith(names.PYTHON):
         name = source.removeprefix(names.PYTHON)
         raise KakusanError(f"these images were given in Python, as {name}: give them again (data=…)")
-    path = Path(source).expanduser()
+    path = at_home(source)
     if os.path.isdir(path):  # not Path.is_dir, which raises where a name is too long
         return from_tree(Folder(path))
     file = next((place for place in (path, *path.parents) if os.path.isfile(place)), None)
@@ -61,12 +62,12 @@ def require_here(source: str | Path) -> None:
 
 def source_named(source: str | Path) -> str:
     """Returns a source as text; a path stays one, also where it is called as a source is: ``Path("digits")``."""
-    return source if isinstance(source, str) else str(source.expanduser().absolute())
+    return source if isinstance(source, str) else str(at_home(source).absolute())
 
 
 def absolute(source: str) -> str:
     """Returns a source that means the same in every directory: paths in full, names as they are."""
-    path = Path(source).expanduser()
+    path = at_home(source)
     named = source in names.SOURCES or source.startswith((names.HUB, names.PYTHON))
     return source if named or not any(map(os.path.exists, (path, *path.parents[:-1]))) else str(path.resolve())
 

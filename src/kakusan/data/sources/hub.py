@@ -1,6 +1,6 @@
 """Data sets of the Hugging Face hub by name, and parquet files, through its library ``datasets``."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ def hub(name: str) -> "Rows":
         KakusanError: ``datasets`` is missing, or there is no such data set, or no image in it.
     """
     path, _, split = name.partition(":")
-    return Rows(path, path, split=split or "train")
+    return Rows(path, lambda datasets: datasets.load_dataset(path, split=split or "train"))
 
 
 def parquet(path: Path) -> "Rows":
@@ -28,7 +28,8 @@ def parquet(path: Path) -> "Rows":
     Raises:
         KakusanError: ``datasets`` is missing, or the file is damaged or has no images.
     """
-    return Rows(str(path), "parquet", split="train", data_files=str(path.resolve()))
+    # Not by load_dataset, which tells the hub of it.
+    return Rows(str(path), lambda datasets: datasets.Dataset.from_parquet(str(path.resolve())))
 
 
 class Rows:
@@ -36,19 +37,19 @@ class Rows:
 
     Args:
         name: What a person calls it.
-        path, options: As ``datasets.load_dataset`` takes them.
+        load: From the library to its data set.
 
     Raises:
         KakusanError: It cannot be loaded, or has no images.
     """
 
-    def __init__(self, name: str, path: str, **options: str) -> None:
+    def __init__(self, name: str, load: Callable[[Any], Any]) -> None:
         try:
             import datasets
         except ImportError as error:
             raise KakusanError(f"{name} needs the library datasets (pip install 'kakusan[datasets]')") from error
         try:
-            rows = datasets.load_dataset(path, **options)
+            rows = load(datasets)
         # Of the network, of the hub, of the file: its errors have no common class.
         except Exception as error:
             reason = (str(error) or type(error).__name__).partition("\n")[0]

@@ -17,18 +17,28 @@ import zlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from tempfile import SpooledTemporaryFile
+from tempfile import SpooledTemporaryFile, gettempdir
 from threading import Lock
 from typing import IO
 
 from kakusan.data.trees.tree import hidden, told
 from kakusan.errors import KakusanError
+from kakusan.files import writing
 
 _IN_MEMORY = 2**28
 _LARGEST = 2**30
 _LONGEST_PATH = 4096
 _HOPS = 8
-_BROKEN = (zipfile.BadZipFile, tarfile.TarError, EOFError, lzma.LZMAError, zlib.error, OSError, RuntimeError)
+_BROKEN = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    EOFError,
+    lzma.LZMAError,
+    zlib.error,
+    OSError,
+    RuntimeError,
+    UnicodeDecodeError,  # of a damaged name
+)
 
 Read = Callable[[], bytes]
 
@@ -126,7 +136,8 @@ def _seekable(path: Path) -> IO[bytes]:
         content = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 (it lives as long as it is read)
         packed.seek(0)
         while block := packed.read(2**20):
-            content.write(block)
+            with writing(gettempdir()):
+                content.write(block)
     content.seek(0)
     return content
 
