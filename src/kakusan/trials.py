@@ -14,9 +14,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
+from kakusan.proportions import student
 from kakusan.results import Value, shared
 
-_STUDENT = {2: 12.706, 3: 4.303}  # standard errors, of 95 % where they are found from so many trainings
+_SHARES = ("share", "accuracy", "coverage", "plain_coverage")
 
 
 class Trial(BaseModel):
@@ -134,22 +135,27 @@ def as_csv(experiment: Experiment) -> str:
 
 
 def averaged(trials: Sequence[Trial]) -> Trial:
-    """Returns what several seeds of one trial measured together: means, and where 95 of 100 such means would lie."""
+    """Returns what several seeds of one trial measured together: means, with their confidence intervals of 95 %."""
     first, *others = trials
     if not others:
         return first
     common = [name for name in first.values if all(name in trial.values for trial in others)]
-    values = {name: _together([trial.values[name] for trial in trials]) for name in common}
+    values = {name: _together(name, [trial.values[name] for trial in trials]) for name in common}
     alike = shared([trial.protocol for trial in trials])
     return Trial(name=first.name, values=values, protocol={**alike, "seeds": len(trials)} if alike else {})
 
 
-def _together(values: Sequence[Value]) -> Value:
-    middle = mean(it.value for it in values)
-    half = _STUDENT[len(values)] * stdev(it.value for it in values) / math.sqrt(len(values))
+def _together(name: str, values: Sequence[Value]) -> Value:
+    middle, count = mean(it.value for it in values), len(values)
+    between = student(count) * stdev(it.value for it in values) / math.sqrt(count)
+    # Trainings that happen to agree are no surer than what was measured of each.
+    within = math.hypot(*((it.interval[1] - it.interval[0]) / 2 for it in values if it.interval is not None)) / count
+    half, most = max(between, within), 1.0 if name in _SHARES else math.inf
     reals = [it.real for it in values if it.real is not None]
     return Value(
-        value=middle, interval=(middle - half, middle + half), real=mean(reals) if len(reals) == len(values) else None
+        value=middle,
+        interval=(max(0.0, middle - half), min(most, middle + half)),
+        real=mean(reals) if len(reals) == count else None,
     )
 
 

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from kakusan.config.models import Sampling
-from kakusan.results import Judgement, Measurement
+from kakusan.results import Judgement, Measurement, judgements_in
 from kakusan.runs import Run
 from tests.commands.conftest import TINY
 
@@ -87,7 +87,24 @@ def test_numbers_of_earlier_weights_are_said_to_be(kakusan, pair, tmp_path):
     Run.open(tmp_path / "b").record(
         {"measurements": [Measurement(metric="kid", value=1.0, protocol=protocol).as_dict()]}
     )
-    assert "kid of b is that of its weights after 8 images, and it has seen 24" in kakusan("compare", *pair).err
+    assert "kid was not measured alike: in b after 8 of 24 images" in kakusan("compare", *pair).err
+
+
+def test_all_numbers_of_one_evaluation_are_as_unlike_as_one_of_them(kakusan, pair):
+    """Not the score of other samples is what is best, where their distances do not compare."""
+    judged = judgements_in(Run.open("b").metrics())[-1]
+    found = judged.model_copy(update={"protocol": {**judged.protocol, "n": 7}, "inception_score": 2.0})
+    for name in ("a", "b"):
+        Run.open(name).record({"evaluation": found.as_dict()})
+        found = found.model_copy(update={"protocol": {**judged.protocol, "n": 8}, "inception_score": 3.0})
+    answer = kakusan("compare", *pair)
+    assert "distance, score, accuracy were not measured alike: n 7, 8" in answer.err
+    assert set(json.loads(kakusan("compare", *pair, "--json").out)["unlike"]) == {
+        "distance",
+        "score",
+        "accuracy",
+        "fid",
+    }
 
 
 def test_fields_are_told_as_yaml_has_them(kakusan, pair, tmp_path):

@@ -103,12 +103,12 @@ def test_who_was_interrupted_goes_on_and_sees_no_image_twice(place, monkeypatch)
     many = ImageSet(pictures().images.repeat(14, 1, 1, 1), name="pets", captions=CAPTIONS * 14)
     whole, seen = score(many, place).value, []
 
-    def interrupted(self, images, labels=None, real=captions._Clip.__call__):
+    def interrupted(self, images, texts, real=captions._Clip.__call__):
         if len(seen) == 1:
             seen.append(0)
             raise KeyboardInterrupt
         seen.append(len(images))
-        return real(self, images, labels)
+        return real(self, images, texts)
 
     monkeypatch.setattr(captions._Clip, "__call__", interrupted)
     with pytest.raises(KeyboardInterrupt):

@@ -27,7 +27,7 @@ def untaught(cache, monkeypatch):
 class _Mean:
     """Sees how bright an image is, above and below."""
 
-    kind, name, resize, device, library = "mean", "brightness 1", "not at all", torch.device("cpu"), "none"
+    name, resize, device, library = "brightness 1", "not at all", torch.device("cpu"), "none"
     layers: ClassVar = {"2048": 2, "logits_unbiased": 2}
 
     def __init__(self, *given, **how):

@@ -65,7 +65,7 @@ def cache(tmp_path, monkeypatch):
 class Pixels:
     """A network that is none: the features of an image are averages of its pixels."""
 
-    kind, name, resize, device = "inception", "pixels 0", "not at all", torch.device("cpu")
+    name, resize, device = "pixels 0", "not at all", torch.device("cpu")
     library = "none"
 
     def __init__(self):
@@ -169,6 +169,7 @@ def test_every_number_has_its_doubt_and_its_floor(pixels):
         low, high = it.interval
         assert low <= it.value <= high
     assert {it.noise_floor_n for it in found.values()} == {150, 300}
+    assert (found["fid"].noise_floor_against, found["is"].noise_floor_against) == (150, None)
     assert 0 < found["fid"].noise_floor < 10 * found["fid"].value
 
 
@@ -489,7 +490,8 @@ def test_statistics_that_do_not_say_whose_they_are_are_remarked_on(pixels, tmp_p
 
 def test_what_says_little_is_remarked_on(pixels):
     found = measured(images(400), images(300, 1), "fid", "is", "copies")
-    assert "the noise floor is of 150 images, and would be lower of 400" in found["fid"].remarks
+    floor = "the noise floor is of 150 images against 150, and samples are 400 against 300: as many real ones would "
+    assert f"{floor}score less" in found["fid"].remarks
     assert found["is"].remarks[0].startswith("an Inception score of 400 images says little")
     assert found["is"].interval is None
     assert found["is"].protocol["splits"] == 10

@@ -151,13 +151,14 @@ def test_who_was_interrupted_goes_on_and_measures_no_pair_twice(monkeypatch):
     a, b = pictures(150), pictures(150, seed=1)
     whole, counted = measured(a, b, "psnr")["psnr"].value, []
 
-    def interrupted(self, images, labels=None, real=pairs._Seer.__call__):
+    def interrupted(self, a, b, real=pairs._Seer.__call__):
         if len(counted) == 2:
             counted.append(0)
             raise KeyboardInterrupt
-        counted.append(len(images))
-        return real(self, images, labels)
+        counted.append(len(a))
+        return real(self, a, b)
 
+    monkeypatch.setattr(pairs, "_VALUES", 64 * a[0].numel())
     monkeypatch.setattr(pairs._Seer, "__call__", interrupted)
     with pytest.raises(KeyboardInterrupt):
         measured(a, b, "psnr")
@@ -185,7 +186,7 @@ def test_diversity_is_of_pairs_of_one_class_that_share_no_image():
             return (a.float() - b.float()).abs().mean((1, 2, 3))
 
     images = torch.tensor([0, 10, 1, 30, 7, 3])[:, None, None, None].expand(-1, 3, 4, 4).to(torch.uint8)
-    seen = Diversity(Difference(), "lpips-alex")
+    seen = Diversity(Difference())
     by_class = seen(images, torch.tensor([0, 1, 0, 1, 0, 2]))["pairs"]
     assert by_class[:, 0].nan_to_num(-1).tolist() == [-1, -1, 1, 20, -1, -1]
     assert seen(images, None)["pairs"][:, 0].nan_to_num(-1).tolist() == [-1, 10, -1, 29, -1, 4]

@@ -60,9 +60,9 @@ METRICS: dict[str, Any] = {
     },
     "samplers": [
         {"name": "ddpm", "steps": 1000, "nfe": 1000, "seconds": 38.2, "images": 100}
-        | {"class_accuracy": 0.97, "frechet_distance": None, "frechet_distance_spread": None},
+        | {"class_accuracy": 0.97, "frechet_distance": None, "frechet_distance_interval": None},
         {"name": "heun", "steps": 10, "nfe": 19, "seconds": 6.511, "images": 899}
-        | {"class_accuracy": 0.9655, "frechet_distance": 23.47, "frechet_distance_spread": 0.37},
+        | {"class_accuracy": 0.9655, "frechet_distance": 23.47, "frechet_distance_interval": [21.6, 25.3]},
     ],
 }
 MEASURED = Measured.read(METRICS)

@@ -99,7 +99,7 @@ def test_every_number_that_was_measured_is_on_the_page(code):
         *("103", "21", "1234"),
         *(say.percent(mode["share"]) for modes in METRICS["mixture"].values() for mode in modes),
         *(say.spread(mode["mean"], mode["deviation"]) for modes in METRICS["mixture"].values() for mode in modes),
-        say.spread(heun["frechet_distance"], heun["frechet_distance_spread"]),
+        *(say.number(number) for number in (heun["frechet_distance"], *heun["frechet_distance_interval"])),
         *("DDPM", say("unit.unknown"), say.number(0.8), say.number(0.2), say.count(3000)),
     ):
         assert value.replace("\N{NO-BREAK SPACE}", " ") in words, value

@@ -22,7 +22,16 @@ TINY = {
 }
 TIMES = {"train_seconds", "total_seconds", "machine"}
 STUDIES = {"parameters", "samplers", "guidance", "mixture"}  # beside the judgement of the samples
-SAMPLER = {"name", "steps", "nfe", "seconds", "images", "class_accuracy", "frechet_distance", "frechet_distance_spread"}
+SAMPLER = {
+    "name",
+    "steps",
+    "nfe",
+    "seconds",
+    "images",
+    "class_accuracy",
+    "frechet_distance",
+    "frechet_distance_interval",
+}
 
 
 def check_metrics(metrics):

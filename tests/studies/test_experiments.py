@@ -184,8 +184,15 @@ def test_several_seeds_become_a_mean_and_its_spread():
     together = averaged(rows)
     low, high = together.values["distance"].interval
     assert together.values["distance"].value == 2.0
-    assert high - low == pytest.approx(2 * 4.303 / 3**0.5, rel=1e-3)  # Student's, of three
+    assert high - 2 == pytest.approx(4.303 / 3**0.5, rel=1e-3)  # Student's, of three
+    assert low == 0, "no distance is less"
     assert averaged(rows[:1]) == rows[0]
+
+
+def test_trainings_that_happen_to_agree_are_no_surer_than_what_was_measured_of_each():
+    sure = Value(value=1.0, interval=(0.94, 1.0))
+    (found,) = averaged([Trial(name="cat", values={"accuracy": sure})] * 3).values.values()
+    assert found.interval == (pytest.approx(1 - 0.03 / 3**0.5), 1.0)
 
 
 def test_the_whole_budget_trains_three_of_each(tmp_path):
@@ -299,7 +306,6 @@ def test_along_a_training_that_changes_nothing_no_moment_is_the_best():
     assert metrics.finding([moment(80, 76.7), moment(640, 46.6)]).key == "study.metrics.moved"
     settled = metrics.finding([moment(80, 76.7), moment(160, 50), moment(320, 46), moment(640, 46.6)])
     assert settled.values["settled"] == 160, "within the doubt as good as the best"
-    assert settled.values["highest"] == 320
 
 
 def test_guidance_within_the_doubt_has_no_best_scale():

@@ -137,13 +137,15 @@ def _show_judgement(judgement: Judgement) -> None:
     if interval is not None:
         distance += f" ({interval[0]:.2f} to {interval[1]:.2f})"
     floor = f"{judgement.noise_floor:.2f} ± {judgement.noise_floor_spread:.2f}"
-    rows = [("", "samples (95 % of others)", "real images (noise floor)"), ("Fréchet distance", distance, floor)]
+    rows = [("", "samples (95 % interval)", "real images (noise floor)"), ("Fréchet distance", distance, floor)]
     if judgement.frechet_distance_infinity is not None:
-        rows.append(("of infinitely many", f"{judgement.frechet_distance_infinity:.2f}", ""))
+        real = judgement.noise_floor_infinity
+        limit = f"{judgement.frechet_distance_infinity:.2f}"
+        rows.append(("of infinitely many", limit, "" if real is None else f"{real:.2f}"))
     if judgement.class_accuracy is not None:
         rows.append(("class accuracy", _share(judgement.class_accuracy), _share(judgement.classifier_accuracy)))
     if judgement.inception_score is not None:
-        rows.append(("score by the judge", f"{judgement.inception_score:.2f}", f"{judgement.real_inception_score:.2f}"))
+        rows.append(("Inception score", f"{judgement.inception_score:.2f}", f"{judgement.real_inception_score:.2f}"))
     if judgement.copies is not None:
         rows.append(("near-copies", _share(judgement.copies), _share(judgement.real_copies)))
     show_table(rows)
@@ -176,6 +178,7 @@ def _show_measurements(found: list[Measurement]) -> None:
     for it in found:
         interval = "" if it.interval is None else "{:.4g} to {:.4g}".format(*it.interval)
         floor = "" if it.noise_floor is None else f"{it.noise_floor:.4g}, of {it.noise_floor_n:,}"
+        floor += "" if it.noise_floor_against is None else f" against {it.noise_floor_against:,}"
         rows.append(
             (it.metric, f"{it.value:.4g}", interval, "" if it.infinity is None else in_words(it.infinity), floor)
         )

@@ -6,14 +6,15 @@ import math
 
 from torch import Tensor
 
-from kakusan.proportions import Z_95
+from kakusan.proportions import student
 from kakusan.results import Value
 
 
 def average(values: Tensor, fewest: int = 2) -> Value:
-    """Returns the mean of ``values``, shape (n,), with its interval of 95 %; of fewer than ``fewest`` without."""
+    """Returns the mean of ``values``, shape (n,), with its confidence interval of 95 %; of fewer than ``fewest``
+    without."""
     mean = values.mean().item()
     if len(values) < fewest:
         return Value(value=mean)
-    half = Z_95 * values.std().item() / math.sqrt(len(values))
+    half = student(len(values)) * values.std().item() / math.sqrt(len(values))
     return Value(value=mean, interval=(mean - half, mean + half))

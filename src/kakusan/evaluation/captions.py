@@ -54,7 +54,7 @@ def measure_captions(
             f"the CLIP score compares images with their captions, and those of {images.name} have none (put a .txt "
             "beside each image, or a metadata.jsonl)"
         )
-    clip = _Clip(images.captions, weights, offline=offline, device=device, show=show)
+    clip = _Clip(weights, offline=offline, device=device, show=show)
     with seen(source, [clip], show) as stores:
         score = average(stores[clip.name]["score"].flatten().double())
     left = len(images) - source.n
@@ -79,14 +79,13 @@ def measure_captions(
 
 @dataclass(frozen=True)
 class Captioned:
-    """The images of a set that have a caption, each with the caption's number in the place of a class.
+    """The images of a set that have a caption, with these.
 
     Attributes:
         images: The set.
     """
 
     images: ImageSet
-    labelled: ClassVar[bool] = False
 
     @cached_property
     def _which(self) -> Tensor:
@@ -100,40 +99,30 @@ class Captioned:
     def n(self) -> int:
         return len(self._which)
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.images.shape
-
     @cached_property
     def told(self) -> dict[str, Any]:
         captions = sha256(repr(self.images.captions).encode()).hexdigest()[:8]
         return {**Stored(self.images).told, "captions": captions}
 
-    def chunks(self, done: int, progress: Progress | None = None) -> Iterator[tuple[Tensor, Tensor | None]]:
+    def chunks(self, done: int, progress: Progress | None = None) -> Iterator[tuple[Tensor, list[str]]]:
+        """Yields images, uint8, shape (B, C, H, W), and their captions."""
         for part in torch.split(self._which[done:], _CHUNK):
-            yield self.images.images[part], part
-
-    def at(self, indices: Tensor) -> Tensor:
-        return self.images.images[self._which[indices]]
+            yield self.images.images[part], [self.images.captions[index] for index in part.tolist()]
 
 
 class _Clip:
     """Sees how well each image agrees with its caption.
 
     Args:
-        captions: Of all images.
         weights, offline, device, show: As in :func:`measure_captions`.
 
     Attributes:
-        kind, name, layers, resize, device, library: As of an extractor.
+        name, layers, resize, device, library: As of any seer.
     """
 
-    kind: ClassVar[str] = "clip"
     layers: ClassVar[dict[str, int]] = {"score": 1}
 
-    def __init__(
-        self, captions: tuple[str, ...], weights: Path | None, *, offline: bool, device: torch.device, show: bool
-    ) -> None:
+    def __init__(self, weights: Path | None, *, offline: bool, device: torch.device, show: bool) -> None:
         try:
             from torchmetrics.functional.multimodal.clip_score import _clip_score_update
             from transformers import CLIPModel, CLIPProcessor
@@ -152,17 +141,15 @@ class _Clip:
             self._processor = CLIPProcessor.from_pretrained(there.path, local_files_only=True)
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             raise KakusanError(f"{there.path} holds no whole CLIP: {error} (get it from {CLIP.url})") from error
-        self._captions, self._update, self.device = captions, _clip_score_update, device
+        self._update, self.device = _clip_score_update, device
         self.name = f"clip {there.sha256[:8]}"
         side = getattr(getattr(clip.config, "vision_config", None), "image_size", 224)
         self.resize = f"as its processor does, to {side} pixels"
         self.library = f"torchmetrics {version('torchmetrics')}, transformers {version('transformers')}"
 
     @torch.no_grad()
-    def __call__(self, images: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
-        """Returns the scores of images, uint8, shape (N, 1 or 3, H, W), with the captions of these numbers, (N,)."""
-        assert labels is not None, "images come with the numbers of their captions"
-        captions = [self._captions[number] for number in labels.tolist()]
+    def __call__(self, images: Tensor, captions: list[str]) -> dict[str, Tensor]:
+        """Returns the scores of images, uint8, shape (N, 1 or 3, H, W), with their captions: (N, 1)."""
         pixels = images.expand(-1, 3, -1, -1).to(self.device)
         scores, _ = self._update(list(pixels), captions, self._model, self._processor)
         return {"score": scores.float().cpu()[:, None]}

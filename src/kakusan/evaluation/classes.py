@@ -57,6 +57,7 @@ def by_class(samples: Seen, real: Seen, other: Seen, class_names: Sequence[str])
             OfClass(
                 name=name,
                 n=int(of.sum()),
+                real_n=int(theirs.sum()),
                 share=_mean(samples.guesses == label) or 0.0,
                 real_share=_mean(other.guesses == label) or 0.0,
                 accuracy=None if samples.labels is None else _mean(samples.guesses[of] == label),

@@ -19,7 +19,7 @@ from kakusan.evaluation.eye import Eye
 from kakusan.evaluation.formulas import Estimate, frechet
 from kakusan.evaluation.judge import Judge, judge
 from kakusan.evaluation.moments import Moments, frechet_distance
-from kakusan.evaluation.seeing import seen, seen_to_stay
+from kakusan.evaluation.seeing import rows, seen, seen_to_stay
 from kakusan.evaluation.sources import Drawn, Mirrored, Stored
 from kakusan.model import Model
 from kakusan.results import Judgement
@@ -89,6 +89,11 @@ class Reference:
         """The distance between the two sides of every split of real images."""
         return [frechet_distance(other, half) for half, other in self.moments]
 
+    @cached_property
+    def noise_floor_infinity(self) -> float | None:
+        """The limit of that distance for infinitely many images on the other side; None where it is not known."""
+        return doubt_about(self.features[self.halves[0][1]], self, mean(self.noise_floor)).infinity
+
     def copies(self, features: Tensor) -> float:
         """Returns the share of samples, of ``features`` (n, D), that are near-copies of what a model learned from."""
         searched, near = self._searched
@@ -110,7 +115,8 @@ class Reference:
         return views, threshold(views[0])
 
     def _views(self, which: Tensor) -> tuple[Tensor, ...]:
-        return tuple(view[which] for view in (self.features, self.mirrored) if view is not None)
+        views = [view for view in (self.features, self.mirrored) if view is not None]
+        return tuple(views if len(which) == len(self.features) else (rows(view, which) for view in views))
 
     def distances(self, features: Tensor) -> list[float]:
         """Returns the distance of samples' ``features``, shape (n, D), from the first side of every split."""
@@ -234,13 +240,14 @@ def evaluate(
         features, logits = store[against.eye.features], store[against.eye.logits]
         guesses = stores[against.judge.name]["logits"].argmax(1)
         distances, floor = against.distances(features), against.noise_floor
-        doubt = _doubt(features, against, mean(distances))
+        doubt = doubt_about(features, against, mean(distances))
         real, other = against.sides()
         return Judgement(
             frechet_distance=mean(distances),
             frechet_distance_spread=_spread(distances),
             frechet_distance_interval=doubt.interval,
             frechet_distance_infinity=doubt.infinity,
+            noise_floor_infinity=None if doubt.infinity is None else against.noise_floor_infinity,
             noise_floor=mean(floor),
             noise_floor_spread=_spread(floor),
             class_accuracy=None if labels is None else (guesses == labels).double().mean().item(),
@@ -256,7 +263,14 @@ def evaluate(
                 "reference": name,
                 "reference_hash": against.digest,
                 "splits": len(against.halves),
+                "score_splits": 1,
                 "features": against.eye.name,
+                "layer": against.eye.features,
+                "classifier": against.judge.name,
+                "library": against.eye.extractor.library,
+                "seen_on": against.eye.extractor.device.type,
+                "held_out": None if against.held_out is None else len(against.held_out),
+                "mirrored": against.mirrored is not None,
                 "rounding": "to bytes",
                 "resize": against.eye.extractor.resize,
                 **drawn.told,
@@ -265,15 +279,14 @@ def evaluate(
         )
 
 
-def _doubt(features: Tensor, against: Reference, distance: float) -> Estimate:
-    """Returns where the distance would lie for other samples, and of infinitely many: as in the first split, around the
-    mean over all."""
+def doubt_about(features: Tensor, against: Reference, distance: float) -> Estimate:
+    """Returns a mean distance over all splits with its interval and its limit, as they are found in the first one."""
     found = frechet(features, against.moments[0][0])["fid"]
     interval, infinity = found.interval, found.infinity
     if interval is not None:
         half = interval[1] - found.value
         interval = max(0.0, distance - half), distance + half
-    return Estimate(distance, interval, None if infinity is None else infinity + distance - found.value)
+    return Estimate(distance, interval, None if infinity is None else max(0.0, infinity + distance - found.value))
 
 
 def _halves(labels: Tensor, n: int, split: int) -> tuple[Tensor, Tensor]:

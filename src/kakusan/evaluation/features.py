@@ -11,7 +11,7 @@ from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -51,20 +51,16 @@ NETWORKS = MappingProxyType(
 )
 
 
-class Extractor(Protocol):
-    """What sees images, one or a chunk at a time.
+class Seer(Protocol):
+    """What sees a chunk of what a :class:`~kakusan.evaluation.sources.Stream` holds, and tells the same of each.
 
     Attributes:
-        kind: Which one it is.
         name: What it is called in a stamp, with the hash of its weights.
-        layers: What it tells of each image, and in how many numbers.
+        layers: What it tells of each, and in how many numbers.
         resize: How images are resized to what it sees, in words.
         device: Where it computes.
         library: The library that it is of, and its version.
     """
-
-    @property
-    def kind(self) -> str: ...
 
     @property
     def name(self) -> str: ...
@@ -80,6 +76,13 @@ class Extractor(Protocol):
 
     @property
     def library(self) -> str: ...
+
+    def __call__(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
+        """Returns what it sees, float32, shape (N, D) a layer."""
+
+
+class Extractor(Seer, Protocol):
+    """What sees images."""
 
     def __call__(self, images: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
         """Returns what it sees in images, uint8, shape (N, 1 or 3, H, W), of these classes, (N,): float32, (N, D)."""
@@ -105,7 +108,7 @@ def extractor(
     if kind in NETWORKS:
         return Pretrained(kind, directory, device=device, offline=offline, show=show)
     lpips = Lpips(kind.removeprefix("lpips-"), directory, device=device, offline=offline, show=show)
-    return Diversity(lpips, kind)
+    return Diversity(lpips)
 
 
 def require(kinds: Iterable[str], directory: Path | None, offline: bool) -> None:
@@ -162,7 +165,6 @@ class Pretrained:
         self._network.to(device)
         self.device = device
         self.library = f"torch-fidelity {version('torch_fidelity')}"
-        self.kind = network
         self.name = f"{network} {weights.sha256[:8]}"
         self.layers = dict(kind.layers)
         self.resize = f"bilinear to {kind.side} pixels, as TensorFlow 1"
@@ -180,7 +182,7 @@ class Pretrained:
 class Pixels:
     """Sees nothing but the pixels, so that distances are Euclidean; a large image is shrunk first."""
 
-    kind, name = "pixels", "pixels-1"  # another way to shrink would be another number
+    name = "pixels-1"  # another way to shrink would be another number
     layers: ClassVar[Mapping[str, int]] = {"pixels": 3 * _SIDE * _SIDE}
     resize = f"averaged to at most {_SIDE} pixels"
     device = torch.device("cpu")

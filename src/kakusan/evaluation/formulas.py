@@ -21,11 +21,11 @@ from kakusan.evaluation.copies import nearest, threshold
 from kakusan.evaluation.moments import Moments, frechet_distance
 
 BLOCKS = 10
-_STUDENT = 2.262  # standard errors, of 95 % where they are found from ten blocks; of more blocks, of no less
 _PER_FEATURE = 4  # samples a feature, from which on the bias falls as it should
 _SUBSETS, _SUBSET = 100, 1000  # of KID (Bińkowski et al., 2018)
 _ROWS = 1000  # of a matrix of distances at a time
 _NEIGHBOURS = 3
+_CROWD = 10  # times as many, of fewer of which in a block nearly all are neighbours of all
 _SEED = 2020  # torch-fidelity's own
 FEW_LOGITS = 5_000
 """Images, of fewer of which an Inception score says little."""
@@ -38,13 +38,15 @@ class Estimate:
 
     Attributes:
         value: It.
-        interval: Where it would lie for 95 of 100 other draws of as many samples; None where these are too few.
+        interval: Its confidence interval of 95 %, over draws of as many samples; None where these are too few.
         infinity: What it would be of infinitely many samples, against the same real images; None where unknown.
+        told: What a stamp says of how it was found.
     """
 
     value: float
     interval: tuple[float, float] | None = None
     infinity: float | None = None
+    told: Mapping[str, Any] = field(default_factory=dict)
 
 
 def frechet(samples: Tensor, real: Tensor | Moments, doubt: bool = True) -> dict[str, Estimate]:
@@ -52,7 +54,8 @@ def frechet(samples: Tensor, real: Tensor | Moments, doubt: bool = True) -> dict
 
     What is drawn anew, in thought, are the samples; the real images stay. The bias of the distance falls with one over
     the number of samples, where these are several times as many as there are features: a line through the distance of
-    all and the mean of the two halves' then meets the limit. More points on that line made it no truer.
+    all and the mean of the two halves' then meets the limit. More points on that line made it no truer; below 0, where
+    chance may lead it, no distance is. The bias of the real images' number stays in it.
 
     Source: Heusel et al., "GANs Trained by a Two Time-Scale Update Rule", 2017; Chong & Forsyth, "Effectively Unbiased
     FID and Inception Score and Where to Find Them", 2020, for the limit.
@@ -76,8 +79,8 @@ def frechet(samples: Tensor, real: Tensor | Moments, doubt: bool = True) -> dict
     value, infinity = frechet_distance(after[0], real), None
     if middle is not None and len(samples) >= _PER_FEATURE * samples.shape[1]:
         halves = [frechet_distance(half, real) for half in (middle, after[BLOCKS // 2])]
-        infinity = 2 * value - mean(halves)
-    low, high = _around(value, error)
+        infinity = max(0.0, 2 * value - mean(halves))
+    low, high = _around(value, error, BLOCKS)
     return {"fid": Estimate(value, (max(0.0, low), high), infinity)}
 
 
@@ -95,14 +98,13 @@ def kernel(samples: Tensor, real: Tensor, doubt: bool = True) -> dict[str, Estim
     told = kid_features_to_metric(
         samples, real, kid_subsets=_SUBSETS, kid_subset_size=subset, rng_seed=_SEED, verbose=False
     )
-    value = told[KEY_METRIC_KID_MEAN]
+    value, stamp = told[KEY_METRIC_KID_MEAN], {"subset": subset}
     if not doubt:
-        return {"kid": Estimate(value)}
+        return {"kid": Estimate(value, told=stamp)}
     # More than a subset of each would take memory that grows with the square of their number.
-    pairs = _pairs(samples, real, max(BLOCKS, min(len(samples), len(real)) // _SUBSET))
-    alike = ((a[: min(len(b), subset)].numpy(), b[: min(len(a), subset)].numpy()) for a, b in pairs)
-    blocks = [kernel_mmd(a, b) for a, b in alike if len(a) > 1]
-    return {"kid": Estimate(value, _of_blocks(value, blocks))}
+    pairs = _pairs(samples, real, max(BLOCKS, min(len(samples), len(real)) // _SUBSET), subset)
+    blocks = [kernel_mmd(a.numpy(), b.numpy()) for a, b in pairs if len(a) > 1]
+    return {"kid": Estimate(value, _of_blocks(value, blocks), told=stamp)}
 
 
 def inception(samples: Tensor, doubt: bool = True) -> dict[str, Estimate]:
@@ -124,18 +126,21 @@ def precision_recall(samples: Tensor, real: Tensor, doubt: bool = True) -> dict[
     """Returns the share of samples that lie among real images, and of real images that lie among samples.
 
     Their intervals are those of means over ten pairs of disjoint tenths, whose own values are others, since neighbours
-    lie farther apart there: of the width alone use is made.
+    lie farther apart there: of the width alone use is made. No interval is narrower than that of a share of as many.
 
     Source: Kynkäänniemi et al., "Improved Precision and Recall Metric for Assessing Generative Models", 2019.
     """
     names = ("precision", "recall")
     values = _precision_recall(samples, real)
     pairs = _pairs(samples, real) if doubt else []
-    blocks = [_precision_recall(a, b) for a, b in pairs if min(len(a), len(b)) > _NEIGHBOURS]
+    blocks = [_precision_recall(a, b) for a, b in pairs if min(len(a), len(b)) >= _CROWD * _NEIGHBOURS]
     found = {}
-    for i, name in enumerate(names):
+    for i, (name, judged) in enumerate(zip(names, (samples, real), strict=True)):
         interval = _of_blocks(values[i], [block[i] for block in blocks])
-        found[name] = Estimate(values[i], None if interval is None else (max(0.0, interval[0]), min(1.0, interval[1])))
+        if interval is not None:
+            share = proportions.interval(values[i], len(judged))
+            interval = max(0.0, min(interval[0], share[0])), min(1.0, max(interval[1], share[1]))
+        found[name] = Estimate(values[i], interval)
     return found
 
 
@@ -175,19 +180,28 @@ def _parts(count: int, blocks: int = BLOCKS) -> list[Tensor]:
     return [order[a:b] for a, b in pairwise(cuts)]
 
 
-def _pairs(samples: Tensor, real: Tensor, blocks: int = BLOCKS) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yields a block of either side, one after the other."""
+def _pairs(
+    samples: Tensor, real: Tensor, blocks: int = BLOCKS, most: int | None = None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yields a block of either side, one after the other; as many of both, and no more than ``most``, if that is given.
+
+    They are taken before they are read, for blocks of a large set are large.
+    """
     for ours, theirs in zip(_parts(len(samples), blocks), _parts(len(real), blocks), strict=True):
-        yield samples[ours], real[theirs]
+        size = None if most is None else min(len(ours), len(theirs), most)
+        yield samples[ours[:size]], real[theirs[:size]]
 
 
 def _of_blocks(value: float, blocks: Sequence[float]) -> tuple[float, float] | None:
     """Returns an interval around a mean over disjoint blocks."""
-    return _around(value, stdev(blocks) / math.sqrt(len(blocks))) if len(blocks) >= BLOCKS else None
+    count = len(blocks)
+    return _around(value, stdev(blocks) / math.sqrt(count), count) if count >= BLOCKS else None
 
 
-def _around(value: float, error: float) -> tuple[float, float]:
-    return value - _STUDENT * error, value + _STUDENT * error
+def _around(value: float, error: float, count: int) -> tuple[float, float]:
+    """Returns the confidence interval of a value whose standard error was found from so many numbers."""
+    half = proportions.student(count) * error
+    return value - half, value + half
 
 
 @dataclass(frozen=True)
@@ -220,7 +234,7 @@ FORMULAS: Mapping[str, Formula] = MappingProxyType(
     {
         "fid": Formula("inception", "2048", 2, True, True, frechet),
         "is": Formula("inception", "logits_unbiased", 2, False, False, inception, told={"splits": BLOCKS}),
-        "kid": Formula("inception", "2048", 2, True, False, kernel, told={"subsets": _SUBSETS, "subset": _SUBSET}),
+        "kid": Formula("inception", "2048", 2, True, False, kernel, told={"subsets": _SUBSETS}),
         "prc": Formula(
             "vgg16", "fc2_relu", _NEIGHBOURS + 1, True, False, precision_recall, told={"neighbours": _NEIGHBOURS}
         ),

@@ -18,16 +18,17 @@ from kakusan.evaluation.copies import all_but, nearest
 from kakusan.evaluation.features import Extractor, extractor
 from kakusan.evaluation.formulas import FEW_LOGITS, FORMULAS, Estimate, Formula
 from kakusan.evaluation.moments import Moments
-from kakusan.evaluation.seeing import seen, seen_to_stay
+from kakusan.evaluation.seeing import rows, seen, seen_to_stay
 from kakusan.evaluation.sources import Drawn, Mirrored, Source, Stored
 from kakusan.evaluation.statistics import Statistics
-from kakusan.evaluation.store import Store, rows
+from kakusan.evaluation.store import Store
 from kakusan.results import Measurement
 from kakusan.sampling import Progress
 
 Views = tuple[Tensor | Moments, ...]
 """What a network saw in real images: as they are, then mirrored where that matters; or their moments; or nothing."""
 
+_MUCH = 1.5  # times as many images, beside which the bias of fewer is no small thing
 _DRAWN = 10  # pairs of a sample and the real image nearest to it
 
 
@@ -207,12 +208,12 @@ def _measured(
     """Yields what a metric's formula finds, beside what it finds of real images alone."""
     formula = FORMULAS[metric]
     floors: Mapping[str, Estimate] = {}
-    each = None
+    each = beside = None
     features = [view for view in views if isinstance(view, Tensor)]
     if features and (parts := _parted(formula, len(features[0]), len(samples), held_out)):
         others, rest = rows(features[0], parts[0]), tuple(rows(view, parts[1]) for view in features)
         floors = formula.measure(others, *(rest if formula.compares else ()), doubt=False)
-        each = len(others)
+        each, beside = len(others), len(parts[1])
         if formula.of_training:
             protocol = {**protocol, "held_out": None if held_out is None else each, "mirrored": len(views) > 1}
             views = views if held_out is None else rest
@@ -226,11 +227,12 @@ def _measured(
             infinity=estimate.infinity,
             noise_floor=floors[part].value if floors else None,
             noise_floor_n=each,
-            protocol={**protocol, "metric": name},
+            noise_floor_against=beside if formula.compares else None,
+            protocol={**protocol, **estimate.told, "metric": name},
             remarks=[
                 *_remarks(metric, samples),
                 *(_remarks(metric, views[0]) if views and formula.compares else ()),
-                *_remarks_on_floor(formula, len(samples), each, held_out),
+                *_remarks_on_floor(formula, len(samples), each, beside, held_out),
                 *remarks,
             ],
         )
@@ -275,13 +277,20 @@ def _remarks(metric: str, images: Tensor | Moments | None) -> list[str]:
     ]
 
 
-def _remarks_on_floor(formula: Formula, n: int, each: int | None, held_out: Tensor | None) -> list[str]:
+def _remarks_on_floor(
+    formula: Formula, n: int, each: int | None, beside: int | None, held_out: Tensor | None
+) -> list[str]:
     """Returns what makes the number of real images less than it seems."""
     if formula.of_training and each is not None and held_out is None:
         return [
             "nothing was held out, so the real images beside the copies were learned from as well (data.held_out of a "
             "training keeps some)"
         ]
-    if formula.of_moments and each is not None and each < n:
-        return [f"the noise floor is of {counted(each, 'image')}, and would be lower of {n:,}"]
+    if formula.of_moments and each is not None and beside is not None:
+        everything = each + beside
+        if each < n or _MUCH * beside < everything:
+            return [
+                f"the noise floor is of {counted(each, 'image')} against {beside:,}, and samples are {n:,} against "
+                f"{everything:,}: as many real ones would score less"
+            ]
     return []

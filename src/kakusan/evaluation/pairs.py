@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -23,7 +24,7 @@ from kakusan.results import Measurement
 from kakusan.sampling import Progress
 
 PAIRED = ("psnr", "ssim", "lpips", "lpips-vgg")
-_CHUNK = 64
+_VALUES = 2**20  # of either set, seen at a time
 _WINDOW = 11  # pixels of SSIM's
 _WHITE = 255.0
 
@@ -76,7 +77,7 @@ def measure_pairs(
 
 @dataclass(frozen=True)
 class Paired:
-    """Images of two sets that belong together, as one of twice as many channels.
+    """Images of two sets that belong together.
 
     Attributes:
         a, b: The sets.
@@ -87,7 +88,6 @@ class Paired:
     b: ImageSet
     ours: Tensor
     theirs: Tensor
-    labelled: ClassVar[bool] = False
 
     @property
     def name(self) -> str:
@@ -96,10 +96,6 @@ class Paired:
     @property
     def n(self) -> int:
         return len(self.ours)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (2 * self.a.shape[0], *self.a.shape[1:])
 
     @cached_property
     def told(self) -> dict[str, Any]:
@@ -112,12 +108,11 @@ class Paired:
             "pairs": sha256(torch.stack([self.ours, self.theirs]).numpy().tobytes()).hexdigest()[:8],
         }
 
-    def chunks(self, done: int, progress: Progress | None = None) -> Iterator[tuple[Tensor, Tensor | None]]:
-        for start in range(done, self.n, _CHUNK):
-            yield self.at(torch.arange(start, min(start + _CHUNK, self.n))), None
-
-    def at(self, indices: Tensor) -> Tensor:
-        return torch.cat([self.a.images[self.ours[indices]], self.b.images[self.theirs[indices]]], dim=1)
+    def chunks(self, done: int, progress: Progress | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yields images of either set, uint8, shape (B, C, H, W)."""
+        many = max(1, _VALUES // math.prod(self.a.shape))
+        for ours, theirs in zip(*(torch.split(it[done:], many) for it in (self.ours, self.theirs)), strict=True):
+            yield self.a.images[ours], self.b.images[theirs]
 
 
 @dataclass(frozen=True)
@@ -125,12 +120,11 @@ class _Seer:
     """Sees of each pair the number that a metric gives it.
 
     Attributes:
-        kind, name, resize, device, library, layers: As of an extractor.
+        name, resize, device, library, layers: As of any seer.
         measure: The metric.
         told: What a protocol says of it.
     """
 
-    kind: str
     name: str
     resize: str
     device: torch.device
@@ -139,8 +133,8 @@ class _Seer:
     told: dict[str, str]
     layers: ClassVar[dict[str, int]] = {"pairs": 1}
 
-    def __call__(self, images: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
-        a, b = images.chunk(2, dim=1)
+    def __call__(self, a: Tensor, b: Tensor) -> dict[str, Tensor]:
+        """Returns a number a pair of images, uint8, shape (B, C, H, W) each: (B, 1)."""
         return {"pairs": self.measure(a, b).float()[:, None]}
 
 
@@ -202,10 +196,10 @@ def _seer(
             lpips = Lpips(net, weights, device=device, offline=offline, show=show)
             resize = resizing(shape)
             told = {**told, "features": lpips.name, "resize": resize}
-            return _Seer(metric, lpips.name, resize, device, library, lpips, told)
+            return _Seer(lpips.name, resize, device, library, lpips, told)
         case _:
             raise unknown("metric of pairs", metric, PAIRED)
-    return _Seer(metric, metric, "not at all", torch.device("cpu"), library, _of_floats(measure), told)
+    return _Seer(metric, "not at all", torch.device("cpu"), library, _of_floats(measure), told)
 
 
 def _of_floats(measure: Callable[..., Tensor]) -> Measure:
@@ -217,10 +211,7 @@ def _told(metric: str, values: Tensor, protocol: dict[str, object], remarks: lis
     finite = values[values.isfinite()]
     if len(finite) < len(values):
         same = counted(len(values) - len(finite), "pair")
-        why = "identical" if metric == "psnr" else "of one colour alone"
-        remarks = [
-            *remarks,
-            f"{same} of {len(values):,} are {why}, without a finite {metric}, and left out of its mean",
-        ]
+        left = f"{same} of {len(values):,} are identical, without a finite {metric}, and left out of its mean"
+        remarks = [*remarks, left]
     told = {"metric": metric, **protocol}
     return Measurement(metric=metric, **average(finite).model_dump(exclude={"real"}), protocol=told, remarks=remarks)

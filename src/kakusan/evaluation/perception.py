@@ -89,12 +89,12 @@ class Diversity:
         lpips: The distance.
 
     Attributes:
-        kind, name, layers, resize, device, library: As of an extractor.
+        name, layers, resize, device, library: As of an extractor.
     """
 
-    def __init__(self, lpips: Lpips, kind: str) -> None:
+    def __init__(self, lpips: Lpips) -> None:
         self._lpips = lpips
-        self.kind, self.name, self.device = kind, lpips.name, lpips.device
+        self.name, self.device = lpips.name, lpips.device
         self.library = f"torchmetrics {version('torchmetrics')}"
         self.layers = {"pairs": 1}
         self.resize = f"bilinear to at least {_SMALLEST} pixels"

@@ -12,37 +12,39 @@ from datetime import timedelta
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 
 import torch
 from platformdirs import user_cache_path
+from torch import Tensor
 
 from kakusan.errors import KakusanError, counted
-from kakusan.evaluation.features import Extractor
-from kakusan.evaluation.sources import Source
+from kakusan.evaluation.features import Seer
+from kakusan.evaluation.sources import Stream
 from kakusan.evaluation.store import Store
-from kakusan.files import claimed, is_claimed, writing
+from kakusan.files import claimed, writing
 from kakusan.progress import Bar, say
 from kakusan.sampling import Progress
 
 _SAMPLES, _REAL = "measuring", "measured"  # places in the cache
 _LONG = 60.0  # seconds, of which a person is told beforehand
+_MANY, _ROWS = 2**27, 1_000  # bytes that are not held in memory, and rows written at a time
 _AWHILE = 5.0  # seconds, after which it is known how long the rest takes
 _KEPT = {_SAMPLES: 30 * 86_400.0, _REAL: 180 * 86_400.0}  # seconds that what nobody asked for stays
 
 
 @contextmanager
 def seen(
-    source: Source, extractors: Sequence[Extractor], show: bool = True, progress: Progress | None = None
+    source: Stream, seers: Sequence[Seer], show: bool = True, progress: Progress | None = None
 ) -> Iterator[Mapping[str, Store]]:
-    """Yields what networks see in all images of a source, by the name of each network; then it is removed.
+    """Yields what networks see in all that a source holds, by the name of each network; then it is removed.
 
     It lies in the user's cache, under all that decides it, so memory does not grow with the images, and whoever is
     interrupted, here or in the block, goes on. Another process that sees the same images at this moment sees its own.
 
     Args:
-        source: The images.
-        extractors: The networks.
+        source: The images, or what else can be seen.
+        seers: The networks.
         show: Whether to show progress.
         progress: Called as the images come, as far as their source tells.
 
@@ -51,14 +53,14 @@ def seen(
     """
     root = _swept(_SAMPLES)
     with ExitStack() as held:
-        stores = {it.name: Store(_claimed_place(root, source, it, held), source.n, it.layers) for it in extractors}
-        _fill(stores, source, extractors, show, progress)
+        stores = {it.name: Store(_claimed_place(root, source, it, held), source.n, it.layers) for it in seers}
+        _fill(stores, source, seers, show, progress)
         yield stores
         for store in stores.values():
             store.remove()
 
 
-def _claimed_place(root: Path, source: Source, seer: Extractor, held: ExitStack) -> Path:
+def _claimed_place(root: Path, source: Stream, seer: Seer, held: ExitStack) -> Path:
     """Returns where features of samples lie, this process's alone: under their name, unless somebody else is there, or
     they have none, for weights that were never saved may be any."""
     if source.told.get("weights_hash") != "":
@@ -71,19 +73,19 @@ def _claimed_place(root: Path, source: Source, seer: Extractor, held: ExitStack)
         return Path(held.enter_context(TemporaryDirectory(dir=root, ignore_cleanup_errors=True)))
 
 
-def seen_to_stay(source: Source, extractors: Sequence[Extractor], show: bool = True) -> Mapping[str, Store]:
+def seen_to_stay(source: Stream, seers: Sequence[Seer], show: bool = True) -> Mapping[str, Store]:
     """Returns what networks see in all images of a source, by the name of each network, for this time and later ones.
 
     What nobody has asked for in half a year is removed.
 
     Args:
-        source, extractors, show: As in :func:`seen`.
+        source, seers, show: As in :func:`seen`.
 
     Raises:
         KakusanError: Another process is seeing the same images, or the disk refuses what was seen.
     """
     root = _swept(_REAL)
-    stores = {it.name: Store(root / _key(source, it), source.n, it.layers) for it in extractors}
+    stores = {it.name: Store(root / _key(source, it), source.n, it.layers) for it in seers}
     for store in stores.values():
         with suppress(OSError):
             os.utime(store.directory)
@@ -93,15 +95,33 @@ def seen_to_stay(source: Source, extractors: Sequence[Extractor], show: bool = T
         for store in stores.values():
             held.enter_context(claimed(store.directory))
         # Again, for somebody else may have added to them before they were this process's alone.
-        stores = {it.name: Store(stores[it.name].directory, source.n, it.layers) for it in extractors}
-        _fill(stores, source, extractors, show)
+        stores = {it.name: Store(stores[it.name].directory, source.n, it.layers) for it in seers}
+        _fill(stores, source, seers, show)
     return stores
+
+
+def rows(features: Tensor, which: Tensor) -> Tensor:
+    """Returns some rows of features, shape (n, D), by number; where they are many, mapped from a file without a name.
+
+    Raises:
+        KakusanError: The disk refuses them.
+    """
+    count, dimensions = len(which), features.shape[1]
+    if count * dimensions * features.itemsize < _MANY:
+        return features[which]
+    place = _cache(user_cache_path("kakusan"))
+    with writing(place), NamedTemporaryFile(dir=place) as file:
+        for part in torch.split(which, _ROWS):
+            file.write(features[part].numpy().tobytes())
+        file.flush()
+        taken = torch.from_file(file.name, shared=True, size=count * dimensions, dtype=features.dtype)
+    return taken.view(count, dimensions)
 
 
 def _fill(
     stores: Mapping[str, Store],
-    source: Source,
-    extractors: Sequence[Extractor],
+    source: Stream,
+    seers: Sequence[Seer],
     show: bool,
     progress: Progress | None = None,
 ) -> None:
@@ -118,12 +138,12 @@ def _fill(
         chunks = source.chunks(done, report)
         while done < source.n:
             started = time.perf_counter()
-            images, labels = next(chunks)
+            given = next(chunks)
             seconds = time.perf_counter() - started
-            for seer in extractors:
+            for seer in seers:
                 if stores[seer.name].done == done:
-                    stores[seer.name].add(seer(images, labels), seconds)
-            done += len(images)
+                    stores[seer.name].add(seer(*given), seconds)
+            done += len(given[0])
             bar.update(done)
             told(done / source.n)
 
@@ -137,7 +157,7 @@ class _Teller:
         show: Whether to say anything.
     """
 
-    def __init__(self, source: Source, done: int, show: bool) -> None:
+    def __init__(self, source: Stream, done: int, show: bool) -> None:
         self._source, self._first, self._show = source, done / max(1, source.n), show
         self._started = time.perf_counter()
 
@@ -152,9 +172,10 @@ class _Teller:
             say(f"{what} will take about {timedelta(seconds=round(left))}")
 
 
-def _key(source: Source, seer: Extractor) -> str:
+def _key(source: Stream, seer: Seer) -> str:
     """Returns a name that two share only where what is seen would be the same."""
-    decided = {name: value for name, value in source.told.items() if name != "images"}  # what they are called
+    names = ("images", "reference")  # what images are called decides nothing
+    decided = {name: value for name, value in source.told.items() if name not in names}
     decided |= {"n": source.n, "features": seer.name, "resize": seer.resize, "seen on": seer.device.type}
     decided |= {"library": seer.library, "torch": torch.__version__}
     return sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:24]
@@ -165,8 +186,9 @@ def _swept(place: str) -> Path:
     root = _cache(user_cache_path("kakusan")) / place
     with suppress(OSError):
         for directory in root.iterdir():
-            if time.time() - directory.stat().st_mtime > _KEPT[place] and not is_claimed(directory):
-                shutil.rmtree(directory, ignore_errors=True)
+            if time.time() - directory.stat().st_mtime > _KEPT[place]:
+                with suppress(KakusanError), claimed(directory):
+                    shutil.rmtree(directory, ignore_errors=True)
     return root
 
 

@@ -7,7 +7,6 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 import torch
 from torch import Tensor
@@ -16,21 +15,6 @@ from kakusan.files import atomic_write, writing
 
 _DONE = "done.json"
 _BYTES = 4  # of a float32
-_MANY = 2**27  # bytes
-_CHUNK = 1_000
-
-
-def rows(features: Tensor, which: Tensor) -> Tensor:
-    """Returns some rows of features, shape (n, D), by number; where they are many, in a file without a name, mapped."""
-    count, dimensions = len(which), features.shape[1]
-    if count * dimensions * _BYTES < _MANY:
-        return features[which]
-    with NamedTemporaryFile() as file:
-        taken = torch.from_file(file.name, shared=True, size=count * dimensions, dtype=torch.float32)
-    taken = taken.view(count, dimensions)
-    for start in range(0, count, _CHUNK):
-        taken[start : start + _CHUNK] = features[which[start : start + _CHUNK]]
-    return taken
 
 
 class Store:

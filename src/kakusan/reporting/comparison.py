@@ -56,7 +56,7 @@ def render(say: Language, comparison: Comparison, books: Mapping[str, Sequence[M
 def _title(say: Language, comparison: Comparison) -> str:
     """Says which run is best by the first quantity that all have, unless doubt forbids it."""
     values = [_values(side) for side in comparison.sides]
-    unlike = {note.partition(" ")[0] for note in comparison.notes} | {"images", "loss"}
+    unlike = {*comparison.unlike, "images", "loss"}
     if any(name.startswith(_OF_LOSSES) for name in comparison.sides[0].differs):
         unlike.add("held_out_loss")
     shared = [name for name in values[0] if name not in unlike and all(name in it for it in values)]

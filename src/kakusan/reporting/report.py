@@ -30,7 +30,7 @@ from kakusan.reporting.sections import (
     schedules,
 )
 from kakusan.reporting.story import Story
-from kakusan.results import measurements_in
+from kakusan.results import Judgement, measurements_in
 
 _SHOWN = 3
 
@@ -120,14 +120,14 @@ def _paragraphs(say: Language, story: Story) -> list[str]:
     """Returns what the numbers mean, and what they were measured on."""
     judged, paragraphs = story.judgement, []
     if judged is not None:
-        value, infinity = judged.values["distance"], judged.frechet_distance_infinity
+        value = judged.values["distance"]
         distance = say.spread(judged.frechet_distance, judged.frechet_distance_spread)
         if value.interval is not None:  # books of earlier versions know only how far it moves over parts of the data
             distance = f"{say.number(value.value)} ({doubt(say, 'distance', value)})"
         floor = say.spread(judged.noise_floor, judged.noise_floor_spread)
         paragraphs = [
             say("answer.about_distance", distance=distance, floor=floor),
-            *([] if infinity is None else [say("answer.about_infinity", value=say.number(infinity))]),
+            *_limits(say, judged),
             say("answer.about_accuracy", accuracy=judged.classifier_accuracy),
             say("answer.about_drawing", n=judged.protocol.get("n", 0), seconds=judged.seconds),
             *judged.remarks,
@@ -137,6 +137,14 @@ def _paragraphs(say: Language, story: Story) -> list[str]:
     if story.measured.machine:
         paragraphs.append(say("answer.about_machine", machine=story.measured.machine))
     return paragraphs
+
+
+def _limits(say: Language, judged: Judgement) -> list[str]:
+    """Returns what distances would be of infinitely many images, where that is known."""
+    samples, real = judged.frechet_distance_infinity, judged.noise_floor_infinity
+    if samples is None or real is None:
+        return []
+    return [say("answer.about_infinity", value=say.number(samples), real=say.number(real))]
 
 
 def _notes(say: Language, story: Story) -> list[str]:

@@ -30,6 +30,12 @@ class Side(Record):
     judgement: Judgement | None
     measurements: dict[str, Measurement]
 
+    @property
+    def protocols(self) -> dict[str, dict[str, Any]]:
+        """How every number of samples was measured, by its name."""
+        judged = {} if self.judgement is None else dict.fromkeys(self.judgement.values, self.judgement.protocol)
+        return judged | {metric: it.protocol for metric, it in self.measurements.items()}
+
 
 class Comparison(Record):
     """Runs side by side.
@@ -37,10 +43,12 @@ class Comparison(Record):
     Attributes:
         sides: A run each.
         notes: Where numbers of one name were not measured alike, a sentence each.
+        unlike: These names.
     """
 
     sides: tuple[Side, ...]
     notes: tuple[str, ...]
+    unlike: tuple[str, ...] = ()
 
 
 def shared(protocols: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ class OfClass(Record):
     Attributes:
         name: The class.
         n: Samples of it: as asked for, or taken for it where nobody asked.
+        real_n: Real images of it; 0 in books of earlier versions.
         share: Share of all samples that is taken for it.
         real_share: The same of real images.
         accuracy: Share of its samples that is taken for it; None where nobody asked for classes.
@@ -30,6 +31,7 @@ class OfClass(Record):
 
     name: str
     n: int
+    real_n: int = 0
     share: float
     real_share: float
     accuracy: float | None
@@ -50,9 +52,12 @@ class Judgement(Record):
         noise_floor_spread: Standard deviation over the splits.
         class_accuracy: Share of samples that the judge takes for what they were asked to be; None without classes.
         classifier_accuracy: Share of held-out real images that the judge recognises.
-        frechet_distance_interval: Where it would lie for 95 of 100 other draws of as many samples; None of too few.
-        frechet_distance_infinity: What it would be of infinitely many, against as many real images; None of too few.
-        inception_score: Of the samples, with the judge in Inception's place; None in books of earlier versions.
+        frechet_distance_interval: Its confidence interval of 95 %, over draws of as many samples; None of too few.
+        frechet_distance_infinity: What it would be of infinitely many samples, against as many real images; None of
+            too few.
+        noise_floor_infinity: That of real images in place of the samples.
+        inception_score: Of all samples together, by the network whose features are compared; None in books of earlier
+            versions.
         real_inception_score: Of as many real images.
         classes: Class by class.
         copies: Share of samples nearer to a real image than one real image in a hundred is to another.
@@ -70,6 +75,7 @@ class Judgement(Record):
     classifier_accuracy: float
     frechet_distance_interval: tuple[float, float] | None = None
     frechet_distance_infinity: float | None = None
+    noise_floor_infinity: float | None = None
     inception_score: float | None = None
     real_inception_score: float | None = None
     classes: tuple[OfClass, ...] = ()
@@ -110,10 +116,11 @@ class Measurement(Record):
     Attributes:
         metric: Its name.
         value: The number.
-        interval: Where it would lie for 95 of 100 other draws of as many images; None where these are too few.
-        infinity: What it would be of infinitely many; None where that is not known.
+        interval: Its confidence interval of 95 %, over draws of as many images; None where these are too few.
+        infinity: What it would be of infinitely many samples, against the same real images; None where nobody knows.
         noise_floor: What real images score; None where there are none to ask.
-        noise_floor_n: Of how many of them, against all the others where the metric compares.
+        noise_floor_n: Of how many of them.
+        noise_floor_against: Against how many others, where the metric compares.
         protocol: Everything another person needs to repeat the number.
         remarks: What makes the number less than it seems, a sentence each.
     """
@@ -124,6 +131,7 @@ class Measurement(Record):
     infinity: float | None = None
     noise_floor: float | None = None
     noise_floor_n: int | None = None
+    noise_floor_against: int | None = None
     protocol: dict[str, Any] = Field(default={})
     remarks: list[str] = Field(default=[])
 

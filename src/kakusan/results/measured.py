@@ -23,7 +23,7 @@ class SamplerResult(Record):
         images: How many were drawn.
         class_accuracy: Share recognised as the class that was asked for; None where not measured.
         frechet_distance: Distance from real images; None where not measured.
-        frechet_distance_spread: Its standard deviation over parts of the real images; None where not measured.
+        frechet_distance_interval: Its confidence interval of 95 %; None where not measured.
     """
 
     name: str
@@ -33,7 +33,7 @@ class SamplerResult(Record):
     images: int
     class_accuracy: float | None = None
     frechet_distance: float | None = None
-    frechet_distance_spread: float | None = None
+    frechet_distance_interval: tuple[float, float] | None = None
 
     @property
     def seconds_per_image(self) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kakusan import config
-from kakusan.errors import KakusanError
+from kakusan.errors import KakusanError, some
 from kakusan.files import atomic_write
 from kakusan.reporting.comparison import render
 from kakusan.reporting.language import language, usual
@@ -49,7 +49,8 @@ def compare(runs: Sequence[Run]) -> Comparison:
         if _several(found.get(name) for found in fields)
     ]
     sides = [_side(run, {name: found.get(name) for name in apart}) for run, found in zip(runs, fields, strict=True)]
-    return Comparison(sides=tuple(sides), notes=tuple(_notes(sides)))
+    unlike = _unlike(sides)
+    return Comparison(sides=tuple(sides), notes=tuple(_notes(unlike)), unlike=tuple(unlike))
 
 
 def write_page(path: Path, runs: Sequence[Run], found: Comparison, lang: str | None = None) -> None:
@@ -89,32 +90,30 @@ def _fields(run: Run) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if not name.startswith(_ASIDE)}
 
 
-def _notes(sides: Sequence[Side]) -> list[str]:
-    """Says where numbers are of earlier weights than a run's last, or those of one name were not measured alike: what
-    cannot be compared without a word."""
-    notes = [note for side in sides for note in _of_earlier_weights(side)]
-    judged = {side.run: side.judgement.protocol for side in sides if side.judgement is not None}
-    metrics = dict.fromkeys(metric for side in sides for metric in side.measurements)
-    measured = {
-        metric: {side.run: side.measurements[metric].protocol for side in sides if metric in side.measurements}
-        for metric in metrics
-    }
-    for metric, protocols in {"distance": judged, **measured}.items():
-        first, *others = [*protocols.values()] or [{}]
-        apart = dict.fromkeys(name for other in others for name in differing(first, other) if name not in _OWN)
-        if apart:
-            told = "; ".join(f"{name} {', '.join(str(it.get(name)) for it in (first, *others))}" for name in apart)
-            notes.append(f"{metric} was not measured alike: {told}")
-    return notes
+def _unlike(sides: Sequence[Side]) -> dict[str, str]:
+    """Returns the numbers of samples that are of earlier weights than a run's last, or were not measured alike, and
+    why: what cannot be compared without a word."""
+    found = {}
+    for name in dict.fromkeys(name for side in sides for name in side.protocols):
+        there = {side.run: side.protocols[name] for side in sides if name in side.protocols}
+        first, *others = there.values()
+        apart = dict.fromkeys(it for other in others for it in differing(first, other) if it not in _OWN)
+        why = [f"{it} {', '.join(str(protocol.get(it)) for protocol in there.values())}" for it in apart]
+        for side in sides:
+            seen = side.protocols.get(name, {}).get("images_seen", side.images)
+            if seen != side.images:
+                why.append(f"in {side.run} after {seen:,} of {side.images:,} images")
+        if why:
+            found[name] = "; ".join(why)
+    return found
 
 
-def _of_earlier_weights(side: Side) -> Iterator[str]:
-    protocols = {} if side.judgement is None else {"distance": side.judgement.protocol}
-    protocols |= {name: it.protocol for name, it in side.measurements.items()}
-    for name, protocol in protocols.items():
-        seen = protocol.get("images_seen", side.images)
-        if seen != side.images:
-            yield f"{name} of {side.run} is that of its weights after {seen:,} images, and it has seen {side.images:,}"
+def _notes(unlike: Mapping[str, str]) -> Iterator[str]:
+    """Yields a sentence for what is unlike in one way."""
+    for why in dict.fromkeys(unlike.values()):
+        names = [name for name in unlike if unlike[name] == why]
+        were = "was" if len(names) == 1 else "were"
+        yield f"{some(names, len(names))} {were} not measured alike: {why}"
 
 
 def _several(values: Any) -> bool:

@@ -111,7 +111,7 @@ def _result(judgement: Judgement) -> SamplerResult:
         images=protocol["n"],
         class_accuracy=judgement.class_accuracy,
         frechet_distance=judgement.frechet_distance,
-        frechet_distance_spread=judgement.frechet_distance_spread,
+        frechet_distance_interval=judgement.frechet_distance_interval,
     )
 
 

@@ -33,7 +33,8 @@ def section(say: Language, classes: Sequence[OfClass]) -> Section | None:
 def finding(say: Language, classes: Sequence[OfClass]) -> str:
     """Says which class is covered least beside what other real images cover of it; none where chance explains it."""
     worst = min(classes, key=lambda it: (it.coverage or 0.0) - (it.real_coverage or 0.0))
-    if as_large(worst.coverage or 0.0, max(1, worst.n), worst.real_coverage or 0.0, max(1, worst.n)):
+    n = worst.real_n  # of which coverage is a share
+    if not n or as_large(worst.coverage or 0.0, n, worst.real_coverage or 0.0, n):
         return say("classes.none")
     return say("classes.worst", name=worst.name, coverage=worst.coverage, real=worst.real_coverage)
 

@@ -14,7 +14,8 @@ from kakusan.reporting.canvas import ACCENT, QUIET, panel
 from kakusan.reporting.html import Figure, Section, fragment
 from kakusan.reporting.language import Language
 from kakusan.reporting.protocol import in_words
-from kakusan.results import Measured, SamplerResult
+from kakusan.reporting.quantities import doubt
+from kakusan.results import Measured, SamplerResult, Value
 
 
 def section(say: Language, measured: Measured) -> Section | None:
@@ -32,7 +33,7 @@ def section(say: Language, measured: Measured) -> Section | None:
     table = fragment(
         "samplers.html.jinja",
         say,
-        rows=[(sampler_title(row.name), label(say, row), row) for row in rows],
+        rows=[(sampler_title(row.name), label(say, row), row, _range(say, row)) for row in rows],
         longest=_longest(rows),
         speed_up=speed_up(say, rows),
         reasons=[
@@ -43,6 +44,13 @@ def section(say: Language, measured: Measured) -> Section | None:
         protocol=in_words(say, judged.protocol),
     )
     return Section("samplers", say("samplers.heading"), figure, table)
+
+
+def _range(say: Language, row: SamplerResult) -> str:
+    """Returns the interval of a distance, in words."""
+    if row.frechet_distance is None:
+        return ""
+    return doubt(say, "distance", Value(value=row.frechet_distance, interval=row.frechet_distance_interval))
 
 
 def label(say: Language, row: SamplerResult) -> str:
@@ -137,13 +145,14 @@ def curves(say: Language, rows: Sequence[SamplerResult], floor: float, floor_spr
         axes.axhspan(floor - floor_spread, floor + floor_spread, color=QUIET, alpha=0.2, linewidth=0)
         for above, row in _alternately(measured):
             assert row.frechet_distance is not None
-            spread = row.frechet_distance_spread or 0.0
-            ends = row.frechet_distance - spread, row.frechet_distance + spread
+            ends = row.frechet_distance_interval or (row.frechet_distance, row.frechet_distance)
             axes.plot([row.nfe, row.nfe], ends, color=QUIET, linewidth=1.2)
             axes.plot(row.nfe, row.frechet_distance, "o", color=ACCENT)
             _label(axes, row, ends[1] if above else ends[0], above)
         _calls(say, axes, measured, say("answer.distance"))
-        axes.set_ylim(0, 1.25 * max(row.frechet_distance or 0 for row in measured))
+        axes.set_ylim(
+            0, 1.25 * max((row.frechet_distance_interval or [row.frechet_distance or 0])[-1] for row in measured)
+        )
         axes.legend(loc="lower right")
 
     accurate = [row for row in rows if row.class_accuracy is not None]

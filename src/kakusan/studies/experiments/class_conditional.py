@@ -26,18 +26,19 @@ def class_conditional(shop: Workshop) -> Experiment:
     pictures: dict[str, Tensor] = {}
     guided: dict[str, Tensor] = {}
     for seed in shop.seeds:
+        models = {}
         for name in (_PLAIN, _CONDITIONAL):
             changes = {"network.class_conditional": name == _CONDITIONAL, "sampling.guidance": 1.0}
             run = shop.trained(name, changes, seed)
-            model = shop.load(run)
-            judged[name].append(shop.judged(f"{name}-{seed}", model))
+            models[name] = shop.load(run)
+            judged[name].append(shop.judged(f"{name}-{seed}", models[name]))
             tried[name].append(trial_of(name, judged[name][-1], train_seconds=train_seconds(run)))
-            pictures.setdefault(name, shop.pictures(model))
+            pictures.setdefault(name, shop.pictures(models[name]))
         for scale in SCALES:
             name = f"{_CONDITIONAL}-{seed}" if scale == 1.0 else f"guidance-{scale:g}-{seed}"
-            found = shop.judged(name, model, guidance=scale)
+            found = shop.judged(name, models[_CONDITIONAL], guidance=scale)
             sweep[scale].append(trial_of(f"w = {scale:g}", found, guidance=Value(value=scale)))
-            guided.setdefault(f"w = {scale:g}", shop.pictures(model, guidance_scale=scale))
+            guided.setdefault(f"w = {scale:g}", shop.pictures(models[_CONDITIONAL], guidance_scale=scale))
     both = [averaged(tried[name]) for name in (_PLAIN, _CONDITIONAL)]
     scales = [averaged(sweep[scale]) for scale in SCALES]
     first, second = finding(both), guiding(scales)

@@ -60,7 +60,8 @@ def ddim_steps(shop: Workshop) -> Experiment:
     if shop.budget_name == "full":
         judged = shop.judged("ddpm-1000", model, sampler="ddpm", steps=_WHOLE)
         more = {"nfe": Value(value=_WHOLE), "seconds": Value(value=times.seconds[f"DDPM {_WHOLE}"])}
-        trials.append(trial_of(f"DDPM {_WHOLE}", judged, **more))
+        tried = trial_of(f"DDPM {_WHOLE}", judged, **more)
+        trials.append(tried.model_copy(update={"protocol": {**tried.protocol, "seconds": times.protocol}}))
     first, second = finding(trials)
     part = Part(
         "compared", second, tuple(trials), charts=("distance", "apart"), across="nfe", growing=True, pictures=rows

@@ -36,16 +36,13 @@ class _Found(BaseModel):
 def metrics(shop: Workshop) -> Experiment:
     """Follows distance and score through a training, then measures the same samples by fewer, and resized."""
     run = shop.trained("model", shop.moments(_MOMENTS))
-    along, shown = [], {}
-    how: Mapping[str, Any] = {}
-    for checkpoint in shop.checkpoints(run):
-        name, model = f"{checkpoint.images:,}", shop.load(run, checkpoint.images)
-        judged = shop.judged(f"after-{checkpoint.images}", model)
-        how = {**judged.protocol, "splits": 1}
-        along.append(trial_of(name, judged, images=Value(value=checkpoint.images)))
-        shown[name] = shop.pictures(model)
-    fewer, resized = _of_samples(shop, model, how)
-    first, second = finding(along), protocol(fewer, resized)
+    models = {checkpoint.images: shop.load(run, checkpoint.images) for checkpoint in shop.checkpoints(run)}
+    judged = {images: shop.judged(f"after-{images}", model) for images, model in models.items()}
+    along = [trial_of(f"{images:,}", it, images=Value(value=images)) for images, it in judged.items()]
+    shown = {f"{images:,}": shop.pictures(model) for images, model in models.items()}
+    last = max(models)
+    fewer, resized = _of_samples(shop, models[last], {**judged[last].protocol, "splits": 1})
+    first, second = finding(along), by_protocol(fewer, resized)
     return shop.experiment(
         (first, second),
         Part("along", first, tuple(along), ("distance", "score", "accuracy"), "images", pictures=shown),
@@ -55,24 +52,22 @@ def metrics(shop: Workshop) -> Experiment:
 
 
 def finding(along: Sequence[Trial]) -> Sentence:
-    """Says how the distance fell, if it did beyond doubt, and whether the score agrees with it on the best moment."""
+    """Says how the distance fell, if it did beyond doubt, and where it was as good as it became; and the score."""
     first, last = along[0], along[-1]
     best = min(along, key=lambda trial: trial.values["distance"].value)
     settled = next(trial for trial in along if not trial.values["distance"].beyond(best.values["distance"]))
-    highest = max(along, key=lambda trial: trial.values["score"].value)
     told = {
         "first": first.values["distance"].value,
         "last": last.values["distance"].value,
         "score_first": first.values["score"].value,
         "score_last": last.values["score"].value,
         "settled": round(settled.values["images"].value),
-        "highest": round(highest.values["images"].value),
     }
-    moved = first.values["distance"].beyond(last.values["distance"])
+    moved = any(trial.values["distance"].beyond(best.values["distance"]) for trial in along)
     return Sentence(f"study.metrics.{'moved' if moved else 'alike'}", told)
 
 
-def protocol(fewer: Sequence[Trial], resized: Sequence[Trial]) -> Sentence:
+def by_protocol(fewer: Sequence[Trial], resized: Sequence[Trial]) -> Sentence:
     """Says how far the same samples are apart from themselves when they are measured otherwise."""
     few, all_ = fewer[0].values, fewer[-1].values
     ways = [trial.values["distance"].value for trial in resized]
@@ -138,7 +133,9 @@ def _of_resized(shop: Workshop, images: Tensor, how: Mapping[str, Any]) -> tuple
     trials = []
     for name, seen in ways.items():
         distance = frechet_distance(shop.real.eye.see(seen)[0], against)
-        trials.append(Trial(name=name, values={"distance": Value(value=distance)}, protocol={**how, "resize": name}))
+        trials.append(
+            Trial(name=name, values={"distance": Value(value=distance)}, protocol={**how, "files_resized": name})
+        )
     return tuple(trials)
 
 
