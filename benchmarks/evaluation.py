@@ -1,12 +1,13 @@
-"""Seeing images for a FID, on this machine: ours, torch-fidelity's and torchmetrics', taking turns; and our memory.
+"""Seeing images for a FID, or for precision and recall, on this machine: ours beside others in turn; and our memory.
 
-All run the Inception-v3 of torch-fidelity, with random weights, since speed does not ask for others: nothing is
-downloaded. Images are random, 32×32, in batches of 64; the median of the rounds counts, as images a second. Ours also
-puts the features onto the disk, and makes the distance of them.
+All run torch-fidelity's Inception-v3, or its VGG16, with random weights, since speed does not ask for others: nothing
+is downloaded. Images are random, 32×32, in batches of 64; the median of the rounds counts, as images a second. Ours
+also puts the features onto the disk.
 
-Memory is told as the growth of a process, on Linux, while it measures the FID and the KID of 1,000 images, 10,000, and
-50,000. The features of the last would take 1.2 GB: on the disk they do not count. There the place of Inception is taken
-by a random projection to as many numbers, which sees quickly: what a network itself needs does not grow with images.
+Memory is told as the growth of a process, on Linux, while it measures FID, KID, precision and recall of 1,000 images,
+10,000, and 50,000. The features of the last would take 2.8 GB: on the disk they do not count. There the place of a
+network is taken by a random projection to as many numbers, which sees quickly: what a network itself needs does not
+grow with images.
 
     python benchmarks/evaluation.py
     python benchmarks/evaluation.py --images 128 --rounds 3 --sizes 500 1000
@@ -28,6 +29,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torchvision import models
 
 from kakusan.data.images import ImageSet
 from kakusan.devices import machine
@@ -43,7 +45,7 @@ CPU = torch.device("cpu")
 
 
 def make_weights(place: Path) -> None:
-    """Writes random weights in the format of the published ones."""
+    """Writes random weights of both networks in the format of the published ones."""
     from torch_fidelity import feature_extractor_inceptionv3 as real
 
     torch.manual_seed(0)
@@ -52,6 +54,7 @@ def make_weights(place: Path) -> None:
     network = real.FeatureExtractorInceptionV3("inception", ["2048"])
     real.FeatureExtractorInceptionV3.load_state_dict = load
     torch.save(network.state_dict(), place / PRETRAINED["inception"].file)
+    torch.save(models.vgg16().state_dict(), place / PRETRAINED["vgg16"].file)
 
 
 def images(count: int) -> Tensor:
@@ -59,16 +62,18 @@ def images(count: int) -> Tensor:
     return torch.randint(0, 256, (count, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
-def contenders(place: Path, pixels: Tensor) -> dict[str, Callable[[], object]]:
-    """Returns what sees all images once, by name."""
-    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-    from torch_fidelity.utils import get_featuresdict_from_dataset
+def contenders(kind: str, place: Path, pixels: Tensor) -> dict[str, Callable[[], object]]:
+    """Returns what sees all images once with a network, by name."""
+    from torch_fidelity.utils import create_feature_extractor, get_featuresdict_from_dataset
     from torchmetrics.image.fid import FrechetInceptionDistance
 
-    file = str(place / PRETRAINED["inception"].file)
-    ours = extractor("inception", place, device=CPU)
-    theirs = FeatureExtractorInceptionV3("inception", ["2048"], feature_extractor_weights_path=file)
-    metric = FrechetInceptionDistance(feature=2048, feature_extractor_weights_path=file)
+    file = str(place / PRETRAINED[kind].file)
+    ours = extractor(kind, place, device=CPU)
+    registered, layers = {
+        "inception": ("inception-v3-compat", ["2048", "logits_unbiased"]),
+        "vgg16": ("vgg16", ["fc2_relu"]),
+    }[kind]
+    theirs = create_feature_extractor(registered, layers, cuda=False, feature_extractor_weights_path=file)
 
     class Pixels(torch.utils.data.Dataset):  # type: ignore[type-arg]
         def __len__(self) -> int:
@@ -83,24 +88,39 @@ def contenders(place: Path, pixels: Tensor) -> dict[str, Callable[[], object]]:
             for chunk in torch.split(pixels, 64):
                 store.add(ours(chunk, None))
 
-    def torchmetrics() -> None:
-        for chunk in torch.split(pixels, 64):
-            metric.update(chunk, real=True)
-
-    return {
+    made: dict[str, Callable[[], object]] = {
         "kakusan": kakusan,
         "torch-fidelity": lambda: get_featuresdict_from_dataset(Pixels(), theirs, 64, False, True, False),
-        "torchmetrics": torchmetrics,
     }
+    if kind == "inception":
+        metric = FrechetInceptionDistance(feature=2048, feature_extractor_weights_path=file)
+        made["torchmetrics"] = lambda: [metric.update(chunk, real=True) for chunk in torch.split(pixels, 64)]
+    return made
+
+
+def measured(kind: str, place: Path, count: int, rounds: int) -> dict[str, float]:
+    """Returns how many images a second each contender sees, the median of rounds in which all take their turn."""
+    seen = contenders(kind, place, images(count))
+    spent: dict[str, list[float]] = {name: [] for name in seen}
+    for turn in range(rounds + 1):
+        for name, see in seen.items():
+            started = time.perf_counter()
+            see()
+            if turn:
+                spent[name].append(time.perf_counter() - started)
+    rates = {name: round(count / statistics.median(each), 2) for name, each in spent.items()}
+    for name, rate in rates.items():
+        print(f"{kind:10} {name:16} {rate:8.2f} images/s", flush=True)
+    return rates
 
 
 class Projection:
-    """Sees in an image as many numbers as Inception does, at once."""
+    """Sees in an image as many numbers as a network does, at once."""
 
-    kind, name, resize, device, library = "inception", "a random projection", "not at all", CPU, "none"
+    resize, device, library = "not at all", CPU, "none"
 
-    def __init__(self, *given: object, **how: object) -> None:
-        self.layers = dict(NETWORKS["inception"].layers)
+    def __init__(self, kind: str, *given: object, **how: object) -> None:
+        self.name, self.layers = f"as large as {kind}", dict(NETWORKS[kind].layers)
         self._to = torch.randn(48, sum(self.layers.values()), generator=torch.Generator().manual_seed(0))
 
     def __call__(self, seen: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
@@ -130,7 +150,7 @@ def grow(place: Path, count: int) -> None:
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    measuring.measure(*map(Stored, sets), ["fid", "kid"], device=CPU, show=False)
+    measuring.measure(*map(Stored, sets), ["fid", "kid", "prc"], device=CPU, show=False)
     done.set()
     watcher.join()
     print(most[0] - before)
@@ -159,18 +179,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         place = Path(directory)
         make_weights(place)
-        seen = contenders(place, images(given.images))
-        spent: dict[str, list[float]] = {name: [] for name in seen}
-        for turn in range(given.rounds + 1):
-            for name, see in seen.items():
-                started = time.perf_counter()
-                see()
-                if turn:
-                    spent[name].append(time.perf_counter() - started)
-        rates = {name: round(given.images / statistics.median(each), 2) for name, each in spent.items()}
-        ratios = {name: round(rates["kakusan"] / rate, 3) for name, rate in rates.items() if name != "kakusan"}
-        for name, rate in rates.items():
-            print(f"{name:16} {rate:8.2f} images/s", flush=True)
+        rates = {kind: measured(kind, place, given.images, given.rounds) for kind in NETWORKS}
         memory = {str(count): round(grown(place, count), 1) for count in given.sizes}
         print("memory, MiB:", memory)
     found = {
@@ -179,7 +188,10 @@ def main() -> None:
         "machine": machine(),
         "versions": {name: version(name) for name in ("torch-fidelity", "torchmetrics", "torch")},
         "images_per_second": rates,
-        "ratios": ratios,
+        "ratios": {
+            kind: {name: round(each["kakusan"] / rate, 3) for name, rate in each.items() if name != "kakusan"}
+            for kind, each in rates.items()
+        },
         "memory_mib": memory,
     }
     RESULTS.write_text(json.dumps(found, indent=2) + "\n")
