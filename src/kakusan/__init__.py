@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kakusan import denoiser, parametrization, schedules
-    from kakusan.api import evaluate, load, measure, sample, train, walk
+    from kakusan.api import evaluate, load, load_autoencoder, measure, sample, train, walk
     from kakusan.errors import KakusanError
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "denoiser",
     "evaluate",
     "load",
+    "load_autoencoder",
     "measure",
     "parametrization",
     "sample",
@@ -26,7 +27,8 @@ __all__ = [
     "walk",
 ]
 
-_HOMES = {**dict.fromkeys(("evaluate", "load", "measure", "sample", "train", "walk"), "api"), "KakusanError": "errors"}
+_CALLS = ("evaluate", "load", "load_autoencoder", "measure", "sample", "train", "walk")
+_HOMES = {**dict.fromkeys(_CALLS, "api"), "KakusanError": "errors"}
 
 
 def __getattr__(name: str) -> Any:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from kakusan import schedules, seeds
+from kakusan.codec import Codec
 from kakusan.config import models as config
 from kakusan.data import load
 from kakusan.data.batches import Batches, ImageBatches, LoaderBatches
@@ -18,12 +20,14 @@ from kakusan.data.images import ImageSet
 from kakusan.data.parting import kept_out
 from kakusan.data.remarks import remarks_on, remarks_on_count, remarks_on_range
 from kakusan.denoiser import Denoiser
+from kakusan.devices import resolve
 from kakusan.errors import KakusanError
 from kakusan.model import Model
-from kakusan.networks import SimpleUNet, UNet
+from kakusan.networks import Autoencoder, SimpleUNet, UNet
 from kakusan.networks.sizes import check_images
 from kakusan.objective import TimeSampling
 from kakusan.parametrization import X0, EDMPreconditioning, Epsilon, Flow, Parametrization, V
+from kakusan.perception import Lpips
 from kakusan.schedules import Chain, Schedule
 
 # What a kind makes; its arguments are called what the fields of its section are.
@@ -42,6 +46,10 @@ _PARAMETRIZATIONS: dict[str, Callable[..., Parametrization]] = {
     "flow": Flow,
     "edm": EDMPreconditioning,
 }
+
+
+Learner = Model | Codec
+"""What can be trained."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +110,8 @@ def feed(
             return _conditioning(named, settings)
         case config.UNet():
             return _unconditional(named)
+        case config.Autoencoder():
+            return replace(given, class_names=())  # of no use to it
     if network is not None and (class_names or (given.labelled and _takes_condition(network))):
         return _conditioning(named, settings)
     return replace(given, class_names=())
@@ -133,6 +143,37 @@ def model(
     return Model(denoiser, shape, class_names, sampling=settings.sampling)
 
 
+def codec(settings: config.Config, shape: tuple[int, int, int]) -> Codec:
+    """Returns an untrained autoencoder, its weights drawn from the run's seed.
+
+    Args:
+        settings: Its network.
+        shape: (C, H, W) of the pictures.
+
+    Raises:
+        KakusanError: The network cannot take the shape.
+    """
+    assert isinstance(settings.network, config.Autoencoder), "asked for by whoever knows"
+    fields = settings.network.model_dump(exclude={"kind", "init"})
+    with _drawn_from(settings.training.seed):
+        return Codec(Autoencoder(shape[0], **fields), shape)
+
+
+def learner(
+    settings: config.Config,
+    shape: tuple[int, int, int],
+    class_names: tuple[str, ...] = (),
+    network: nn.Module | None = None,
+) -> Learner:
+    """Returns what a configuration trains, before it has learned anything: a model, or an autoencoder.
+
+    Args and errors are those of :func:`model` and :func:`codec`.
+    """
+    if isinstance(settings.network, config.Autoencoder):
+        return codec(settings, shape)
+    return model(settings, shape, class_names, network)
+
+
 def require_network(network: object) -> None:
     """Refuses what cannot be a network of the user's own.
 
@@ -154,7 +195,18 @@ def parametrization(settings: config.Parametrization) -> Parametrization:
     return _PARAMETRIZATIONS[settings.kind](**settings.model_dump(exclude={"kind"}))
 
 
-def times(settings: config.Objective) -> TimeSampling:
+def perception(settings: config.Reconstruction, training: config.Training) -> Callable[[Tensor, Tensor], Tensor] | None:
+    """Returns how far two images look apart, where that counts for an autoencoder: LPIPS by VGG16.
+
+    Raises:
+        KakusanError: Its weights are not at hand; nothing is downloaded in the middle of a training.
+    """
+    if not settings.perceptual:
+        return None
+    return Lpips("vgg", device=resolve(training.device), offline=True, show=False).apart
+
+
+def times(settings: config.Denoising) -> TimeSampling:
     """Returns which times training visits."""
     lognormal = (settings.lognormal_mean, settings.lognormal_std) if settings.times == "lognormal" else None
     return TimeSampling(settings.stratified, lognormal)
@@ -277,8 +329,7 @@ def _require_arguments(network: nn.Module, conditional: bool) -> None:
 
 
 def _network(settings: config.Config, shape: tuple[int, int, int], classes: int) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seeds.derive(settings.training.seed, "weights"))
+    with _drawn_from(settings.training.seed):
         match settings.network:
             case config.UNet() as unet:
                 check_images(torch.empty(1, *shape, device="meta"), shape[0], 2 ** (len(unet.channels) - 1))
@@ -286,7 +337,20 @@ def _network(settings: config.Config, shape: tuple[int, int, int], classes: int)
             case config.SimpleUNet() as simple:
                 check_images(torch.empty(1, *shape, device="meta"), shape[0], 8)
                 return SimpleUNet(shape[0], shape[0], simple.time_emb_dim, simple.base_channels)
-    raise _missing(settings.network)
+            case config.OwnNetwork() as own:
+                raise _missing(own)
+    raise KakusanError(
+        f"a network of kind {settings.network.kind} denoises nothing (choose another network.kind, or load its run as "
+        "it is)"
+    )
+
+
+@contextmanager
+def _drawn_from(seed: int) -> Iterator[None]:
+    """A context in which weights are drawn from a run's seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seeds.derive(seed, "weights"))
+        yield
 
 
 def _missing(network: config.OwnNetwork) -> KakusanError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import torch
+from torch import nn
 
 from kakusan.condition import Condition, Labels, one_an_image
 from kakusan.config.models import Sampling
@@ -36,6 +37,11 @@ class Model:
     images: int = 0
     weights_from: str = ""
     weights_hash: str = ""
+
+    @property
+    def network(self) -> nn.Module:
+        """That of its denoiser."""
+        return self.denoiser.network
 
     @property
     def parameters(self) -> int:

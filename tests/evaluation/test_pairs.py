@@ -11,7 +11,7 @@ from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError
 from kakusan.evaluation import pairs
 from kakusan.evaluation.pairs import measure_pairs, partners
-from kakusan.evaluation.perception import Diversity, Lpips
+from kakusan.perception import Diversity, Lpips
 from kakusan.weights import PRETRAINED
 
 pytest.importorskip("torchmetrics")

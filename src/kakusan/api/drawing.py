@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from kakusan import build, config, sampling
+from kakusan.build import Learner
+from kakusan.codec import Codec
 from kakusan.condition import Labels
 from kakusan.config.models import Sampling
 from kakusan.denoiser import Denoise, Denoiser
@@ -39,9 +43,48 @@ def load(
         device: Where to put it.
 
     Raises:
-        KakusanError: There is no such run or checkpoint, or its weights are damaged or do not fit.
+        KakusanError: There is no such run or checkpoint, it trained an autoencoder, or its weights are damaged or do
+            not fit.
     """
     run = run if isinstance(run, Run) else Run.open(run)
+    learned = _learned(run, network, checkpoint, weights_from, device)
+    if not isinstance(learned, Model):
+        raise KakusanError(f"{run.path} trained an autoencoder, which kakusan.load_autoencoder returns")
+    return learned
+
+
+def load_autoencoder(
+    run: str | Path | Run,
+    *,
+    checkpoint: int | None = None,
+    weights_from: WeightsFrom = "ema",
+    device: str = "auto",
+    tile: int | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> Codec:
+    """Returns the autoencoder of a run, in evaluation mode.
+
+    Args:
+        run: The run directory.
+        checkpoint, weights_from, device: As in :func:`load`.
+        tile: Side, in pixels, of the tiles into which larger pictures are cut.
+        dtype: In which numbers it computes.
+
+    Raises:
+        KakusanError: There is no such run or checkpoint, it trained something else, or its weights are damaged.
+    """
+    run = run if isinstance(run, Run) else Run.open(run)
+    learned = _learned(run, None, checkpoint, weights_from, device)
+    if not isinstance(learned, Codec):
+        raise KakusanError(
+            f"{run.path} trained no autoencoder (give the run of one: kakusan train digits-autoencoder trains it)"
+        )
+    return replace(learned, tile=tile, dtype=dtype)
+
+
+def _learned(
+    run: Run, network: nn.Module | None, checkpoint: int | None, weights_from: WeightsFrom, device: str
+) -> Learner:
     settings = config.load(run.config_path)
     chosen = run.checkpoint(checkpoint)
     state = chosen.state()
@@ -52,15 +95,12 @@ def load(
             f"{chosen.path} does not say what its pictures are like (choose another checkpoint)"
         ) from error
     where = resolve(device)
-    model = build.model(settings, shape, class_names, network)
+    learned = build.learner(settings, shape, class_names, network)
     path = chosen.weights_path(weights_from)
-    load_weights(model.denoiser.network, path)
-    model.denoiser.to(where).eval()
-    return Model(
-        model.denoiser,
-        shape,
-        class_names,
-        sampling=settings.sampling,
+    load_weights(learned.network, path)
+    learned.network.to(where).eval()
+    return replace(
+        learned,
         source=f"{run.name}, {weights_from} weights after {chosen.images} images",
         images=chosen.images,
         weights_from=weights_from,

@@ -24,8 +24,8 @@ class FieldRow(NamedTuple):
 
 
 def field_rows(config: Config) -> list[FieldRow]:
-    """Returns every field in the order of the YAML; where a section is a choice, those of the chosen kind."""
-    return [row for section in SECTIONS for row in _section_rows(config, section)]
+    """Returns every field that says anything, in the order of the YAML; where a section is a choice, those chosen."""
+    return [row for section in _told(config) for row in _section_rows(config, section)]
 
 
 def describe_section(section: str) -> str:
@@ -34,14 +34,14 @@ def describe_section(section: str) -> str:
 
 
 def to_yaml(config: Config) -> str:
-    """Returns YAML with every field and what it means; it loads as an equal configuration.
+    """Returns YAML with every field that says anything, and what it means; it loads as an equal configuration.
 
     The version is the one thing not kept: it becomes that of the kakusan that writes.
     """
     from importlib.metadata import version  # slow to import, and not needed for help
 
     blocks = [f"version: {as_yaml(version('kakusan'))}"]
-    for section in SECTIONS:
+    for section in _told(config):
         lines = [
             f"  {row.name}: {row.value}".ljust(_COMMENT_COLUMN) + f"  # {row.description}"
             for row in _section_rows(config, section)
@@ -61,6 +61,10 @@ def flat(config: Config) -> dict[str, Any]:
     """Returns every field by its name, ``"section.field"``, as plain values."""
     sections = {name: fields for name, fields in config.model_dump(mode="json").items() if isinstance(fields, dict)}
     return {f"{section}.{name}": value for section, fields in sections.items() for name, value in fields.items()}
+
+
+def _told(config: Config) -> list[str]:
+    return [section for section in SECTIONS if section not in config.idle]
 
 
 def _section_rows(config: Config, section: str) -> list[FieldRow]:

@@ -139,6 +139,21 @@ class SimpleUNet(AnyNetwork):
     time_emb_dim: Count = Field(default=256, multiple_of=2, description="width of the time embedding, even")
 
 
+class Autoencoder(AnyNetwork):
+    """The autoencoder of latent diffusion, whose latents are a smaller picture."""
+
+    kind: Literal["autoencoder"] = Field(default="autoencoder", description="which network")
+    channels: tuple[Count, ...] = Field(
+        default=(64, 128), min_length=1, description="feature channels of every level; each further one halves the side"
+    )
+    latent_channels: Count = Field(default=4, description="channels of the latents")
+    blocks: Count = Field(default=1, description="residual blocks a level of the encoder; the decoder has one more")
+    middle_attention: bool = Field(default=True, description="attention at the lowest level")
+    groups: Count | None = Field(
+        default=None, description="groups of every GroupNorm; null: the most that fit, up to 32"
+    )
+
+
 class OwnNetwork(AnyNetwork):
     """A network handed over in Python, which a configuration can only name."""
 
@@ -202,9 +217,10 @@ class EDMParametrization(Section):
     )
 
 
-class Objective(Section):
+class Denoising(Section):
     """What a training step draws."""
 
+    kind: Literal["denoising"] = Field(default="denoising", description="what is learned: to see images through noise")
     times: Literal["uniform", "lognormal"] = Field(
         default="uniform", description="how times are drawn; lognormal in σ/α, as EDM"
     )
@@ -217,6 +233,27 @@ class Objective(Section):
     )
     condition_dropout: Share = Field(
         default=0.1, description="share of conditions hidden, so that guidance is possible"
+    )
+
+
+class Reconstruction(Section):
+    """What an autoencoder's images cost, beside those that they were made from."""
+
+    kind: Literal["reconstruction"] = Field(
+        default="reconstruction", description="what is learned: to find images again from few numbers"
+    )
+    pixels: Literal["squared", "absolute"] = Field(
+        default="squared", description="how far pixels, in [-1, 1], are apart: by squares, or by absolute values"
+    )
+    kl_weight: NotNegative = Field(
+        default=1e-4,
+        description="what a nat of the latents costs, over pixels; 2s² with squares is a VAE whose pixels deviate by s",
+    )
+    latent_noise: NotNegative = Field(
+        default=0.0, description="noise added to the latents while learning, whose own deviation is 1"
+    )
+    perceptual: NotNegative = Field(
+        default=0.0, description="what LPIPS costs beside pixels; above 0 its weights must be at hand"
     )
 
 
@@ -360,10 +397,11 @@ class Evaluation(Section):
     )
 
 
-Network = Annotated[UNet | SimpleUNet | OwnNetwork, Field(discriminator="kind"), _choice("unet")]
+Network = Annotated[UNet | SimpleUNet | Autoencoder | OwnNetwork, Field(discriminator="kind"), _choice("unet")]
 Schedule = Annotated[
     BetaChain | CosineChain | OwnChain | EDMSchedule | FlowSchedule, Field(discriminator="kind"), _choice("cosine")
 ]
+Objective = Annotated[Denoising | Reconstruction, Field(discriminator="kind"), _choice("denoising")]
 Parametrization = Annotated[PlainParametrization | EDMParametrization, Field(discriminator="kind"), _choice("v")]
 
 
@@ -383,13 +421,49 @@ class Config(Section):
     parametrization: Parametrization = Field(
         default_factory=PlainParametrization, description="What the network predicts: noise, image, or a mixture."
     )
-    objective: Objective = Field(default_factory=Objective)
+    objective: Objective = Field(default_factory=Denoising, description="What is learned, and what a step draws.")
     optimizer: Optimizer = Field(default_factory=Optimizer)
     ema: EMA = Field(default_factory=EMA)
     guard: Guard = Field(default_factory=Guard)
     training: Training = Field(default_factory=Training)
     sampling: Sampling = Field(default_factory=Sampling)
     evaluation: Evaluation = Field(default_factory=Evaluation)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _let_the_network_say_what_is_learned(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or _kind(values.get("network")) != "autoencoder":
+            return values
+        objective = values.get("objective") or {}
+        kind = {"kind": _kind(objective) or "reconstruction"}
+        return {**values, "objective": {**(objective if isinstance(objective, dict) else {}), **kind}}
+
+    @model_validator(mode="after")
+    def _learn_what_the_network_can(self) -> "Config":
+        if isinstance(self.network, Autoencoder) != isinstance(self.objective, Reconstruction):
+            raise KakusanError(
+                f"a network of kind {self.network.kind} cannot learn the objective {self.objective.kind}: "
+                "an autoencoder learns reconstruction, and nothing else does"
+            )
+        for name in self.idle:
+            if getattr(self, name) != Config.model_fields[name].get_default(call_default_factory=True):
+                raise KakusanError(f"{name} says nothing to an autoencoder, which knows no noise: leave it out")
+        return self
+
+    @property
+    def idle(self) -> tuple[str, ...]:
+        """Sections that say nothing to its network."""
+        return _OF_NOISE if isinstance(self.network, Autoencoder) else ()
+
+
+_OF_NOISE = ("schedule", "parametrization", "sampling", "evaluation")
+
+
+def _kind(section: Any) -> Any:
+    """Returns the kind of a section that is not validated yet; None where it does not say."""
+    if isinstance(section, dict):
+        return section.get("kind")
+    return section if isinstance(section, str) else getattr(section, "kind", None)
 
 
 SECTIONS = tuple(name for name in Config.model_fields if name != "version")

@@ -78,7 +78,10 @@ def _plain(value: Any) -> str:
 
 
 def _path(location: tuple[int | str, ...]) -> Path:
-    """Returns section and field, without the kind and the index in a list that pydantic puts between and behind."""
+    """Returns section and field, without the kind and the index in a list that pydantic puts between and behind; nothing
+    of the configuration as a whole."""
+    if not location:
+        return ()
     section, *rest = map(str, location)
     has_kind = section in SECTIONS and rest and rest[0] in variants(section)
     return (section, *rest[1 if has_kind else 0 :][:1])

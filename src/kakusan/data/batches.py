@@ -110,6 +110,11 @@ class ImageBatches:
         found = crc32(some.numpy().tobytes())
         return found if self.labels is None else crc32(self.labels.numpy().tobytes(), found)
 
+    @property
+    def numbers(self) -> Tensor:
+        """Numbers of the images that are served, int64, shape (M,)."""
+        return torch.arange(len(self._set)) if self.among is None else self.among
+
     def only(self, among: Tensor) -> ImageBatches:
         """Returns batches of some of the set's images, by number."""
         return ImageBatches(self._set, self.flips, among)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from kakusan.errors import KakusanError
-from kakusan.evaluation.perception import BACKBONES, Diversity, Lpips
+from kakusan.perception import BACKBONES, Diversity, Lpips
 from kakusan.weights import find, missing, obtain
 
 _BATCH = 64

@@ -11,7 +11,7 @@ from torch import Tensor
 from kakusan.devices import resolve
 from kakusan.evaluation.average import average
 from kakusan.evaluation.judge import Judge
-from kakusan.evaluation.perception import BACKBONES, Lpips
+from kakusan.perception import BACKBONES, Lpips
 from kakusan.results import Value
 from kakusan.weights import find
 

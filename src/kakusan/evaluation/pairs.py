@@ -17,9 +17,9 @@ from torch import Tensor
 from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError, counted, some, unknown
 from kakusan.evaluation.average import average
-from kakusan.evaluation.perception import Lpips, resizing
 from kakusan.evaluation.seeing import seen
 from kakusan.evaluation.sources import Stored
+from kakusan.perception import Lpips, resizing
 from kakusan.results import Measurement
 from kakusan.sampling import Progress
 

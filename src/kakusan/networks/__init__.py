@@ -1,6 +1,7 @@
 """Networks: plain torch modules from (scaled image, clock, condition) to a tensor. They know no noise."""
 
+from kakusan.networks.autoencoder import Autoencoder
 from kakusan.networks.simple_unet import SimpleUNet
 from kakusan.networks.unet import UNet
 
-__all__ = ["SimpleUNet", "UNet"]
+__all__ = ["Autoencoder", "SimpleUNet", "UNet"]

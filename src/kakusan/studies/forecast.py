@@ -15,6 +15,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from kakusan import build, config, sampling
+from kakusan.build import Learner
 from kakusan.config.models import Evaluation
 from kakusan.data.batches import Batches
 from kakusan.devices import device_of, keep_freed_memory, memory_of, peak_memory, resolve, synchronize
@@ -30,6 +31,7 @@ from kakusan.training.precision import Precision
 from kakusan.training.processes import Processes
 from kakusan.training.rehearsal import Stopwatch, rehearse
 from kakusan.training.start import engine_of, held_out, task_of
+from kakusan.training.task import Task
 from kakusan.training.tasks.denoising import Denoising
 from kakusan.training.timetable import Timetable
 from kakusan.training.validation import Validation
@@ -54,7 +56,7 @@ def forecast(settings: config.Config, source: str, seconds: float = SECONDS, sho
         KakusanError: The training could not begin: data, network or device are wanting, or a batch does not fit.
     """
     feed = build.feed(settings, None, None, (), show)
-    model = build.model(settings, feed.batches.shape, feed.class_names)
+    model = build.learner(settings, feed.batches.shape, feed.class_names)
     processes = Processes(resolve(settings.training.device))
     batches, validation = held_out(feed.batches, settings, processes)
     if processes.device.type == "cpu":
@@ -65,14 +67,16 @@ def forecast(settings: config.Config, source: str, seconds: float = SECONDS, sho
         stopwatch = Stopwatch(batches, _TRAINING * seconds, lambda done: bar.update(round(done)))
         engine = engine_of(model, stopwatch, None, _endless(settings), show=False)
         pace = rehearse(engine, stopwatch)
-        task, precision = task_of(model, settings), Precision(settings.training, model.device)
+        task, precision = task_of(model, batches, settings), Precision(settings.training, model.device)
         saves, validates, draws, measures = (
             sum(map(due, range(1, steps + 1)))
             for due in (timetable.saves, timetable.validates, timetable.draws, timetable.measures)
         )
         share = _SAMPLING * seconds / max(1, (draws > 0) + (measures > 0))
-        samples = _walk_seconds(task.preview_plan(task.network), share) if draws else 0.0
-        measured = _walk_seconds(_measured_plan(model, settings.evaluation), share) if measures else 0.0
+        samples, sheet = _sheet(task, share) if draws else (0.0, 0)
+        measured = 0.0
+        if measures and isinstance(model, Model):
+            measured = _walk_seconds(_measured_plan(model, settings.evaluation), share)
         validated = _validation_seconds(task, validation, precision, processes)
         saved, size = _checkpoint(model)
         held = peak_memory(model.device)
@@ -80,7 +84,6 @@ def forecast(settings: config.Config, source: str, seconds: float = SECONDS, sho
             peak = peak_flops(model.device, getattr(torch, settings.training.dtype), _PEAK * seconds)
     flop = flop_per_image(task, batches, settings.training.seed)
     images_per_second = settings.training.batch_size / pace.step_seconds
-    sheets = draws * _sheet_bytes(task.preview_plan(task.network))
     found = Forecast(
         source=source,
         device=model.device.type,
@@ -102,14 +105,14 @@ def forecast(settings: config.Config, source: str, seconds: float = SECONDS, sho
         checkpoints_seconds=saves * saved,
         # A new checkpoint is whole before an old one is removed.
         disk=(min(settings.training.keep + 1, saves) + (validation is not None)) * size
-        + sheets
+        + draws * sheet
         + steps // settings.training.log_every * _LINE,
         disk_free=shutil.disk_usage(Path.cwd()).free,
     )
     return found.model_copy(update={"advice": tuple(advice(found, settings))})
 
 
-def flop_per_image(task: Denoising, batches: Batches, seed: int) -> float:
+def flop_per_image(task: Task, batches: Batches, seed: int) -> float:
     """Returns the floating-point operations of a training step, an image: those of matrices and convolutions."""
     images = 2
     device = device_of(task.network)
@@ -174,9 +177,7 @@ def _walk_seconds(plan: Plan, seconds: float) -> float:
     return took / done * plan.steps * len(chunks)
 
 
-def _validation_seconds(
-    task: Denoising, validation: Validation | None, precision: Precision, processes: Processes
-) -> float:
+def _validation_seconds(task: Task, validation: Validation | None, precision: Precision, processes: Processes) -> float:
     """Returns how long a held-out loss takes, from a part of it."""
     if validation is None:
         return 0.0
@@ -186,17 +187,22 @@ def _validation_seconds(
     return (time.perf_counter() - started) / len(part) * len(validation)
 
 
-def _checkpoint(model: Model) -> tuple[float, int]:
+def _checkpoint(model: Learner) -> tuple[float, int]:
     """Returns how long a checkpoint takes, and its bytes: the weights, their average and two moments of each."""
     here = Path.cwd()  # where runs are written: the place of temporary files may be memory
     with tempfile.TemporaryDirectory(dir=here if os.access(here, os.W_OK) else None) as place:
         started = time.perf_counter()
-        packed = pack(model.denoiser.network.state_dict())
+        packed = pack(model.network.state_dict())
         atomic_write(Path(place) / "weights", packed)
         took = time.perf_counter() - started
     return 4 * took, 4 * len(packed)
 
 
-def _sheet_bytes(plan: Plan) -> int:
-    """Returns the bytes of a grid of samples, as they are before they are compressed."""
-    return plan.n * math.prod(plan.shape)
+def _sheet(task: Task, seconds: float) -> tuple[float, int]:
+    """Returns how long a grid of samples takes, and its bytes as they are before they are compressed."""
+    if isinstance(task, Denoising):
+        plan = task.preview_plan(task.network)
+        return _walk_seconds(plan, seconds), plan.n * math.prod(plan.shape)
+    started = time.perf_counter()
+    picture = task.preview(task.network)
+    return time.perf_counter() - started, 0 if picture is None else picture.numel()

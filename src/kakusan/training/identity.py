@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kakusan import config
+from kakusan.build import Learner
 from kakusan.data.batches import ImageBatches
 from kakusan.errors import KakusanError, counted
-from kakusan.model import Model
 from kakusan.runs import Run
 
 # What may be changed of a run that goes on: anything else would make it another run.
@@ -89,7 +89,7 @@ def require_same_images(run: Run, batches: ImageBatches, source: str, state: Map
         )
 
 
-def require_alike(run: Run, model: Model, state: Mapping[str, Any]) -> None:
+def require_alike(run: Run, model: Learner, state: Mapping[str, Any]) -> None:
     """Refuses images of another shape, or other classes, than a run learned from."""
     shape, classes = list(model.shape), list(model.class_names)
     if (state.get("shape"), state.get("class_names")) != (shape, classes):

@@ -1,12 +1,12 @@
 """What a person is told before training starts: what is learned from what."""
 
+from kakusan.build import Learner
 from kakusan.config.models import Config
 from kakusan.errors import counted
-from kakusan.model import Model
 from kakusan.training.timetable import Timetable
 
 
-def introduction(model: Model, images: int | None, kept_out: int, settings: Config) -> str:
+def introduction(model: Learner, images: int | None, kept_out: int, settings: Config) -> str:
     """Returns a sentence on the network and the images that it will see, beside those kept out to judge on."""
     size = "×".join(map(str, model.shape))
     steps = Timetable.of(settings.training, images).steps

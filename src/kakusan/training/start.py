@@ -10,9 +10,11 @@ from shlex import quote
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from kakusan import build, config
+from kakusan.build import Learner
+from kakusan.codec import Codec
 from kakusan.config.names import PYTHON
 from kakusan.data.batches import Batches, ImageBatches, LoaderBatches
 from kakusan.data.sources import absolute
@@ -28,9 +30,12 @@ from kakusan.training.examination import Examination, Examine
 from kakusan.training.initial import start_from
 from kakusan.training.introduction import introduction
 from kakusan.training.processes import Processes
+from kakusan.training.task import Task
 from kakusan.training.tasks.denoising import Denoising
+from kakusan.training.tasks.reconstruction import Reconstruction
 from kakusan.training.validation import Validation, hold_out
 
+_PREVIEWED = 8  # images
 _LONG = 500  # characters of what is said
 
 Examiner = Callable[[config.models.Evaluation, Model, ImageBatches, torch.device, bool], Examine]
@@ -50,7 +55,7 @@ def begin(
     examiner: Examiner | None = None,
     show: bool = True,
 ) -> Run:
-    """Trains a denoiser in a new run directory, which describes itself.
+    """Trains a denoiser, or an autoencoder, in a new run directory, which describes itself.
 
     Args:
         settings: Everything that decides the run.
@@ -74,7 +79,7 @@ def begin(
     feed = build.feed(settings, data, network, class_names, show)
     if loaders_batch_size and isinstance(feed.batches, LoaderBatches):
         settings = config.changed(settings, {"training.batch_size": feed.batches.batch_size})
-    model = build.model(settings, feed.batches.shape, feed.class_names, network)
+    model = build.learner(settings, feed.batches.shape, feed.class_names, network)
     batches, validation = held_out(feed.batches, settings, processes)
     started = _start_from(model, settings)
     examination = _examination(examiner, settings, model, batches, processes, show)
@@ -127,7 +132,7 @@ def resume(
     if state is not None and settings.data.source.startswith(PYTHON):
         class_names = class_names or state.get("class_names", ())  # which a loader need not name again
     feed = build.feed(settings, data, network, class_names, show)
-    model = build.model(settings, feed.batches.shape, feed.class_names, network)
+    model = build.learner(settings, feed.batches.shape, feed.class_names, network)
     if state is not None:
         identity.require_alike(run, model, state)
     if state is not None and isinstance(feed.batches, ImageBatches):
@@ -154,22 +159,22 @@ def resume(
         return _train(engine, run, [*anew, about, *started, *feed.remarks], show)
 
 
-def _start_from(model: Model, settings: config.Config) -> list[str]:
+def _start_from(model: Learner, settings: config.Config) -> list[str]:
     init = settings.network.init
-    return [] if init is None else [start_from(model.denoiser.network, init)]
+    return [] if init is None else [start_from(model.network, init)]
 
 
 def _examination(
     examiner: Examiner | None,
     settings: config.Config,
-    model: Model,
+    model: Learner,
     batches: Batches,
     processes: Processes,
     show: bool,
 ) -> Examination | None:
     """Returns what measures samples now and then, where that is wished for. The first process alone does it, but all
     keep its timetable: there are checkpoints and held-out losses at its moments."""
-    if examiner is None or not settings.evaluation.every:
+    if examiner is None or not settings.evaluation.every or not isinstance(model, Model):
         return None
     if not isinstance(batches, ImageBatches):
         raise KakusanError(
@@ -188,13 +193,26 @@ def held_out(batches: Batches, settings: config.Config, processes: Processes) ->
     return hold_out(batches, settings.data.held_out, training.seed, min(training.microbatch or share, share))
 
 
-def task_of(model: Model, settings: config.Config) -> Denoising:
-    """Returns what a model is to learn."""
-    return Denoising(model, build.times(settings.objective), settings.objective.condition_dropout, settings.sampling)
+def task_of(model: Learner, batches: Batches, settings: config.Config) -> Task:
+    """Returns what is to be learned, by a model or an autoencoder, from batches."""
+    match model, settings.objective:
+        case Model(), config.models.Denoising() as how:
+            return Denoising(model, build.times(how), how.condition_dropout, settings.sampling)
+        case Codec(), config.models.Reconstruction() as how:
+            return Reconstruction(model, how, _first(batches), build.perception(how, settings.training))
+    raise AssertionError("a configuration's network learns what its objective says")
+
+
+def _first(batches: Batches) -> Tensor:
+    """Returns the images of a preview, in [−1, 1], shape (n, C, H, W), always the same; of a loader, which hands out
+    each once, none."""
+    if not isinstance(batches, ImageBatches):
+        return torch.empty(0, *batches.shape)
+    return batches.at(batches.numbers[:_PREVIEWED], torch.device("cpu")).images
 
 
 def engine_of(
-    model: Model,
+    model: Learner,
     batches: Batches,
     validation: Validation | None,
     settings: config.Config,
@@ -211,7 +229,7 @@ def engine_of(
     if isinstance(batches, ImageBatches):
         facts |= {"epoch": batches.epoch + _count(validation), "fingerprint": batches.fingerprint}
     return Engine(
-        task_of(model, settings),
+        task_of(model, batches, settings),
         batches,
         optimizer=settings.optimizer,
         ema=settings.ema,

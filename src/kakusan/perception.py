@@ -54,7 +54,7 @@ class Lpips:
             self._network.net.load_state_dict({name: weights.state[theirs] for name, theirs in slices.items()})
         except (RuntimeError, KeyError) as error:
             raise KakusanError(f"{weights.path} does not fit {net}: {str(error).partition(':')[0]}") from error
-        self._network.to(device)
+        self._network.to(device).requires_grad_(False)
         self.device = device
         self.name = f"lpips-{net} {weights.sha256[:8]}"
 
@@ -62,13 +62,18 @@ class Lpips:
     def __call__(self, a: Tensor, b: Tensor) -> Tensor:
         """Returns the distance of each image of ``a`` from its one of ``b``, uint8, (N, 1 or 3, H, W): (N,)."""
         parts = [
-            self._network(self._seen(one), self._seen(other)).reshape(-1).cpu()
-            for one, other in zip(torch.split(a, _BATCH), torch.split(b, _BATCH), strict=True)
+            self.apart(*(from_uint8(part.to(self.device)) for part in both)).cpu()
+            for both in zip(torch.split(a, _BATCH), torch.split(b, _BATCH), strict=True)
         ]
         return torch.cat(parts)
 
-    def _seen(self, images: Tensor) -> Tensor:
-        pixels = from_uint8(images.to(self.device)).expand(-1, 3, -1, -1)
+    def apart(self, a: Tensor, b: Tensor) -> Tensor:
+        """Returns that distance with its gradient: of pixels in [−1, 1], (N, 1 or 3, H, W), on its device: (N,)."""
+        found: Tensor = self._network(self._enlarged(a), self._enlarged(b)).reshape(-1)
+        return found
+
+    def _enlarged(self, pixels: Tensor) -> Tensor:
+        pixels = pixels.expand(-1, 3, -1, -1)
         if min(pixels.shape[-2:]) < _SMALLEST:
             scale = _SMALLEST / min(pixels.shape[-2:])
             pixels = nn.functional.interpolate(pixels, scale_factor=scale, mode="bilinear").clamp(-1, 1)
