@@ -34,10 +34,10 @@ from torchvision import models
 from kakusan.data.images import ImageSet
 from kakusan.devices import machine
 from kakusan.evaluation import measure as measuring
-from kakusan.evaluation import seeing
 from kakusan.evaluation.features import NETWORKS, extractor
-from kakusan.evaluation.sources import Stored
-from kakusan.evaluation.store import Store
+from kakusan.seeing import seen as seeing
+from kakusan.seeing.sources import Stored
+from kakusan.seeing.store import Store
 from kakusan.weights import PRETRAINED
 
 RESULTS = Path(__file__).parent / "results" / "evaluation.json"

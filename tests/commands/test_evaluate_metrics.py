@@ -8,8 +8,8 @@ from torch import nn
 
 from kakusan import pictures
 from kakusan.evaluation import measure as measuring
-from kakusan.evaluation import seeing
 from kakusan.runs import Run
+from kakusan.seeing import seen as seeing
 
 pytest.importorskip("torch_fidelity")
 

@@ -4,7 +4,7 @@ import pytest
 
 from kakusan.config.models import Training
 from kakusan.evaluation import judge as judging
-from kakusan.evaluation import seeing
+from kakusan.seeing import seen as seeing
 
 
 @pytest.fixture

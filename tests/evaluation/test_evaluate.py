@@ -20,10 +20,10 @@ from kakusan.errors import KakusanError
 from kakusan.evaluation import evaluate as evaluating
 from kakusan.evaluation.evaluate import evaluate, reference
 from kakusan.evaluation.moments import frechet_distance
-from kakusan.evaluation.sources import Stored
 from kakusan.parametrization import X0
 from kakusan.pictures import from_uint8, save
 from kakusan.schedules import cosine
+from kakusan.seeing.sources import Stored
 from tests import tiny
 from tests.oracles import Recorder
 

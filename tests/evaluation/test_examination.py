@@ -14,9 +14,10 @@ from kakusan.config import models as config
 from kakusan.data.batches import ImageBatches
 from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError
-from kakusan.evaluation import features, seeing
+from kakusan.evaluation import features
 from kakusan.evaluation import judge as judging
 from kakusan.evaluation import measure as measuring
+from kakusan.seeing import seen as seeing
 from kakusan.training import start
 from kakusan.training.examination import Examination, UnfinishedError, until
 from tests import tiny
@@ -123,7 +124,7 @@ def test_who_stops_a_measurement_has_lost_nothing_of_the_training(tmp_path, pixe
         return draw(plan, images, progress)
 
     with monkeypatch.context() as patch:
-        patch.setattr("kakusan.evaluation.sources.sampling.draw", interrupted)
+        patch.setattr("kakusan.seeing.sources.sampling.draw", interrupted)
         run = train(tmp_path / "run", **settings)
     assert [line["images"] for line in run.metrics() if "measurements" in line] == []
     kakusan.train(resume=run, data=tiny.pictures(200, (1, 8, 8)), show=False)

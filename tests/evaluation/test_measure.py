@@ -16,13 +16,14 @@ import kakusan
 from kakusan import pictures, sampling
 from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError
-from kakusan.evaluation import features, seeing, statistics
+from kakusan.evaluation import features, statistics
 from kakusan.evaluation import measure as measuring
 from kakusan.evaluation.measure import measure
 from kakusan.evaluation.moments import Moments
-from kakusan.evaluation.seeing import seen
-from kakusan.evaluation.sources import Drawn, Stored
 from kakusan.files import claimed
+from kakusan.seeing import seen as seeing
+from kakusan.seeing.seen import seen
+from kakusan.seeing.sources import Drawn, Stored
 from kakusan.weights import PRETRAINED
 from tests import tiny
 

@@ -12,12 +12,12 @@ from kakusan.commands import main
 from kakusan.config.names import STUDIES
 from kakusan.errors import KakusanError
 from kakusan.evaluation import judge as judging
-from kakusan.evaluation import seeing
 from kakusan.pictures import save
 from kakusan.reporting.experiment import render, spoken
 from kakusan.reporting.language import language, languages
 from kakusan.results import Value
 from kakusan.runs import Run
+from kakusan.seeing import seen as seeing
 from kakusan.studies import workshop as workshops
 from kakusan.studies.conduct import conduct, place_of
 from kakusan.studies.experiments import class_conditional, ddim_steps, metrics, schedules

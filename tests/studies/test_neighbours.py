@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from kakusan.data.images import ImageSet
-from kakusan.evaluation.sources import Stored
 from kakusan.pictures import from_uint8
+from kakusan.seeing.sources import Stored
 from kakusan.studies import neighbours as study
 from kakusan.studies.neighbours import nearest, neighbours
 from tests import tiny

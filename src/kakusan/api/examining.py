@@ -19,9 +19,9 @@ from kakusan.evaluation import features
 from kakusan.evaluation.evaluate import evaluate, reference
 from kakusan.evaluation.formulas import FORMULAS
 from kakusan.evaluation.measure import measure, see_real
-from kakusan.evaluation.sources import Drawn, Stored, classes_like
 from kakusan.model import Model
 from kakusan.sampling import Progress
+from kakusan.seeing.sources import Drawn, Stored, classes_like
 from kakusan.tensors import pack
 from kakusan.training.examination import Examine
 

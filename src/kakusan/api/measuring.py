@@ -21,13 +21,13 @@ from kakusan.evaluation.evaluate import reference, require_alike
 from kakusan.evaluation.formulas import FORMULAS
 from kakusan.evaluation.measure import measure as measured
 from kakusan.evaluation.pairs import PAIRED, measure_pairs
-from kakusan.evaluation.sources import Drawn, Source, Stored, classes_like
 from kakusan.evaluation.statistics import Statistics
 from kakusan.files import require_free_file, require_suffix
 from kakusan.model import Model
 from kakusan.progress import Bar, say
 from kakusan.results import Judgement, Measurement
 from kakusan.runs import Run, WeightsFrom
+from kakusan.seeing.sources import Drawn, Source, Stored, classes_like
 
 _MOST = 50_000  # samples, as publications measure
 CAPTIONED = "clip"

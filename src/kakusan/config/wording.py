@@ -78,8 +78,8 @@ def _plain(value: Any) -> str:
 
 
 def _path(location: tuple[int | str, ...]) -> Path:
-    """Returns section and field, without the kind and the index in a list that pydantic puts between and behind; nothing
-    of the configuration as a whole."""
+    """Returns section and field, without the kind and the index in a list that pydantic puts between and behind; of
+    the configuration as a whole, nothing."""
     if not location:
         return ()
     section, *rest = map(str, location)

@@ -38,3 +38,11 @@ def _in_proportion(count: int, labels: Tensor | None, seed: int) -> Tensor:
         members = order[labels[order] == label]
         place[members] = (torch.arange(len(members), dtype=torch.float64) + 0.5) / len(members)
     return order[place[order].argsort(stable=True)]
+
+
+def all_but(left_out: Tensor | None, count: int) -> Tensor:
+    """Returns the numbers of those of ``count`` images that are not ``left_out``, int64, shape (k,), or None."""
+    which = torch.ones(count, dtype=torch.bool)
+    if left_out is not None:
+        which[left_out] = False
+    return which.nonzero().flatten()

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError, counted
 from kakusan.evaluation.average import average
-from kakusan.evaluation.seeing import seen
-from kakusan.evaluation.sources import Stored
 from kakusan.results import Measurement
 from kakusan.sampling import Progress
+from kakusan.seeing.seen import seen
+from kakusan.seeing.sources import Stored
 from kakusan.weights import CLIP, obtain_repository
 
 _CHUNK = 32

@@ -47,14 +47,6 @@ def nearest(samples: Tensor, *views: Tensor) -> Nearest:
     return Nearest(torch.stack(indices).gather(0, least.indices[None])[0], least.values, least.indices)
 
 
-def all_but(left_out: Tensor | None, count: int) -> Tensor:
-    """Returns the numbers of those of ``count`` images that are not ``left_out``, int64, shape (k,), or None."""
-    which = torch.ones(count, dtype=torch.bool)
-    if left_out is not None:
-        which[left_out] = False
-    return which.nonzero().flatten()
-
-
 def threshold(real: Tensor) -> float:
     """Returns how near to another one real image in a hundred lies; copies of one another do not count.
 

@@ -12,18 +12,19 @@ from torch import Tensor
 from kakusan import sampling, seeds
 from kakusan.config.models import Sampling
 from kakusan.data.images import ImageSet
+from kakusan.data.parting import all_but
 from kakusan.errors import KakusanError, counted, some
 from kakusan.evaluation.classes import Seen, by_class, inception_score
-from kakusan.evaluation.copies import all_but, nearest, threshold
+from kakusan.evaluation.copies import nearest, threshold
 from kakusan.evaluation.eye import Eye
 from kakusan.evaluation.formulas import Estimate, frechet
 from kakusan.evaluation.judge import Judge, judge
 from kakusan.evaluation.moments import Moments, frechet_distance
-from kakusan.evaluation.seeing import rows, seen, seen_to_stay
-from kakusan.evaluation.sources import Drawn, Mirrored, Stored
 from kakusan.model import Model
 from kakusan.results import Judgement
 from kakusan.sampling import Progress
+from kakusan.seeing.seen import rows, seen, seen_to_stay
+from kakusan.seeing.sources import Drawn, Mirrored, Stored
 
 
 @dataclass(frozen=True)

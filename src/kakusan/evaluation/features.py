@@ -11,13 +11,14 @@ from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from kakusan.errors import KakusanError
 from kakusan.perception import BACKBONES, Diversity, Lpips
+from kakusan.seeing.stream import Seer
 from kakusan.weights import find, missing, obtain
 
 _BATCH = 64
@@ -49,36 +50,6 @@ NETWORKS = MappingProxyType(
         "vgg16": Network("torch_fidelity.feature_extractor_vgg16:FeatureExtractorVGG16", {"fc2_relu": 4096}, 224),
     }
 )
-
-
-class Seer(Protocol):
-    """What sees a chunk of what a :class:`~kakusan.evaluation.sources.Stream` holds, and tells the same of each.
-
-    Attributes:
-        name: What it is called in a stamp, with the hash of its weights.
-        layers: What it tells of each, and in how many numbers.
-        resize: How images are resized to what it sees, in words.
-        device: Where it computes.
-        library: The library that it is of, and its version.
-    """
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def layers(self) -> Mapping[str, int]: ...
-
-    @property
-    def resize(self) -> str: ...
-
-    @property
-    def device(self) -> torch.device: ...
-
-    @property
-    def library(self) -> str: ...
-
-    def __call__(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
-        """Returns what it sees, float32, shape (N, D) a layer."""
 
 
 class Extractor(Seer, Protocol):

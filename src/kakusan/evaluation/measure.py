@@ -12,18 +12,19 @@ import torch
 from torch import Tensor
 
 from kakusan import pictures, seeds
+from kakusan.data.parting import all_but
 from kakusan.errors import KakusanError, counted
 from kakusan.evaluation import statistics
-from kakusan.evaluation.copies import all_but, nearest
+from kakusan.evaluation.copies import nearest
 from kakusan.evaluation.features import Extractor, extractor
 from kakusan.evaluation.formulas import FEW_LOGITS, FORMULAS, Estimate, Formula
 from kakusan.evaluation.moments import Moments
-from kakusan.evaluation.seeing import rows, seen, seen_to_stay
-from kakusan.evaluation.sources import Drawn, Mirrored, Source, Stored
 from kakusan.evaluation.statistics import Statistics
-from kakusan.evaluation.store import Store
 from kakusan.results import Measurement
 from kakusan.sampling import Progress
+from kakusan.seeing.seen import rows, seen, seen_to_stay
+from kakusan.seeing.sources import Drawn, Mirrored, Source, Stored
+from kakusan.seeing.store import Store
 
 Views = tuple[Tensor | Moments, ...]
 """What a network saw in real images: as they are, then mirrored where that matters; or their moments; or nothing."""
@@ -136,7 +137,7 @@ def see_real(
         show: Whether to show progress.
 
     Raises:
-        KakusanError: As in :func:`~kakusan.evaluation.seeing.seen_to_stay`.
+        KakusanError: As in :func:`~kakusan.seeing.seen.seen_to_stay`.
     """
     plain = seen_to_stay(real, list(seers.values()), show)
     kinds = {formula.network for formula in formulas.values() if formula.of_training and real.mirrored}

@@ -17,11 +17,11 @@ from torch import Tensor
 from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError, counted, some, unknown
 from kakusan.evaluation.average import average
-from kakusan.evaluation.seeing import seen
-from kakusan.evaluation.sources import Stored
 from kakusan.perception import Lpips, resizing
 from kakusan.results import Measurement
 from kakusan.sampling import Progress
+from kakusan.seeing.seen import seen
+from kakusan.seeing.sources import Stored
 
 PAIRED = ("psnr", "ssim", "lpips", "lpips-vgg")
 _VALUES = 2**20  # of either set, seen at a time

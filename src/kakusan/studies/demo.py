@@ -12,12 +12,12 @@ from kakusan import api, build, config, sampling
 from kakusan.devices import machine
 from kakusan.errors import KakusanError
 from kakusan.evaluation.evaluate import Reference, evaluate, reference
-from kakusan.evaluation.sources import Stored
 from kakusan.files import atomic_write
 from kakusan.model import Model
 from kakusan.pictures import to_uint8
 from kakusan.progress import Bar
 from kakusan.results import Judgement, Measured, SamplerResult
+from kakusan.seeing.sources import Stored
 from kakusan.studies import guidance
 from kakusan.studies.mixture import ends, mixture
 from kakusan.studies.telling import write_report

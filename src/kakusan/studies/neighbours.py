@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from kakusan import seeds
-from kakusan.evaluation.copies import all_but
-from kakusan.evaluation.sources import Stored
+from kakusan.data.parting import all_but
 from kakusan.pictures import from_uint8
 from kakusan.reporting.thumbnails import shrunk
 from kakusan.results import Neighbours
+from kakusan.seeing.sources import Stored
 
 _REAL = 500  # whose neighbours are looked for; their median is known well enough
 _CHUNK, _VALUES = 4096, 2**22  # images, and values of theirs, that are compared at a time

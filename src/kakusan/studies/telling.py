@@ -14,7 +14,6 @@ from kakusan.data.images import ImageSet
 from kakusan.data.parting import kept_out
 from kakusan.devices import resolve
 from kakusan.errors import KakusanError
-from kakusan.evaluation.sources import Stored
 from kakusan.files import atomic_write
 from kakusan.model import Model
 from kakusan.pictures import from_uint8
@@ -26,6 +25,7 @@ from kakusan.reporting.sections.samples import layout
 from kakusan.reporting.story import Story
 from kakusan.results import Judgement, Moment, best_judgement, judgements_in
 from kakusan.runs import Checkpoint, Run
+from kakusan.seeing.sources import Stored
 from kakusan.studies import guidance
 from kakusan.studies.mixture import mixture
 from kakusan.studies.neighbours import neighbours

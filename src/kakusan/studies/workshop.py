@@ -22,12 +22,12 @@ from kakusan.devices import machine
 from kakusan.errors import KakusanError
 from kakusan.evaluation.evaluate import Reference, evaluate, reference
 from kakusan.evaluation.eye import inception_at_hand
-from kakusan.evaluation.sources import Stored
 from kakusan.files import atomic_write, writing
 from kakusan.model import Model
 from kakusan.progress import Bar
 from kakusan.results import Judgement, Value
 from kakusan.runs import Checkpoint, Run
+from kakusan.seeing.sources import Stored
 from kakusan.training.timetable import Timetable
 from kakusan.trials import Experiment, Part, Sentence, Trial
 

@@ -16,35 +16,13 @@ from kakusan import sampling, seeds
 from kakusan.config import Config
 from kakusan.data.batches import ImageBatches
 from kakusan.data.images import ImageSet, digest_of
-from kakusan.data.parting import kept_out, parted
-from kakusan.evaluation.copies import all_but
+from kakusan.data.parting import all_but, kept_out, parted
 from kakusan.model import Model
 from kakusan.pictures import to_uint8
 from kakusan.sampling import Progress
+from kakusan.seeing.stream import Stream
 
 _CHUNK = 256
-
-
-class Stream(Protocol):
-    """What can be seen a chunk at a time, in an order that is always the same: images, or what belongs together."""
-
-    @property
-    def name(self) -> str:
-        """What a person calls it."""
-
-    @property
-    def n(self) -> int:
-        """How many there are."""
-
-    @property
-    def told(self) -> dict[str, Any]:
-        """What decides what it holds, for a stamp."""
-
-    def chunks(self, done: int, progress: Progress | None = None) -> Iterator[tuple[Any, ...]]:
-        """Yields what there is from the ``done``-th on, a chunk at a time, as whoever sees it takes it.
-
-        Who draws it calls ``progress`` on the way, with the steps done and the steps there are.
-        """
 
 
 class Source(Stream, Protocol):

@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from kakusan.evaluation import store as stores
-from kakusan.evaluation.store import Store
+from kakusan.seeing.store import Store
 
 LAYERS = {"a": 3, "b": 1}
 
@@ -68,11 +67,3 @@ def test_it_can_be_removed(tmp_path):
     store.add(some(1))
     store.remove()
     assert not (tmp_path / "store").exists()
-
-
-def test_many_rows_are_the_same_as_few(monkeypatch):
-    features = torch.randn(2500, 7, generator=torch.Generator().manual_seed(0))
-    which = torch.randperm(2500, generator=torch.Generator().manual_seed(1))[:2300]
-    few = stores.rows(features, which)
-    monkeypatch.setattr(stores, "_MANY", 0)
-    assert torch.equal(stores.rows(features, which), few)

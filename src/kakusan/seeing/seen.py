@@ -19,12 +19,11 @@ from platformdirs import user_cache_path
 from torch import Tensor
 
 from kakusan.errors import KakusanError, counted
-from kakusan.evaluation.features import Seer
-from kakusan.evaluation.sources import Stream
-from kakusan.evaluation.store import Store
 from kakusan.files import claimed, writing
 from kakusan.progress import Bar, say
 from kakusan.sampling import Progress
+from kakusan.seeing.store import Store
+from kakusan.seeing.stream import Seer, Stream
 
 _SAMPLES, _REAL = "measuring", "measured"  # places in the cache
 _LONG = 60.0  # seconds, of which a person is told beforehand
