@@ -6,11 +6,13 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from kakusan import config as run_config
 from kakusan import schedules, seeds
 from kakusan.codec import Codec
 from kakusan.config import models as config
@@ -28,7 +30,9 @@ from kakusan.networks.sizes import check_images
 from kakusan.objective import TimeSampling
 from kakusan.parametrization import X0, EDMPreconditioning, Epsilon, Flow, Parametrization, V
 from kakusan.perception import Lpips
+from kakusan.runs import Run, WeightsFrom
 from kakusan.schedules import Chain, Schedule
+from kakusan.tensors import load_weights
 
 # What a kind makes; its arguments are called what the fields of its section are.
 _SCHEDULES: dict[str, Callable[..., Schedule]] = {
@@ -122,6 +126,7 @@ def model(
     shape: tuple[int, int, int],
     class_names: tuple[str, ...] = (),
     network: nn.Module | None = None,
+    codec: Codec | None = None,
 ) -> Model:
     """Returns an untrained model, its weights drawn from the run's seed.
 
@@ -130,20 +135,21 @@ def model(
         shape: (C, H, W) of the pictures.
         class_names: The classes that condition it; empty for none.
         network: A network of the user's own, taken as it is.
+        codec: In whose latents it works; None for pixels.
 
     Raises:
         KakusanError: Network, schedule and parametrization do not go together, or the network cannot take the shape.
     """
     if network is None:
-        network = _network(settings, shape, len(class_names))
+        network = _network(settings, shape if codec is None else codec.latent_shape, len(class_names))
     else:
         require_network(network)
         _require_arguments(network, bool(class_names))
     denoiser = Denoiser(network, schedule(settings.schedule), parametrization(settings.parametrization))
-    return Model(denoiser, shape, class_names, sampling=settings.sampling)
+    return Model(denoiser, shape, class_names, settings.sampling, codec)
 
 
-def codec(settings: config.Config, shape: tuple[int, int, int]) -> Codec:
+def autoencoder(settings: config.Config, shape: tuple[int, int, int]) -> Codec:
     """Returns an untrained autoencoder, its weights drawn from the run's seed.
 
     Args:
@@ -164,14 +170,56 @@ def learner(
     shape: tuple[int, int, int],
     class_names: tuple[str, ...] = (),
     network: nn.Module | None = None,
+    codec: Codec | None = None,
 ) -> Learner:
     """Returns what a configuration trains, before it has learned anything: a model, or an autoencoder.
 
-    Args and errors are those of :func:`model` and :func:`codec`.
+    Args and errors are those of :func:`model` and :func:`autoencoder`.
     """
     if isinstance(settings.network, config.Autoencoder):
-        return codec(settings, shape)
-    return model(settings, shape, class_names, network)
+        return autoencoder(settings, shape)
+    return model(settings, shape, class_names, network, codec)
+
+
+def restored(
+    run: Run,
+    network: nn.Module | None = None,
+    checkpoint: int | None = None,
+    weights_from: WeightsFrom = "ema",
+    codec: Codec | None = None,
+) -> Learner:
+    """Returns what a run trained, with the weights of a checkpoint, on the CPU; its ``source`` says which these are.
+
+    Args:
+        run: The run.
+        network: The network, where the run trained one of the user's own; its weights are replaced.
+        checkpoint: Images seen when it was saved; the last one by default.
+        weights_from: Averaged weights or plain ones.
+        codec: In whose latents it works; None for pixels.
+
+    Raises:
+        KakusanError: There is no such checkpoint, or its weights are damaged or do not fit.
+    """
+    settings = run_config.load(run.config_path)
+    chosen = run.checkpoint(checkpoint)
+    state = chosen.state()
+    try:
+        shape, class_names = tuple(state["shape"]), tuple(state["class_names"])
+    except (KeyError, TypeError) as error:
+        raise KakusanError(
+            f"{chosen.path} does not say what its pictures are like (choose another checkpoint)"
+        ) from error
+    learned = learner(settings, shape, class_names, network, codec)
+    path = chosen.weights_path(weights_from)
+    load_weights(learned.network, path)
+    learned.network.eval()
+    return replace(
+        learned,
+        source=f"{run.name}, {weights_from} weights after {chosen.images} images",
+        images=chosen.images,
+        weights_from=weights_from,
+        weights_hash=sha256(path.read_bytes()).hexdigest(),
+    )
 
 
 def require_network(network: object) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
+from kakusan.codec import Codec
 from kakusan.condition import Condition, Labels, one_an_image
 from kakusan.config.models import Sampling
 from kakusan.denoiser import Denoiser
@@ -21,6 +22,7 @@ class Model:
     Attributes:
         denoiser: Network, schedule and parametrization.
         shape: (C, H, W) of its pictures.
+        codec: What brings them to the latents that its denoiser works on, and back; None where that works on pixels.
         class_names: Name of every class, in the order of the labels; empty for an unconditional model.
         sampling: How its pictures are drawn unless told otherwise.
         source: Where the weights came from, for people: run, images seen, EMA or raw.
@@ -33,10 +35,16 @@ class Model:
     shape: tuple[int, int, int]
     class_names: tuple[str, ...] = ()
     sampling: Sampling = field(default_factory=Sampling)
+    codec: Codec | None = None
     source: str = ""
     images: int = 0
     weights_from: str = ""
     weights_hash: str = ""
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """The shape of what its denoiser works on."""
+        return self.shape if self.codec is None else self.codec.latent_shape
 
     @property
     def network(self) -> nn.Module:

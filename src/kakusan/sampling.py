@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 
 import torch
 from torch import Tensor
 
 from kakusan import config, seeds
+from kakusan.codec import Codec
 from kakusan.condition import Condition, Labels, one_an_image
 from kakusan.config.models import Sampling
 from kakusan.config.names import GRIDS, SAMPLERS, TAKERS, load
@@ -55,6 +56,7 @@ class Plan:
         condition: One entry an image, or None.
         seed: The seed of the run.
         n: How many images.
+        codec: What makes images of the latents that are walked; None where images themselves are.
     """
 
     denoiser: Denoiser | Denoise
@@ -64,6 +66,7 @@ class Plan:
     condition: Condition | None
     seed: int
     n: int
+    codec: Codec | None = None
 
     @property
     def steps(self) -> int:
@@ -87,15 +90,20 @@ class Plan:
         return [range(i, min(i + self.settings.batch, self.n)) for i in range(0, self.n, self.settings.batch)]
 
     def walk(self, images: range) -> Iterator[Step]:
-        """Walks the given images from noise to data, yielding every step."""
+        """Walks the given images from noise to data, yielding every step; in latents, where there is a codec."""
         noise = seeds.ImageNoise(self.seed, images)
         condition = None if self.condition is None else self.condition[images.start : images.stop].to(self.device)
         denoise = _guided(self.denoiser, condition, self.settings)
-        x = noise(torch.empty(len(images), *self.shape, device=self.device))
+        shape = self.shape if self.codec is None else self.codec.latent_shape
+        x = noise(torch.empty(len(images), *shape, device=self.device))
         x = x * expand(self.denoiser.schedule(self.times[0])[1], x)
         sampler = load(SAMPLERS[self.settings.sampler])
         steps: Iterator[Step] = sampler(denoise, x, self.times, noise=noise, **_options(self.settings))
         return steps
+
+    def pictures(self, x: Tensor) -> Tensor:
+        """Returns what has been walked, shape (B, …), as images, shape (B, C, H, W)."""
+        return x if self.codec is None else self.codec.decode(x)
 
 
 def plan(
@@ -140,9 +148,14 @@ def plan(
         raise KakusanError(
             f"guidance {settings.guidance:g} needs a condition to be guided by, and there is none (use guidance 1)"
         )
+    codec = model.codec if isinstance(model, Model) else None
+    if codec is not None and settings.threshold != "none":
+        raise KakusanError(
+            f"threshold {settings.threshold} keeps pixels in their range, and latents have none (use threshold none)"
+        )
     settings = _resolved(denoiser, settings)
     times = load(GRIDS[str(settings.grid)])(denoiser.schedule, settings.steps)
-    return Plan(denoiser, settings, times, shape, condition, seed, n)
+    return Plan(denoiser, settings, times, shape, condition, seed, n, codec)
 
 
 def sample(plan: Plan, progress: Progress | None = None) -> Tensor:
@@ -176,7 +189,7 @@ def draw(plan: Plan, images: range, progress: Progress | None = None) -> Tensor:
             f"the samples {images.start} to {images.stop - 1} became NaN or infinite (try float32, or weights "
             "from before training went wrong)"
         )
-    return step.x
+    return plan.pictures(step.x)
 
 
 def walk(plan: Plan) -> Iterator[Step]:
@@ -188,6 +201,8 @@ def walk(plan: Plan) -> Iterator[Step]:
     for _ in range(plan.steps):
         with evaluating(plan.denoiser):
             step = next(steps)
+            if plan.codec is not None:
+                step = replace(step, x=plan.pictures(step.x), x0=plan.pictures(step.x0))
         yield step
 
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from kakusan import build, config, sampling
-from kakusan.build import Learner
+from kakusan import build, latents, sampling
 from kakusan.codec import Codec
 from kakusan.condition import Labels
 from kakusan.config.models import Sampling
@@ -22,7 +20,6 @@ from kakusan.model import Model
 from kakusan.progress import Bar
 from kakusan.runs import Run, WeightsFrom
 from kakusan.samplers.step import Step
-from kakusan.tensors import load_weights
 
 
 def load(
@@ -47,9 +44,11 @@ def load(
             not fit.
     """
     run = run if isinstance(run, Run) else Run.open(run)
-    learned = _learned(run, network, checkpoint, weights_from, device)
+    where = resolve(device)
+    learned = build.restored(run, network, checkpoint, weights_from, latents.kept(run, device))
     if not isinstance(learned, Model):
         raise KakusanError(f"{run.path} trained an autoencoder, which kakusan.load_autoencoder returns")
+    learned.denoiser.to(where)
     return learned
 
 
@@ -74,38 +73,10 @@ def load_autoencoder(
         KakusanError: There is no such run or checkpoint, it trained something else, or its weights are damaged.
     """
     run = run if isinstance(run, Run) else Run.open(run)
-    learned = _learned(run, None, checkpoint, weights_from, device)
-    if not isinstance(learned, Codec):
-        raise KakusanError(
-            f"{run.path} trained no autoencoder (give the run of one: kakusan train digits-autoencoder trains it)"
-        )
-    return replace(learned, tile=tile, dtype=dtype)
-
-
-def _learned(
-    run: Run, network: nn.Module | None, checkpoint: int | None, weights_from: WeightsFrom, device: str
-) -> Learner:
-    settings = config.load(run.config_path)
-    chosen = run.checkpoint(checkpoint)
-    state = chosen.state()
-    try:
-        shape, class_names = tuple(state["shape"]), tuple(state["class_names"])
-    except (KeyError, TypeError) as error:
-        raise KakusanError(
-            f"{chosen.path} does not say what its pictures are like (choose another checkpoint)"
-        ) from error
     where = resolve(device)
-    learned = build.learner(settings, shape, class_names, network)
-    path = chosen.weights_path(weights_from)
-    load_weights(learned.network, path)
-    learned.network.to(where).eval()
-    return replace(
-        learned,
-        source=f"{run.name}, {weights_from} weights after {chosen.images} images",
-        images=chosen.images,
-        weights_from=weights_from,
-        weights_hash=sha256(path.read_bytes()).hexdigest(),
-    )
+    found = latents.of_run(run, checkpoint, weights_from)
+    found.network.to(where)
+    return replace(found, tile=tile, dtype=dtype)
 
 
 def sample(

@@ -92,9 +92,9 @@ def _walk(plan: Plan, chunk: range, rows: slice, number: int, bar: Bar) -> list[
     for step in plan.walk(chunk):
         bar.update(number * plan.steps + step.index + 1)
         if step.index == plan.steps - 1:
-            frames.append(step.x[rows].cpu())
+            frames.append(plan.pictures(step.x[rows]).cpu())
         elif step.index in kept:
-            frames.append(step.x[rows][:FILM_IMAGES].cpu())
+            frames.append(plan.pictures(step.x[rows][:FILM_IMAGES]).cpu())
     return frames
 
 

@@ -97,6 +97,11 @@ class Data(Section):
     held_out: Annotated[NotNegative, AfterValidator(_check_held_out)] = Field(
         default=0.0, description="images kept out of training for a held-out loss: a number, or a share below 1"
     )
+    latent: str | None = Field(
+        default=None,
+        min_length=1,
+        description="an autoencoder in whose latents is learned: its run or file, or one of diffusers; null: pixels",
+    )
 
 
 class AnyNetwork(Section):
@@ -438,8 +443,20 @@ class Config(Section):
         kind = {"kind": _kind(objective) or "reconstruction"}
         return {**values, "objective": {**(objective if isinstance(objective, dict) else {}), **kind}}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _know_no_limits_of_latents(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or not isinstance(values.get("data"), dict) or not values["data"].get("latent"):
+            return values
+        sampling = values.get("sampling") or {}
+        return {**values, "sampling": {"threshold": "none", **sampling}} if isinstance(sampling, dict) else values
+
     @model_validator(mode="after")
     def _learn_what_the_network_can(self) -> "Config":
+        if self.data.latent is not None and isinstance(self.network, Autoencoder):
+            raise KakusanError(
+                "data.latent is for what learns in the latents of an autoencoder: an autoencoder needs none"
+            )
         if isinstance(self.network, Autoencoder) != isinstance(self.objective, Reconstruction):
             raise KakusanError(
                 f"a network of kind {self.network.kind} cannot learn the objective {self.objective.kind}: "

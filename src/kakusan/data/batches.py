@@ -124,19 +124,26 @@ class ImageBatches:
         return self._set.shape
 
     def __call__(self, draws: Draws, device: torch.device) -> Batch:
-        indices = batch_indices(draws.seed, draws.step * draws.count, draws.count, self.epoch)[draws.share]
-        batch = self.at(indices if self.among is None else self.among[indices], device)
+        batch = self.at(self.indices(draws), device)
         if self.flips:
             return Batch(flip(batch.images, sent(draws.chance("flip", 0.5), device)), batch.labels)
         return batch
+
+    def indices(self, draws: Draws) -> Tensor:
+        """Returns the numbers of the images of a step, int64, shape (B,)."""
+        indices = batch_indices(draws.seed, draws.step * draws.count, draws.count, self.epoch)[draws.share]
+        return indices if self.among is None else self.among[indices]
 
     def at(self, indices: Tensor, device: torch.device) -> Batch:
         """Returns images of the set by number, int64, shape (B,), as they are, on ``device``."""
         if self._pixels.device != device and self._pixels.nbytes <= _RESIDENT_BYTES:
             self._pixels = self._pixels.to(device)
         images = from_uint8(sent(self._pixels[sent(indices, self._pixels.device)], device))
+        return Batch(images, self._labels_at(indices, device))
+
+    def _labels_at(self, indices: Tensor, device: torch.device) -> Tensor | None:
         labels = self._set.labels
-        return Batch(images, None if labels is None else sent(labels[indices], device))
+        return None if labels is None else sent(labels[indices], device)
 
 
 class LoaderBatches:

@@ -56,6 +56,27 @@ def autoencoder_from_diffusers(model: AutoencoderKL) -> Autoencoder:
     return network.train(model.training)
 
 
+def read_autoencoder(name: str) -> AutoencoderKL:
+    """Returns an ``AutoencoderKL`` by the path of its directory, or its name on the hub.
+
+    Raises:
+        KakusanError: diffusers is not installed, or there is none: of files that are pickles none is read.
+    """
+    try:
+        from diffusers import AutoencoderKL
+    except ImportError as error:
+        raise KakusanError('this needs diffusers, which is not installed: pip install "kakusan[diffusers]"') from error
+    try:
+        model: AutoencoderKL = AutoencoderKL.from_pretrained(name, use_safetensors=True)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        reason = (str(error) or type(error).__name__).partition("\n")[0]
+        raise KakusanError(
+            f"there is no autoencoder {name}: {reason} (give the run of one, or the directory or the name of an "
+            "AutoencoderKL with safetensors)"
+        ) from error
+    return model
+
+
 def autoencoder_to_diffusers(network: Autoencoder, sample_size: int) -> AutoencoderKL:
     """Returns diffusers' autoencoder with the weights of ``network``; both give the same latents and images.
 

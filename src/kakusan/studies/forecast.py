@@ -14,7 +14,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from kakusan import build, config, sampling
+from kakusan import build, config, latents, sampling
 from kakusan.build import Learner
 from kakusan.config.models import Evaluation
 from kakusan.data.batches import Batches
@@ -56,7 +56,11 @@ def forecast(settings: config.Config, source: str, seconds: float = SECONDS, sho
         KakusanError: The training could not begin: data, network or device are wanting, or a batch does not fit.
     """
     feed = build.feed(settings, None, None, (), show)
-    model = build.learner(settings, feed.batches.shape, feed.class_names)
+    codec = None
+    if settings.data.latent is not None:
+        codec = latents.opened(settings.data.latent, feed.batches.shape, settings.training.device)
+    model = build.learner(settings, feed.batches.shape, feed.class_names, codec=codec)
+    feed = feed if codec is None else latents.encoded(feed, codec, settings.data, show)
     processes = Processes(resolve(settings.training.device))
     batches, validation = held_out(feed.batches, settings, processes)
     if processes.device.type == "cpu":

@@ -3,12 +3,15 @@
 from kakusan.build import Learner
 from kakusan.config.models import Config
 from kakusan.errors import counted
+from kakusan.model import Model
 from kakusan.training.timetable import Timetable
 
 
 def introduction(model: Learner, images: int | None, kept_out: int, settings: Config) -> str:
     """Returns a sentence on the network and the images that it will see, beside those kept out to judge on."""
     size = "×".join(map(str, model.shape))
+    if isinstance(model, Model) and model.codec is not None:
+        size += f" in latents of {'×'.join(map(str, model.latent_shape))}"
     steps = Timetable.of(settings.training, images).steps
     seen = steps * settings.training.batch_size
     warming = settings.optimizer.warmup_images

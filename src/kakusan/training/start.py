@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kakusan import build, config
+from kakusan import build, config, latents
 from kakusan.build import Learner
 from kakusan.codec import Codec
 from kakusan.config.names import PYTHON
@@ -77,9 +77,13 @@ def begin(
         require_free(path, overwrite)
     path = Path(processes.agree(str(path)))  # which may name the second in which a process chose it
     feed = build.feed(settings, data, network, class_names, show)
+    codec = None
+    if settings.data.latent is not None:
+        codec = latents.opened(settings.data.latent, feed.batches.shape, settings.training.device)
     if loaders_batch_size and isinstance(feed.batches, LoaderBatches):
         settings = config.changed(settings, {"training.batch_size": feed.batches.batch_size})
-    model = build.learner(settings, feed.batches.shape, feed.class_names, network)
+    model = build.learner(settings, feed.batches.shape, feed.class_names, network, codec)
+    feed = feed if codec is None else latents.encoded(feed, codec, settings.data, show)
     batches, validation = held_out(feed.batches, settings, processes)
     started = _start_from(model, settings)
     examination = _examination(examiner, settings, model, batches, processes, show)
@@ -91,6 +95,8 @@ def begin(
         run = Run.create(path, overwrite)
         try:
             run.write_config(config.to_yaml(_portable(settings)))
+            if codec is not None:
+                latents.write(codec, run.path / latents.FILE)
             return _train(engine, run, lines, show)
         except BaseException:
             # What its books say of a failure is worth more than an empty place.
@@ -132,11 +138,13 @@ def resume(
     if state is not None and settings.data.source.startswith(PYTHON):
         class_names = class_names or state.get("class_names", ())  # which a loader need not name again
     feed = build.feed(settings, data, network, class_names, show)
-    model = build.learner(settings, feed.batches.shape, feed.class_names, network)
+    codec = latents.kept(run, settings.training.device)
+    model = build.learner(settings, feed.batches.shape, feed.class_names, network, codec)
     if state is not None:
         identity.require_alike(run, model, state)
     if state is not None and isinstance(feed.batches, ImageBatches):
         identity.require_same_images(run, feed.batches, settings.data.source, state)
+    feed = feed if codec is None else latents.encoded(feed, codec, settings.data, show)
     batches, validation = held_out(feed.batches, settings, processes)
     anew = [] if state is not None else [f"{run.path} was ended before its first checkpoint, and begins anew"]
     started = [] if state is not None else _start_from(model, settings)
@@ -284,6 +292,8 @@ def _end(outcome: Outcome) -> None:
 def _portable(settings: config.Config) -> config.Config:
     """Returns the settings with paths in full: a run is gone on with from other directories too."""
     changes: dict[str, Any] = {"data.source": absolute(settings.data.source)}
+    if settings.data.latent is not None:
+        changes["data.latent"] = latents.portable(settings.data.latent)
     if settings.network.init is not None:
         changes["network.init"] = str(Path(settings.network.init).resolve())
     return config.changed(settings, changes)

@@ -59,7 +59,7 @@ class Denoising:
     def losses(self, batch: Batch, draws: Draws) -> Tensor:
         denoiser = self._model.denoiser
         quantiles = self._times.quantiles(draws.count, draws.generator("times"))[draws.share]
-        noise = sent(draws.normal("noise", self._model.shape), batch.images.device)
+        noise = sent(draws.normal("noise", self._model.latent_shape), batch.images.device)
         condition = None
         if self._model.class_names:
             assert batch.labels is not None, "a conditional model is built from labelled data only"
@@ -76,7 +76,8 @@ class Denoising:
         """At every level with the same noise; an image's place within the levels is its own, spread evenly over all."""
         own = self._model.denoiser
         denoiser = Denoiser(network, own.schedule, own.parametrization)
-        drawn = [torch.randn(self._model.shape, generator=seeds.generator(seed, "held-out noise", i)) for i in numbers]
+        shape = self._model.latent_shape
+        drawn = [torch.randn(shape, generator=seeds.generator(seed, "held-out noise", i)) for i in numbers]
         noise = torch.stack(drawn).to(batch.images.device)
         place = (torch.tensor(numbers, dtype=torch.float64) + 0.5) * _GOLDEN % 1
         condition = None
@@ -106,6 +107,6 @@ class Denoising:
     def preview_plan(self, network: nn.Module) -> sampling.Plan:
         """Returns how the images of a preview are drawn from a network."""
         denoiser = Denoiser(network, self._model.denoiser.schedule, self._model.denoiser.parametrization)
-        model = Model(denoiser, self._model.shape, self._model.class_names)
+        model = Model(denoiser, self._model.shape, self._model.class_names, codec=self._model.codec)
         n = min(4 * len(self._model.class_names), 64) or 16
         return sampling.plan(model, n=n, settings=self._settings, seed=_PREVIEW_SEED)

@@ -1,0 +1,204 @@
+"""Learning in the latents of an autoencoder: where it comes from, what a run keeps of it, images encoded once."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from shlex import quote
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from kakusan import build
+from kakusan.build import Feed
+from kakusan.codec import Codec
+from kakusan.config.models import Data
+from kakusan.config.names import presets
+from kakusan.data.batches import ImageBatches
+from kakusan.data.latents import LatentBatches
+from kakusan.data.sources import absolute
+from kakusan.devices import resolve
+from kakusan.errors import KakusanError
+from kakusan.files import at_home, atomic_write
+from kakusan.interop.autoencoders import autoencoder_from_diffusers, read_autoencoder
+from kakusan.networks import Autoencoder
+from kakusan.networks.autoencoder import Posterior
+from kakusan.pictures import from_uint8
+from kakusan.runs import Run, WeightsFrom
+from kakusan.seeing.seen import seen_to_stay
+from kakusan.seeing.sources import Mirrored, Stored
+from kakusan.tensors import load_weights, pack
+
+FILE = "autoencoder.safetensors"
+"""What a run that learns in latents keeps of its autoencoder."""
+_FORMAT = "kakusan autoencoder 1"
+
+
+def opened(name: str, shape: tuple[int, int, int], device: str) -> Codec:
+    """Returns an autoencoder by name.
+
+    Args:
+        name: A run that trained one, the file that such a run's heirs keep, or an ``AutoencoderKL`` of diffusers: its
+            directory or its name on the hub.
+        shape: (C, H, W) of the pictures that it is for.
+        device: Where to put it.
+
+    Raises:
+        KakusanError: There is none, it is damaged, or takes no pictures of this shape.
+    """
+    path = at_home(name)
+    if (path / "config.yaml").is_file():
+        found = of_run(Run.open(path))
+    elif path.is_file():
+        found = read(path)
+    elif path.name in presets() and not path.exists():
+        raise KakusanError(f"there is no {name} yet (train it: kakusan train {path.name} --run {quote(name)})")
+    else:
+        network = autoencoder_from_diffusers(read_autoencoder(name))
+        found = Codec(network, (network.in_channels, *shape[1:]), source=name)
+    network = found.network
+    if network.in_channels != shape[0]:
+        raise KakusanError(
+            f"{name} is an autoencoder of images of {network.in_channels} channels, and these have {shape[0]} "
+            f"(--data.channels {network.in_channels}, or another autoencoder)"
+        )
+    try:
+        found = replace(found, shape=shape)
+    except KakusanError as error:
+        raise KakusanError(f"{name} does not divide images of {shape[1]}×{shape[2]}: {error}") from error
+    network.to(resolve(device)).eval().requires_grad_(False)
+    return replace(found, weights_hash=found.weights_hash or sha256(pack(network.state_dict())).hexdigest())
+
+
+def of_run(run: Run, checkpoint: int | None = None, weights_from: WeightsFrom = "ema") -> Codec:
+    """Returns the autoencoder that a run trained.
+
+    Raises:
+        KakusanError: It trained something else, has no such checkpoint, or its weights are damaged.
+    """
+    learned = build.restored(run, None, checkpoint, weights_from)
+    if not isinstance(learned, Codec):
+        raise KakusanError(
+            f"{run.path} trained no autoencoder (give the run of one: kakusan train digits-autoencoder trains it)"
+        )
+    return learned
+
+
+def write(codec: Codec, path: Path) -> None:
+    """Keeps an autoencoder in one file.
+
+    Raises:
+        KakusanError: The disk refuses it.
+    """
+    network = codec.network
+    arguments = {
+        "in_channels": network.in_channels,
+        "latent_channels": network.latent_channels,
+        "channels": network.channels,
+        "blocks": network.blocks,
+        "middle_attention": network.middle_attention,
+        "groups": network.groups,
+    }
+    about = {
+        "format": _FORMAT,
+        "network": json.dumps(arguments),
+        "shape": json.dumps(codec.shape),
+        "source": codec.source,
+        "weights_hash": codec.weights_hash,
+        "kakusan": version("kakusan"),
+    }
+    tensors = {name: it.detach().to("cpu", copy=True).contiguous() for name, it in network.state_dict().items()}
+    atomic_write(path, save(tensors, about))
+
+
+def read(path: Path) -> Codec:
+    """Returns the autoencoder of a file that :func:`write` wrote.
+
+    Raises:
+        KakusanError: It is missing, damaged, or something else.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = file.metadata() or {}
+        if about.get("format") != _FORMAT:
+            raise KakusanError(f"{path} holds no autoencoder of a run (give a run of one, or a model of diffusers)")
+        network = Autoencoder(**json.loads(about["network"]))
+        channels, height, width = json.loads(about["shape"])
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+        if isinstance(error, KakusanError):
+            raise
+        raise KakusanError(f"{path} is damaged or cut short: {error} (give the autoencoder's run)") from error
+    load_weights(network, path)
+    return Codec(network, (channels, height, width), source=about["source"], weights_hash=about["weights_hash"])
+
+
+def kept(run: Run, device: str) -> Codec | None:
+    """Returns the autoencoder in whose latents a run learns; None where it learns in pixels."""
+    path = run.path / FILE
+    if not path.exists():
+        return None
+    found = read(path)
+    found.network.to(resolve(device)).eval().requires_grad_(False)
+    return found
+
+
+def encoded(feed: Feed, codec: Codec, settings: Data, show: bool = True) -> Feed:
+    """Returns what a training is fed with, in latents: encoded now and put into the user's cache, or there already.
+
+    Args:
+        feed: Images.
+        codec: What encodes them.
+        settings: Whether they are mirrored.
+        show: Whether to show progress.
+
+    Raises:
+        KakusanError: They come from a loader, their latents are no numbers, or the disk refuses these; whoever asks
+            again goes on.
+    """
+    batches = feed.batches
+    if not isinstance(batches, ImageBatches):
+        raise KakusanError(
+            "data.latent encodes images once, and a data loader hands out others each time (give a folder)"
+        )
+    images, seer = Stored(batches.images), _Encoder(codec)
+    sources = (images, Mirrored(images)) if settings.flip else (images,)
+    stores = [seen_to_stay(source, [seer], show)[seer.name] for source in sources]
+    views = [Posterior(store["mean"], store["log_variance"]) for store in stores]
+    return replace(feed, batches=LatentBatches(batches.images, views, codec.latent_shape, batches.among))
+
+
+class _Encoder:
+    """An autoencoder as it sees images.
+
+    Args:
+        codec: It.
+
+    Attributes:
+        name, layers, resize, device, library: As of any seer.
+    """
+
+    resize = "not at all"
+
+    def __init__(self, codec: Codec) -> None:
+        self._codec, self.device = codec, codec.device
+        self.name = f"autoencoder {codec.weights_hash[:16]} {codec.dtype} {codec.tile}"
+        self.library = f"kakusan {version('kakusan')}"
+        channels, height, width = codec.latent_shape
+        self.layers = dict.fromkeys(("mean", "log_variance"), channels * height * width)
+
+    def __call__(self, images: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
+        """Returns mean and log-variance of the latents of images, uint8, shape (N, C, H, W): (N, L·h·w) each."""
+        posterior = self._codec.encode(from_uint8(images.to(self.device)))
+        return {
+            "mean": posterior.mean.flatten(1).float().cpu(),
+            "log_variance": posterior.log_variance.flatten(1).float().cpu(),
+        }
+
+
+def portable(name: str) -> str:
+    """Returns the name of an autoencoder as it is the same from another directory: paths in full."""
+    return str(Path(absolute(name))) if at_home(name).exists() else name
