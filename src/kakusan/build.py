@@ -430,6 +430,7 @@ def _unet(settings: config.UNet, shape: tuple[int, int, int], classes: int) -> U
         middle_attention=settings.middle_attention,
         head_channels=settings.head_channels,
         groups=settings.groups,
+        norm_eps=settings.norm_eps,
         dropout=settings.dropout,
         scale_shift=settings.scale_shift,
         classes=classes or None,

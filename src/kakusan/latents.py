@@ -33,8 +33,6 @@ from kakusan.seeing.seen import seen_to_stay
 from kakusan.seeing.sources import Mirrored, Stored
 from kakusan.tensors import load_weights, pack
 
-FILE = "autoencoder.safetensors"
-"""What a run that learns in latents keeps of its autoencoder."""
 _FORMAT = "kakusan autoencoder 1"
 
 
@@ -138,10 +136,9 @@ def read(path: Path) -> Codec:
 
 def kept(run: Run, device: str) -> Codec | None:
     """Returns the autoencoder in whose latents a run learns; None where it learns in pixels."""
-    path = run.path / FILE
-    if not path.exists():
+    if not run.autoencoder_path.exists():
         return None
-    found = read(path)
+    found = read(run.autoencoder_path)
     found.network.to(resolve(device)).eval().requires_grad_(False)
     return found
 

@@ -28,6 +28,7 @@ _OWN = (
     "samples",
     "report.html",
     "log.txt",
+    "autoencoder.safetensors",
     "tensorboard",
     "wandb",
 )
@@ -177,6 +178,11 @@ class Run:
     def config_path(self) -> Path:
         """Everything that decides the run."""
         return self.path / "config.yaml"
+
+    @property
+    def autoencoder_path(self) -> Path:
+        """The autoencoder in whose latents it learns, where it learns in such."""
+        return self.path / "autoencoder.safetensors"
 
     @property
     def metrics_path(self) -> Path:

@@ -18,6 +18,7 @@ from kakusan.commands.compare import compare
 from kakusan.commands.data import check, prepare
 from kakusan.commands.demo import demo
 from kakusan.commands.evaluate import evaluate
+from kakusan.commands.exchange import export, import_
 from kakusan.commands.fields import FieldsCommand, near_fields
 from kakusan.commands.info import info
 from kakusan.commands.output import Interrupted
@@ -63,6 +64,8 @@ app.command()(compare)
 app.command()(info)
 app.command()(weights)
 app.command(cls=FieldsCommand)(study)
+app.command()(export)
+app.command("import")(import_)
 data = typer.Typer(cls=Commands, rich_markup_mode=None, invoke_without_command=True)
 data.command()(check)
 data.command()(prepare)

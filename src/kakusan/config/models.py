@@ -127,6 +127,7 @@ class UNet(AnyNetwork):
     groups: Count | None = Field(
         default=None, description="groups of every GroupNorm; null: the most that fit, up to 32"
     )
+    norm_eps: Positive = Field(default=1e-6, description="what every GroupNorm adds to the variance")
     dropout: ShareBelowOne = Field(default=0.1, description="share of features dropped while training")
     scale_shift: bool = Field(
         default=False, description="time scales and shifts the features instead of being added to them"

@@ -47,7 +47,7 @@ def save(
         new.weights_path("raw").write_bytes(pack(network.state_dict()))
         new.weights_path("ema").write_bytes(pack(average.state_dict()))
         (temporary / _OPTIMIZER).write_bytes(pack(_flatten(optimizer)))
-        (temporary / _STATE).write_text(_json(state), encoding="utf-8")
+        (temporary / _STATE).write_text(as_json(state), encoding="utf-8")
         remove_whole(path)  # of a time that training went back from, if it could not be removed then
     run.settle()
     there = run.checkpoints()
@@ -86,7 +86,7 @@ def return_to(run: Run, checkpoint: Checkpoint, changes: dict[str, Any]) -> None
     for later in reversed(run.checkpoints()):
         if later.images > checkpoint.images:
             remove_whole(later.path)
-    atomic_write(checkpoint.path / _STATE, _json(checkpoint.state() | changes))
+    atomic_write(checkpoint.path / _STATE, as_json(checkpoint.state() | changes))
 
 
 def _held_out_loss(checkpoint: Checkpoint) -> float:
@@ -97,7 +97,8 @@ def _held_out_loss(checkpoint: Checkpoint) -> float:
     return loss if math.isfinite(loss) else math.inf
 
 
-def _json(state: dict[str, Any]) -> str:
+def as_json(state: dict[str, Any]) -> str:
+    """Returns the content of ``state.json``."""
     return json.dumps(state, indent=2) + "\n"
 
 

@@ -96,7 +96,7 @@ def begin(
         try:
             run.write_config(config.to_yaml(_portable(settings)))
             if codec is not None:
-                latents.write(codec, run.path / latents.FILE)
+                latents.write(codec, run.autoencoder_path)
             return _train(engine, run, lines, show)
         except BaseException:
             # What its books say of a failure is worth more than an empty place.

@@ -1,0 +1,143 @@
+"""To and from other libraries: a run leaves as a directory that diffusers loads, and such a directory becomes a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from kakusan import build, config, latents
+from kakusan.api.drawing import load
+from kakusan.codec import Codec
+from kakusan.config.names import PYTHON
+from kakusan.errors import KakusanError
+from kakusan.files import atomic_path, claimed, require_free, writing
+from kakusan.interop.autoencoders import autoencoder_from_diffusers
+from kakusan.interop.diffusers import unet_from_diffusers
+from kakusan.interop.pipelines import Difference, read_pipeline, write_pipeline
+from kakusan.interop.schedulers import chain_of, parametrization_of
+from kakusan.networks import UNet
+from kakusan.runs import Run, WeightsFrom
+from kakusan.tensors import pack
+from kakusan.training import checkpoints, identity
+
+
+def export(
+    run: str | Path | Run,
+    directory: str | Path,
+    *,
+    checkpoint: int | None = None,
+    weights_from: WeightsFrom = "ema",
+    overwrite: bool = False,
+) -> Difference:
+    """Writes a run as diffusers loads it: ``unet/``, ``scheduler/``, ``vae/`` where it learns in latents, and a card
+    with the code that draws. What comes back is compared, and is the same model.
+
+    Args:
+        run: The run.
+        directory: Where to, new or empty.
+        checkpoint, weights_from: Which of its weights, as in :func:`kakusan.load`.
+        overwrite: Accept a directory that holds files.
+
+    Raises:
+        KakusanError: diffusers cannot express it, which is named; the directory is as it was.
+    """
+    run = run if isinstance(run, Run) else Run.open(run)
+    place = Path(directory)
+    require_free(place, overwrite)
+    model = load(run, checkpoint=checkpoint, weights_from=weights_from, device="cpu")
+    with writing(place):
+        place.parent.mkdir(parents=True, exist_ok=True)
+    with writing(place), TemporaryDirectory(dir=place.parent, prefix=f".{place.name}-") as temporary:
+        difference = write_pipeline(model, Path(temporary), run.name)
+        place.mkdir(exist_ok=True)
+        for part in Path(temporary).iterdir():
+            there = place / part.name
+            if there.is_dir():
+                for file in part.iterdir():
+                    file.replace(there / file.name)
+            else:
+                part.replace(there)
+    return difference
+
+
+def import_(name: str | Path, path: str | Path, *, class_names: Sequence[str] = (), overwrite: bool = False) -> Run:
+    """Makes a run directory of a diffusers pipeline: unconditional, conditioned on classes, or in latents.
+
+    Args:
+        name: The pipeline's directory, or its name on the hub.
+        path: The run directory, new or empty.
+        class_names: The classes; by default their numbers.
+        overwrite: Accept a directory that holds files.
+
+    Raises:
+        KakusanError: There is no such pipeline, its weights are a pickle, or it has something that is not known here,
+            which is named.
+    """
+    require_free(path, overwrite)
+    found = read_pipeline(str(name))
+    network = unet_from_diffusers(found.unet)
+    size = found.unet.config["sample_size"]
+    height, width = (size, size) if isinstance(size, int) else size
+    codec = None
+    shape = (network.in_channels, height, width)
+    if found.vae is not None:
+        autoencoder = autoencoder_from_diffusers(found.vae)
+        shape = (autoencoder.in_channels, height * autoencoder.factor, width * autoencoder.factor)
+        codec = Codec(autoencoder, shape, source=f"{name}/vae")
+    count = network.classes or 0
+    classes = tuple(class_names) or tuple(map(str, range(count)))
+    if len(classes) != count:
+        raise KakusanError(f"{name} has {count} classes, and {len(classes)} names were given")
+    settings = config.from_mapping(
+        {
+            "data": {
+                "source": f"{PYTHON}{name}",
+                **({"latent": str(Run(Path(path)).autoencoder_path)} if codec else {}),
+            },
+            "network": _section(network, width),
+            "schedule": build.schedule_settings(chain_of(found.scheduler)),
+            "parametrization": build.parametrization_settings(parametrization_of(found.scheduler)),
+            "sampling": {"threshold": "none" if codec or not found.scheduler.get("clip_sample", True) else "clip"},
+        }
+    )
+    with claimed(path):
+        run = Run.create(path, overwrite)
+        try:
+            run.write_config(config.to_yaml(settings))
+            if codec is not None:
+                latents.write(codec, run.autoencoder_path)
+            _save(run, network, {"shape": list(shape), "class_names": list(classes)}, settings)
+        except BaseException:
+            run.undo()
+            raise
+    return run
+
+
+def _section(network: UNet, width: int) -> dict[str, Any]:
+    """Returns the section of a configuration from which an equal network is built."""
+    return {
+        "kind": "unet",
+        "channels": network.channels,
+        "blocks": network.blocks,
+        "attention_resolutions": [width // 2**level for level in network.attention_levels],
+        "middle_attention": network.middle_attention,
+        "head_channels": network.head_channels,
+        "groups": network.groups,
+        "norm_eps": network.norm_eps,
+        "dropout": network.dropout,
+        "scale_shift": network.scale_shift,
+        "class_conditional": network.classes is not None,
+    }
+
+
+def _save(run: Run, network: UNet, facts: dict[str, Any], settings: config.Config) -> None:
+    """Writes the weights as a checkpoint of no training."""
+    state = {**checkpoints.written_by(), "step": 0, "images": 0, "total_images": 0, **facts}
+    state["settings"] = identity.lasting(settings)
+    with atomic_path(run.path / "checkpoints" / f"{0:07d}") as temporary:
+        temporary.mkdir()
+        for file in ("model.safetensors", "ema.safetensors"):
+            (temporary / file).write_bytes(pack(network.state_dict()))
+        (temporary / "state.json").write_text(checkpoints.as_json(state), encoding="utf-8")

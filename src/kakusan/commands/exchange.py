@@ -1,0 +1,58 @@
+"""``kakusan export`` and ``kakusan import``: to and from diffusers."""
+
+from pathlib import Path
+from shlex import quote
+from typing import Annotated, Literal
+
+import typer
+
+from kakusan.commands.options import CheckpointImages, Debug, Json, Overwrite, RunDirectory, WeightsFrom
+from kakusan.commands.output import show_json
+
+
+def export(
+    run: RunDirectory,
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="where it goes, new or empty")],
+    to: Annotated[Literal["diffusers"], typer.Option(metavar="diffusers", help="whose form it takes")] = "diffusers",
+    checkpoint: CheckpointImages = None,
+    weights_from: WeightsFrom = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Writes a run as diffusers loads it, with a card that says how to draw from it.
+
+    What diffusers loads is compared with the run, and is the same model.
+    """
+    from kakusan.api.exchange import export as written
+
+    found = written(run, directory, checkpoint=checkpoint, weights_from=weights_from or "ema", overwrite=overwrite)
+    if json:
+        differences = {"call": found.call, "image": found.image, "steps": found.steps}
+        show_json({"directory": str(directory), "to": to, "differences": differences})
+        return
+    typer.echo(f"{directory}: what diffusers loads differs by {found.call:.1e} in a call of the network, and by")
+    typer.echo(f"{found.image:.1e} in images of {found.steps} steps of DDIM; README.md there says how to draw")
+
+
+def import_(
+    pipeline: Annotated[str, typer.Argument(metavar="DIR|NAME", help="a diffusers pipeline: its directory or name")],
+    run: Annotated[Path, typer.Option(metavar="DIR", help="the run directory to write, new or empty")],
+    classes: Annotated[
+        str | None, typer.Option(metavar="A,B", help="names of its classes  [default: their numbers]")
+    ] = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Makes a run directory of a diffusers pipeline, unconditional or conditioned on classes."""
+    from kakusan.api.exchange import import_ as made
+
+    names = [] if classes is None else [name.strip() for name in classes.split(",")]
+    there = made(pipeline, run, class_names=names, overwrite=overwrite)
+    if json:
+        show_json({"run": str(there.path), "from": pipeline})
+        return
+    typer.echo(f"{there.path}: next")
+    typer.echo(f"  kakusan sample {quote(str(there.path))} -n 16")
+    typer.echo(f"  kakusan train PRESET --network.init {quote(str(there.path))}")

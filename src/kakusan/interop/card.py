@@ -1,0 +1,81 @@
+"""The card of an exported model: what it is, and how plain diffusers draws from it."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from kakusan.model import Model
+
+_UNCONDITIONAL = """\
+from diffusers import DDIMPipeline
+
+images = DDIMPipeline.from_pretrained(".")(batch_size=4, num_inference_steps={steps}).images
+"""
+
+_LOOP = """\
+import torch
+from diffusers import {imports}
+
+unet = UNet2DModel.from_pretrained("unet")
+scheduler = DDIMScheduler.from_pretrained("scheduler")
+{vae}{labels}scheduler.set_timesteps({steps})
+x = torch.randn({n}, {shape})
+with torch.no_grad():
+    for t in scheduler.timesteps:
+{call}
+        x = scheduler.step(output, t, x).prev_sample
+    images = {images}  # in [-1, 1]
+"""
+
+_LABELS = """\
+labels, w = torch.tensor([{few}]), {guidance:g}  # classes, and how much they count
+null = torch.full_like(labels, {classes})  # the last row of the class embedding: no class
+"""
+_GUIDED = """\
+        both = unet(torch.cat([x, x]), t, class_labels=torch.cat([labels, null])).sample
+        given, without = both.chunk(2)
+        output = without + w * (given - without)"""
+_PLAIN = """\
+        output = unet(x, t).sample"""
+
+
+def card(model: Model, name: str) -> str:
+    """Returns the card, in Markdown, whose code draws a few images where it lies."""
+    about = [
+        f"{model.parameters:,} parameters",
+        f"images of {'×'.join(map(str, model.shape))}",
+        *([f"in latents of {'×'.join(map(str, model.latent_shape))}"] if model.codec is not None else []),
+        *([f"after {model.images:,} images"] if model.images else []),
+    ]
+    classes = "".join(f"{i}. {name}\n" for i, name in enumerate(model.class_names))
+    return (
+        "---\nlibrary_name: diffusers\ntags: [kakusan, diffusion]\n---\n\n"
+        f"# {name}\n\n"
+        f"A diffusion model that kakusan {version('kakusan')} trained: {', '.join(about)}; "
+        f"{model.source}.\n\n"
+        f"Drawn by plain diffusers, in this directory:\n\n```python\n{code(model)}```\n"
+        + (f"\n## Classes\n\n{classes}" if classes else "")
+    )
+
+
+def code(model: Model) -> str:
+    """Returns Python that draws a few images with diffusers alone."""
+    steps = model.sampling.steps or 50
+    if model.codec is None and not model.class_names:
+        return _UNCONDITIONAL.format(steps=steps)
+    few = list(range(min(4, len(model.class_names) or 4)))
+    vae = model.codec is not None
+    return _LOOP.format(
+        imports=", ".join([*(["AutoencoderKL"] if vae else []), "DDIMScheduler", "UNet2DModel"]),
+        vae='vae = AutoencoderKL.from_pretrained("vae")\n' if vae else "",
+        labels=_LABELS.format(
+            few=", ".join(map(str, few)), guidance=model.sampling.guidance, classes=len(model.class_names)
+        )
+        if model.class_names
+        else "",
+        steps=steps,
+        n=len(few),
+        shape=", ".join(map(str, model.latent_shape)),
+        call=_GUIDED if model.class_names else _PLAIN,
+        images="vae.decode(x / vae.config.scaling_factor).sample" if vae else "x",
+    )

@@ -1,0 +1,191 @@
+"""What leaves is loaded by plain diffusers and is the same model; what comes back is as well."""
+
+import json
+import os
+import re
+
+import pytest
+import torch
+
+import kakusan
+from kakusan import latents
+from kakusan.api.exchange import export, import_
+from kakusan.codec import Codec
+from kakusan.commands import main
+from kakusan.errors import KakusanError
+from kakusan.interop import pipelines
+from kakusan.interop.schedulers import chain_of, ddim_config, parametrization_of
+from kakusan.networks import Autoencoder
+from kakusan.parametrization import Flow, V
+from kakusan.schedules import Chain, RectifiedFlow, cosine, linear, quadratic
+from kakusan.seeing import seen
+from tests import tiny
+from tests.networks.randomised import randomised
+
+diffusers = pytest.importorskip("diffusers")
+
+DATA = tiny.pictures(40, (1, 8, 8))
+SHORT = {
+    "network.channels": "8,16",
+    "network.blocks": 1,
+    "training.batch_size": 8,
+    "training.images": 16,
+    "sampling.steps": 3,
+    "schedule.steps": 20,
+}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(seen, "user_cache_path", lambda name: tmp_path / "cache" / name)
+
+
+def run(path, **more):
+    made = kakusan.train(data=DATA, run=path, show=False, overrides={**SHORT, **more})
+    # As training leaves them after a while: a new network gives nothing, and would agree with any other.
+    for file in ("ema.safetensors", "model.safetensors"):
+        network = randomised(kakusan.load(made).network)
+        (made.checkpoint().path / file).write_bytes(kakusan.tensors.pack(network.state_dict()))
+    return made
+
+
+KINDS = {
+    "unconditional": {},
+    "epsilon, linear": {"parametrization": "epsilon", "schedule": "linear", "schedule.steps": 20},
+    "x0, quadratic": {"parametrization": "x0", "schedule": "quadratic", "schedule.steps": 20},
+    "classes": {"network.class_conditional": True, "sampling.guidance": 2.0},
+    "scale and shift, heads": {"network.scale_shift": True, "network.head_channels": 8, "network.norm_eps": 1e-5},
+}
+
+
+@pytest.mark.parametrize("more", KINDS.values(), ids=KINDS)
+def test_a_run_leaves_and_comes_back_the_same(tmp_path, more):
+    first = run(tmp_path / "run", **more)
+    found = export(first, tmp_path / "out")
+    assert found.call <= 1e-5
+    assert found.image <= 1e-3
+    back = import_(tmp_path / "out", tmp_path / "back", class_names=kakusan.load(first).class_names)
+    ours, theirs = (kakusan.load(it, device="cpu") for it in (first, back))
+    assert theirs.class_names == ours.class_names
+    state = theirs.network.state_dict()
+    assert all(torch.equal(weight, state[name]) for name, weight in ours.network.state_dict().items())
+    how = {"n": 2, "steps": 5, "guidance_scale": 1.0, "threshold": "none"}
+    torch.testing.assert_close(kakusan.sample(theirs, **how), kakusan.sample(ours, **how), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("more", [{}, KINDS["classes"], {"latent": True}, {"latent": True, **KINDS["classes"]}])
+def test_the_code_on_the_card_draws_without_kakusan(tmp_path, more, monkeypatch):
+    more = dict(more)
+    if more.pop("latent", False):
+        network = Autoencoder(1, channels=(8, 16), latent_channels=2, middle_attention=False)
+        latents.write(Codec(randomised(network), (1, 8, 8)), tmp_path / "a.safetensors")
+        more["data.latent"] = str(tmp_path / "a.safetensors")
+    export(run(tmp_path / "run", **more), tmp_path / "out")
+    (code,) = re.findall(r"```python\n(.*?)```", (tmp_path / "out" / "README.md").read_text(), re.DOTALL)
+    assert "kakusan" not in code
+    assert len(code.splitlines()) <= 24
+    monkeypatch.chdir(tmp_path / "out")
+    place = {}
+    exec(code, place)
+    images = place["images"]
+    assert len(images) >= 2
+    if isinstance(images, torch.Tensor):
+        assert images.shape[1:] == (1, 8, 8)
+        assert images.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    "schedule", [linear(20), quadratic(1000), cosine(50), linear(30, 1e-3, 0.1), Chain([0.1, 0.5])]
+)
+def test_a_schedule_survives_its_scheduler(schedule):
+    config = diffusers.DDIMScheduler(**ddim_config(schedule, V(), clip=True)).config
+    assert isinstance(parametrization_of(config), V)
+    torch.testing.assert_close(chain_of(config).betas, schedule.betas, rtol=1e-6, atol=0)
+    torch.testing.assert_close(
+        chain_of(config).alphas_cumprod.float(), diffusers.DDIMScheduler.from_config(config).alphas_cumprod
+    )
+
+
+@pytest.mark.parametrize(
+    ("config", "field"),
+    [
+        ({"beta_schedule": "sigmoid"}, "beta_schedule='sigmoid'"),
+        ({"_class_name": "EulerDiscreteScheduler", "sigma_min": 0.1}, "EulerDiscreteScheduler with sigma_min"),
+        ({"rescale_betas_zero_snr": True}, "rescale_betas_zero_snr"),
+    ],
+)
+def test_a_scheduler_that_is_not_known_is_named(config, field):
+    with pytest.raises(KakusanError, match=field):
+        chain_of(config)
+    with pytest.raises(KakusanError, match="prediction_type='flow'"):
+        parametrization_of({"prediction_type": "flow"})
+
+
+def test_what_diffusers_cannot_express_is_refused(tmp_path):
+    with pytest.raises(KakusanError, match="walks chains, and RectifiedFlow is none"):
+        ddim_config(RectifiedFlow(), Flow(), clip=False)
+    with pytest.raises(KakusanError, match="and not what Flow predicts"):
+        ddim_config(linear(), Flow(), clip=False)
+    simple = {"network.kind": "simple_unet", "network.base_channels": 8, "network.time_emb_dim": 8}
+    made = kakusan.train(
+        data=DATA, run=tmp_path / "run", show=False, overrides={**simple, "training.batch_size": 8, "training.steps": 1}
+    )
+    with pytest.raises(KakusanError, match="a SimpleUNet is no UNet2DModel"):
+        export(made, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".out")]
+
+
+def test_another_model_is_never_written(tmp_path, monkeypatch):
+    """Should a conversion be wrong, the difference says so."""
+
+    def wrong(network, size, real=pipelines.unet_to_diffusers):
+        model = real(network, size)
+        with torch.no_grad():
+            model.conv_out.bias += 0.01
+        return model
+
+    monkeypatch.setattr(pipelines, "unet_to_diffusers", wrong)
+    with pytest.raises(KakusanError, match=r"a call of the network differs by 1\.0e-02, and at most 1e-05 is rounding"):
+        export(run(tmp_path / "run"), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_pickle_is_refused_with_the_way_to_convert_it(tmp_path):
+    export(run(tmp_path / "run"), tmp_path / "out")
+    (weights,) = (tmp_path / "out" / "unet").glob("*.safetensors")
+    weights.rename(weights.with_suffix(".bin"))
+    with pytest.raises(KakusanError, match=r"\.bin is a pickle, which could run code.*save_pretrained"):
+        import_(tmp_path / "out", tmp_path / "back")
+    assert not (tmp_path / "back").exists()
+
+
+@pytest.mark.parametrize("spoil", ["gone", "cut", "other"])
+def test_what_is_no_pipeline_is_told_of(tmp_path, spoil, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    place = tmp_path / "out"
+    if spoil != "gone":
+        export(run(tmp_path / "run"), place)
+        file = place / "unet" / "config.json"
+        file.write_text(
+            file.read_text()[:50] if spoil == "cut" else json.dumps({"_class_name": "UNet2DModel", "act_fn": 3})
+        )
+    with pytest.raises(KakusanError, match=r"holds no unet that diffusers loads|does not convert"):
+        import_(place, tmp_path / "back")
+    assert not (tmp_path / "back").exists()
+
+
+def test_commands_say_what_was_found(tmp_path, capsys, monkeypatch):
+    run(tmp_path / "run", **KINDS["classes"])
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", "run", "out", "--to", "diffusers", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["differences"]["call"] <= 1e-5
+    assert sorted(os.listdir("out")) == ["README.md", "scheduler", "unet"]
+    assert main(["export", "run", "out"]) == 2
+    assert main(["export", "run", "out", "--overwrite"]) == 0
+    assert "differs by" in capsys.readouterr().out
+    assert main(["import", "out", "--run", "back", "--classes", "a,b"]) == 2
+    assert "classes, and 2 names were given" in capsys.readouterr().err
+    assert main(["import", "out", "--run", "back"]) == 0
+    assert main(["sample", "back", "-n", "2", "--steps", "2", "-o", "drawn"]) == 0
+    assert main(["train", "--resume", "back"]) == 2
