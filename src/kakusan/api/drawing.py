@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from kakusan import build, latents, sampling
+from kakusan import build, latents, sampling, seeds
 from kakusan.codec import Codec
 from kakusan.condition import Labels
 from kakusan.config.models import Sampling
@@ -80,7 +80,7 @@ def load_autoencoder(
 
 
 def sample(
-    model: Model | Denoiser | Denoise,
+    model: Model | Codec | Denoiser | Denoise,
     n: int = 1,
     *,
     sampler: str | None = None,
@@ -103,7 +103,8 @@ def sample(
 
     Args:
         model: What :func:`load` returns; or, with ``shape``, a denoiser, or any object with ``.schedule`` and
-            ``__call__(x, t)``. The values of those are left as they come: they may be latents.
+            ``__call__(x, t)``. The values of those are left as they come: they may be latents. Of an autoencoder
+            latents are drawn from the standard normal distribution, as a VAE is meant, and nothing else is asked.
         n: How many images.
         sampler: ``"ddim"``, ``"ddpm"`` or ``"heun"``.
         steps: Steps of the walk.
@@ -121,24 +122,27 @@ def sample(
     Raises:
         KakusanError: Something asked for cannot be had.
     """
-    plan = _plan(
-        model,
-        n,
-        seed,
-        labels,
-        shape,
-        sampler=sampler,
-        steps=steps,
-        eta=eta,
-        variance=variance,
-        grid=grid,
-        guidance=guidance_scale,
-        threshold=threshold,
-        batch=batch,
-    )
+    given = {"sampler": sampler, "steps": steps, "eta": eta, "variance": variance, "grid": grid}
+    given |= {"guidance": guidance_scale, "threshold": threshold, "batch": batch}
+    if isinstance(model, Codec):
+        for name, value in {**given, "batch": None, "labels": labels, "shape": shape}.items():
+            if value is not None:
+                raise KakusanError(f"an autoencoder draws from its latents at once: leave out {name}")
+        return _from_prior(model, n, seed, batch or Sampling().batch)
+    plan = _plan(model, n, seed, labels, shape, **given)
     with Bar("sampling", 1, show=show) as bar:
         images = sampling.sample(plan, bar.report)
     return images.clamp(-1, 1) if isinstance(model, Model) else images
+
+
+def _from_prior(codec: Codec, n: int, seed: int, batch: int) -> Tensor:
+    """Returns images of latents from the standard normal distribution; image i's follow from the seed and i."""
+    drawn = []
+    for start in range(0, n, batch):
+        images = range(start, min(start + batch, n))
+        noise = seeds.ImageNoise(seed, images)(torch.empty(len(images), *codec.latent_shape, device=codec.device))
+        drawn.append(codec.decode(noise))
+    return torch.cat(drawn)
 
 
 def walk(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from markupsafe import Markup
 
 from kakusan import build
+from kakusan.config.models import Autoencoder
 from kakusan.reporting import thumbnails
 from kakusan.reporting.html import Section, fragment, page
 from kakusan.reporting.language import Language
@@ -25,6 +26,7 @@ from kakusan.reporting.sections import (
     neighbours,
     network,
     published,
+    reconstruction,
     samplers,
     samples,
     schedules,
@@ -51,6 +53,12 @@ def render(say: Language, story: Story) -> str:
 
 
 def _sections(say: Language, story: Story) -> Iterator[Section | None]:
+    if isinstance(story.settings.network, Autoencoder):
+        yield reconstruction.section(say, story.reconstructed)
+        yield published.section(say, {} if story.reconstructed is None else story.reconstructed.measured)
+        yield loss.section(say, story.lines)
+        yield held_out.section(say, story.lines)
+        return
     schedule = build.schedule(story.settings.schedule)
     yield samples.section(say, story.samples, story.class_names, story.recognised)
     yield classes.section(say, () if story.judgement is None else story.judgement.classes)

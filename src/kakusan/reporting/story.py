@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kakusan.config import Config
 from kakusan.reporting.sections.network import Network
-from kakusan.results import Judgement, Measured, Mixture, Moment, Neighbours
+from kakusan.results import Judgement, Measured, Mixture, Moment, Neighbours, Reconstructed
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Story:
         guided: Values in [-1, 1], (scales, columns, C, H, W): samples of the same seeds at every scale of guidance.
         neighbours: The training images nearest to the samples; None where the data are not to be had.
         mixture: Two modes on a line, noised and walked back.
+        reconstructed: Of an autoencoder, images that went through their latents.
     """
 
     name: str
@@ -58,3 +59,4 @@ class Story:
     guided: Tensor | None = None
     neighbours: Neighbours | None = None
     mixture: Mixture | None = None
+    reconstructed: Reconstructed | None = None

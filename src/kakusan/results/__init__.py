@@ -15,7 +15,7 @@ from kakusan.results.judgement import (
     values_in,
 )
 from kakusan.results.measured import GuidanceResult, GuidanceSweep, Measured, MixtureEnds, Mode, SamplerResult
-from kakusan.results.shown import Mixture, Moment, Neighbours
+from kakusan.results.shown import Mixture, Moment, Neighbours, Reconstructed
 from kakusan.results.value import Value
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "Moment",
     "Neighbours",
     "OfClass",
+    "Reconstructed",
     "SamplerResult",
     "Side",
     "Value",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from kakusan.closed_form import GaussianMixture
+from kakusan.results.judgement import Measurement
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +44,29 @@ class Neighbours:
     nearest: Tensor
     distances: Tensor
     real: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Reconstructed:
+    """Images that went through the latents of an autoencoder.
+
+    Attributes:
+        images, found: Before and after, values in [-1, 1], shape (n, C, H, W).
+        latent_shape: (L, h, w).
+        held_out: Whether they were kept out of training.
+        measured: How far apart these and others are, by metric.
+    """
+
+    images: Tensor
+    found: Tensor
+    latent_shape: tuple[int, int, int]
+    held_out: bool
+    measured: Mapping[str, Measurement]
+
+    @property
+    def latents_numel(self) -> int:
+        """How many numbers the latents of one image are."""
+        return math.prod(self.latent_shape)
 
 
 @dataclass(frozen=True, eq=False)

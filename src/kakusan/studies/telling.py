@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
 from kakusan import api, build, config, sampling
-from kakusan.config.models import OwnNetwork
+from kakusan.config.models import Autoencoder, OwnNetwork
 from kakusan.data.images import ImageSet
 from kakusan.data.parting import kept_out
 from kakusan.devices import resolve
@@ -29,9 +32,11 @@ from kakusan.seeing.sources import Stored
 from kakusan.studies import guidance
 from kakusan.studies.mixture import mixture
 from kakusan.studies.neighbours import neighbours
+from kakusan.studies.reconstruction import reconstructed
 from kakusan.tensors import read_tensors
 from kakusan.training.timetable import Timetable
 
+Loaded = TypeVar("Loaded")
 _SEED = 0
 _SHOWN_LABEL = 3
 
@@ -63,7 +68,9 @@ def tell(run: Run, *, device: str = "auto", show: bool = True) -> Story:
     if isinstance(settings.network, OwnNetwork):
         own = _own_network(run, settings.network.name)
         return replace(story, network=own, parameters=0 if own is None else own.parameters, undrawn="own_network")
-    last = _last(run, device)
+    if isinstance(settings.network, Autoencoder):
+        return _of_autoencoder(run, story, data, settings, device)
+    last = _last(run, partial(api.load, device=device))
     if last is None:
         return replace(story, undrawn="damaged" if run.checkpoints() else "no_checkpoint")
     checkpoint, model = last
@@ -127,11 +134,21 @@ def _total_images(settings: config.Config, run: Run, data: ImageSet | None) -> i
     return timetable.steps * settings.training.batch_size
 
 
-def _last(run: Run, device: str) -> tuple[Checkpoint, Model] | None:
-    """Returns the last checkpoint that can be read, with its model; those that cannot are told of and passed over."""
+def _of_autoencoder(run: Run, story: Story, data: ImageSet | None, settings: config.Config, device: str) -> Story:
+    """Returns the story with what an autoencoder's last checkpoint makes of images, those held out if there are any."""
+    last = _last(run, partial(api.load_autoencoder, device=device))
+    if last is None:
+        return replace(story, undrawn="damaged" if run.checkpoints() else "no_checkpoint")
+    checkpoint, codec = last
+    story = replace(story, parameters=codec.parameters, drawn_after=checkpoint.images)
+    return story if data is None else replace(story, reconstructed=reconstructed(codec, Stored.of_run(data, settings)))
+
+
+def _last(run: Run, load: Callable[..., Loaded]) -> tuple[Checkpoint, Loaded] | None:
+    """Returns the last checkpoint that can be read, with what it holds; others are told of and passed over."""
     for checkpoint in reversed(run.checkpoints()):
         try:
-            return checkpoint, api.load(run, checkpoint=checkpoint.images, device=device)
+            return checkpoint, load(run, checkpoint=checkpoint.images)
         except KakusanError as error:
             tell_user(f"no pictures from checkpoint {checkpoint.images}: {error}")
     return None
