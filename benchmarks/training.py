@@ -316,7 +316,7 @@ def possible(case: str, arguments: argparse.Namespace) -> tuple[float, float]:
     model = build.model(made, data.shape, feed.class_names)
     model.denoiser.to(device)
     peak = peak_flops(device, getattr(torch, made.training.dtype), 3.0)
-    return peak, flop_per_image(task_of(model, made), feed.batches, 0)
+    return peak, flop_per_image(task_of(model, feed.batches, made), feed.batches, 0)
 
 
 def shares(case: str, arguments: argparse.Namespace) -> dict[str, float]:

@@ -100,15 +100,30 @@ def test_a_run_in_latents_draws_pictures_and_knows_its_autoencoder(tmp_path, fil
     assert "learns 64 images of 1×8×8 in latents of 2×4×4" in (run.path / "log.txt").read_text()
 
 
-def test_a_run_in_latents_goes_on_exactly(tmp_path, file):
+def test_a_run_in_latents_goes_on_exactly(tmp_path, file, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     more = {"data.held_out": 8, "data.flip": True}
-    run = train(tmp_path / "run", file, **more, **{"training.images": 32})
+    run = train("run", file.name, **more, **{"training.images": 32})
     kakusan.train(resume=run, data=DATA, images=64, show=False)
     whole = train(tmp_path / "whole", file, **more)
     ours, theirs = (kakusan.load(it).network.state_dict() for it in (run, whole))
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     losses = [[line["held_out_loss"] for line in it.metrics() if "held_out_loss" in line][-1] for it in (run, whole)]
     assert losses[0] == losses[1]
+
+
+def test_a_run_in_latents_knows_its_own_autoencoder(tmp_path, file):
+    run = train(tmp_path / "run", file)
+    latents.write(codec(latent_channels=2), tmp_path / "other.safetensors")
+    other = latents.read(tmp_path / "other.safetensors")
+    with torch.no_grad():
+        other.network.dequantize.bias += 1
+    latents.write(other.__class__(other.network, other.shape), run.autoencoder_path)
+    with pytest.raises(KakusanError, match="learned in the latents of another autoencoder"):
+        kakusan.train(resume=run, data=DATA, images=96, show=False)
+    run.autoencoder_path.unlink()
+    with pytest.raises(KakusanError, match=r"autoencoder.safetensors is missing, in whose latents"):
+        kakusan.load(run)
 
 
 def test_images_are_encoded_once(tmp_path, file, monkeypatch):
@@ -162,7 +177,8 @@ def test_latents_that_are_no_numbers_are_told_of(tmp_path, file):
     ("made", "more", "answer"),
     [
         ({"channels": 3}, {}, r"images of 3 channels, and these have 1 \(--data.channels 3, or another"),
-        ({}, {"sampling.threshold": "clip"}, "threshold clip keeps pixels in their range, and latents have none"),
+        ({}, {"sampling.threshold": "clip"}, "clip keeps pixels in their range, and latents have none"),
+        ({}, {"data.latent": "someone/autoencoder"}, r"there is no autoencoder someone/autoencoder \(check the path"),
         (
             {},
             {"data.latent": "nowhere/digits-autoencoder"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import product
@@ -14,6 +15,7 @@ from kakusan.devices import device_of
 from kakusan.errors import KakusanError
 from kakusan.networks.autoencoder import Autoencoder, Posterior
 
+_PIXELS = 2**20  # of all images that go through it at a time
 _OVERLAP = 0.25  # share of a tile that it has in common with the next
 
 
@@ -94,18 +96,24 @@ class Codec:
         return images.clamp(-1, 1)
 
     def _computed(self, function: Callable[[Tensor], Tensor], x: Tensor, factor: float, tile: int | None) -> Tensor:
-        """Returns what a function makes of ``x``, float32, that is so much wider; in tiles, where they are smaller."""
-        cut = tile is not None and max(x.shape[-2:]) > tile
+        """Returns what a function makes of ``x``, float32, that is so much wider; in tiles, where they are smaller, and
+        so many at a time as their pixels leave room for."""
+        pixels = math.prod(x.shape[-2:]) * max(1.0, factor) ** 2
         training = self.network.training
         self.network.eval()
         try:
-            for dtype in dict.fromkeys((self.dtype, torch.float32)):
-                with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
-                    found = tiled(function, x, tile, factor) if cut and tile else function(x)
-                if found.isfinite().all():
-                    return found.float()
+            many = max(1, int(_PIXELS // pixels))
+            return torch.cat([self._of_some(function, part, factor, tile) for part in torch.split(x, many)])
         finally:
             self.network.train(training)
+
+    def _of_some(self, function: Callable[[Tensor], Tensor], x: Tensor, factor: float, tile: int | None) -> Tensor:
+        cut = tile is not None and max(x.shape[-2:]) > tile
+        for dtype in dict.fromkeys((self.dtype, torch.float32)):
+            with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
+                found = tiled(function, x, tile, factor) if cut and tile else function(x)
+            if found.isfinite().all():
+                return found.float()
         raise KakusanError(f"the autoencoder gives NaN or infinite values ({self.source or 'its weights'} are damaged)")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from hashlib import sha256
 from importlib.metadata import version
@@ -13,13 +14,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from kakusan import build
+from kakusan import build, config
 from kakusan.build import Feed
 from kakusan.codec import Codec
+from kakusan.config.models import Autoencoder as Network
 from kakusan.config.models import Data
-from kakusan.config.names import presets
+from kakusan.config.names import HUB, presets
 from kakusan.data.batches import ImageBatches
+from kakusan.data.images import ImageSet
 from kakusan.data.latents import LatentBatches
+from kakusan.data.parting import kept_out
 from kakusan.data.sources import absolute
 from kakusan.devices import resolve
 from kakusan.errors import KakusanError
@@ -34,14 +38,15 @@ from kakusan.seeing.sources import Mirrored, Stored
 from kakusan.tensors import load_weights, pack
 
 _FORMAT = "kakusan autoencoder 1"
+_TRIED = 256  # images
 
 
 def opened(name: str, shape: tuple[int, int, int], device: str) -> Codec:
     """Returns an autoencoder by name.
 
     Args:
-        name: A run that trained one, the file that such a run's heirs keep, or an ``AutoencoderKL`` of diffusers: its
-            directory or its name on the hub.
+        name: A run that trained one, the file that a run in its latents keeps, or an ``AutoencoderKL`` of diffusers:
+            its directory, or ``"hub:OWNER/NAME"``.
         shape: (C, H, W) of the pictures that it is for.
         device: Where to put it.
 
@@ -53,11 +58,13 @@ def opened(name: str, shape: tuple[int, int, int], device: str) -> Codec:
         found = of_run(Run.open(path))
     elif path.is_file():
         found = read(path)
-    elif path.name in presets() and not path.exists():
+    elif path.is_dir() or name.startswith(HUB):
+        network = autoencoder_from_diffusers(read_autoencoder(name.removeprefix(HUB) if name.startswith(HUB) else path))
+        found = Codec(network, (network.in_channels, *shape[1:]), source=name)
+    elif path.name in presets():
         raise KakusanError(f"there is no {name} yet (train it: kakusan train {path.name} --run {quote(name)})")
     else:
-        network = autoencoder_from_diffusers(read_autoencoder(name))
-        found = Codec(network, (network.in_channels, *shape[1:]), source=name)
+        raise KakusanError(f"there is no autoencoder {name} (check the path; one of the hub is {HUB}OWNER/NAME)")
     network = found.network
     if network.in_channels != shape[0]:
         raise KakusanError(
@@ -78,12 +85,14 @@ def of_run(run: Run, checkpoint: int | None = None, weights_from: WeightsFrom = 
     Raises:
         KakusanError: It trained something else, has no such checkpoint, or its weights are damaged.
     """
-    learned = build.restored(run, None, checkpoint, weights_from)
-    if not isinstance(learned, Codec):
+    trained = None
+    if isinstance(config.load(run.config_path).network, Network):
+        trained = build.restored(run, None, checkpoint, weights_from)
+    if not isinstance(trained, Codec):
         raise KakusanError(
             f"{run.path} trained no autoencoder (give the run of one: kakusan train digits-autoencoder trains it)"
         )
-    return learned
+    return trained
 
 
 def write(codec: Codec, path: Path) -> None:
@@ -106,7 +115,7 @@ def write(codec: Codec, path: Path) -> None:
         "network": json.dumps(arguments),
         "shape": json.dumps(codec.shape),
         "source": codec.source,
-        "weights_hash": codec.weights_hash,
+        "weights_hash": codec.weights_hash or sha256(pack(network.state_dict())).hexdigest(),
         "kakusan": version("kakusan"),
     }
     tensors = {name: it.detach().to("cpu", copy=True).contiguous() for name, it in network.state_dict().items()}
@@ -134,10 +143,19 @@ def read(path: Path) -> Codec:
     return Codec(network, (channels, height, width), source=about["source"], weights_hash=about["weights_hash"])
 
 
-def kept(run: Run, device: str) -> Codec | None:
-    """Returns the autoencoder in whose latents a run learns; None where it learns in pixels."""
-    if not run.autoencoder_path.exists():
+def kept(run: Run, settings: Data, device: str) -> Codec | None:
+    """Returns the autoencoder in whose latents a run learns; None where it learns in pixels.
+
+    Raises:
+        KakusanError: It is missing, or damaged.
+    """
+    if settings.latent is None:
         return None
+    if not run.autoencoder_path.exists():
+        raise KakusanError(
+            f"{run.autoencoder_path} is missing, in whose latents {run.path} learned (put it back; it was made from "
+            f"{settings.latent})"
+        )
     found = read(run.autoencoder_path)
     found.network.to(resolve(device)).eval().requires_grad_(False)
     return found
@@ -158,14 +176,42 @@ def encoded(feed: Feed, codec: Codec, settings: Data, show: bool = True) -> Feed
     """
     batches = feed.batches
     if not isinstance(batches, ImageBatches):
-        raise KakusanError(
-            "data.latent encodes images once, and a data loader hands out others each time (give a folder)"
-        )
+        raise _no_loader()
     images, seer = Stored(batches.images), _Encoder(codec)
     sources = (images, Mirrored(images)) if settings.flip else (images,)
     stores = [seen_to_stay(source, [seer], show)[seer.name] for source in sources]
     views = [Posterior(store["mean"], store["log_variance"]) for store in stores]
     return replace(feed, batches=LatentBatches(batches.images, views, codec.latent_shape, batches.among))
+
+
+def tried(feed: Feed, codec: Codec, settings: Data) -> tuple[Feed, float, int]:
+    """Returns what a training is fed with in the latents of the first images alone, which are kept nowhere; and how
+    long encoding all images takes, in seconds, and what it leaves on the disk, in bytes.
+
+    Args:
+        feed, codec, settings: As in :func:`encoded`.
+
+    Raises:
+        KakusanError: As there.
+    """
+    batches = feed.batches
+    if not isinstance(batches, ImageBatches):
+        raise _no_loader()
+    whole = batches.images
+    count = min(len(whole), kept_out(settings.held_out, len(whole)) + _TRIED)
+    labels = None if whole.labels is None else whole.labels[:count]
+    first = ImageSet(whole.images[:count], labels, whole.class_names, whole.name)
+    views, started = 1 + settings.flip, time.perf_counter()
+    posterior = codec.encode(from_uint8(first.images))
+    took = (time.perf_counter() - started) / count
+    flat = Posterior(posterior.mean.flatten(1).cpu(), posterior.log_variance.flatten(1).cpu())
+    small = LatentBatches(first, [flat] * views, codec.latent_shape)
+    room = views * len(whole) * 2 * flat.mean[0].numel() * flat.mean.itemsize
+    return replace(feed, batches=small), views * len(whole) * took, room
+
+
+def _no_loader() -> KakusanError:
+    return KakusanError("data.latent encodes images once, and a data loader hands out others each time (give a folder)")
 
 
 class _Encoder:

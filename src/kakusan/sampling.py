@@ -128,9 +128,7 @@ def plan(
     Raises:
         KakusanError: Something asked for cannot be had; nothing was computed.
     """
-    _require_whole(n=n, seed=seed)
-    if n < 1:
-        raise KakusanError(f"n must be at least 1 image, not {n} (ask for one or more)")
+    require_count(n, seed)
     if shape is not None:
         shape = _whole_shape(shape)
     if isinstance(model, Model):
@@ -149,11 +147,11 @@ def plan(
             f"guidance {settings.guidance:g} needs a condition to be guided by, and there is none (use guidance 1)"
         )
     codec = model.codec if isinstance(model, Model) else None
-    if codec is not None and settings.threshold != "none":
+    if codec is not None and settings.threshold not in (None, "none"):
         raise KakusanError(
             f"threshold {settings.threshold} keeps pixels in their range, and latents have none (use threshold none)"
         )
-    settings = _resolved(denoiser, settings)
+    settings = _resolved(denoiser, settings, "clip" if codec is None else "none")
     times = load(GRIDS[str(settings.grid)])(denoiser.schedule, settings.steps)
     return Plan(denoiser, settings, times, shape, condition, seed, n, codec)
 
@@ -219,6 +217,17 @@ def evaluating(denoiser: Denoiser | Denoise) -> Iterator[None]:
             part.training = True
 
 
+def require_count(n: int, seed: int) -> None:
+    """Refuses a count of images below 1, and what is no whole number.
+
+    Raises:
+        KakusanError: One of them cannot be.
+    """
+    _require_whole(n=n, seed=seed)
+    if n < 1:
+        raise KakusanError(f"n must be at least 1 image, not {n} (ask for one or more)")
+
+
 def _require_whole(**numbers: object) -> None:
     for name, value in numbers.items():
         if isinstance(value, bool) or not isinstance(value, Integral):
@@ -260,8 +269,8 @@ def _guided(denoiser: Denoiser | Denoise, condition: Condition | None, settings:
     return denoise
 
 
-def _resolved(denoiser: Denoiser | Denoise, settings: Sampling) -> Sampling:
-    """Returns the settings with the sampler's own steps and grid where none are given.
+def _resolved(denoiser: Denoiser | Denoise, settings: Sampling, threshold: str) -> Sampling:
+    """Returns the settings with the sampler's own steps and grid, and the usual ``threshold``, where none are given.
 
     A network whose ``whole_steps_only`` is true is walked by the steps of its chain, whatever the sampler's own grid.
     """
@@ -273,7 +282,8 @@ def _resolved(denoiser: Denoiser | Denoise, settings: Sampling) -> Sampling:
     if steps is None:
         whole = schedule.steps if isinstance(schedule, Chain) else 1000
         steps = whole if sampler.default_steps is None else min(sampler.default_steps, whole)
-    return settings.model_copy(update={"steps": steps, "grid": settings.grid or grid})
+    own = {"steps": steps, "grid": settings.grid or grid, "threshold": settings.threshold or threshold}
+    return settings.model_copy(update=own)
 
 
 def _options(settings: Sampling) -> dict[str, object]:

@@ -61,15 +61,17 @@ class Part:
         across: The quantity that they are drawn against; empty where trials only have names.
         growing: Whether that grows by factors.
         pictures: A row of pictures a trial, values in [−1, 1], (n, C, H, W), by its name.
+        boxes: A diagram: the name of each box in the catalogue, and what stands below it.
     """
 
     name: str
     finding: Sentence
-    trials: tuple[Trial, ...]
+    trials: tuple[Trial, ...] = ()
     charts: tuple[str, ...] = ()
     across: str = ""
     growing: bool = False
     pictures: Mapping[str, Tensor] = field(default_factory=dict)
+    boxes: tuple[tuple[str, str], ...] = ()
 
     def values(self, name: str) -> list[Value]:
         """Returns a quantity of all trials that have it."""

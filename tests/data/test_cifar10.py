@@ -101,6 +101,13 @@ def test_every_form_is_read_packed_or_not_from_any_folder_above(tmp_path, form):
     check(load(folder))
 
 
+@pytest.mark.parametrize("archive", cifar10.ARCHIVES)
+def test_a_folder_that_holds_the_packed_archive_is_read(tmp_path, archive):
+    """As torchvision's root is before anything was unpacked."""
+    pack(tmp_path / archive, files("binary" if "binary" in archive else "python"))
+    check(load(tmp_path))
+
+
 def test_the_binary_form_is_preferred(tmp_path):
     python = dict.fromkeys(files("python"), b"never read")
     check(load(put(tmp_path, python | files("binary"))))

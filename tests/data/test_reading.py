@@ -251,7 +251,7 @@ def test_too_many_broken_files_are_refused_with_their_names(tmp_path):
     assert str(caught.value).startswith(
         f"7 of 10 images in {tmp_path.name} cannot be read, where 10% may be: 0.png (empty"
     )
-    assert "and 2 more (kakusan data check --json lists them all; remove them, or raise --data.max_broken," in str(
+    assert "and 2 more (kakusan data check lists them all; remove them, or raise --data.max_broken," in str(
         caught.value
     )
 

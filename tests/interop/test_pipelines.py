@@ -98,7 +98,7 @@ def test_the_code_on_the_card_draws_without_kakusan(tmp_path, more, monkeypatch)
     "schedule", [linear(20), quadratic(1000), cosine(50), linear(30, 1e-3, 0.1), Chain([0.1, 0.5])]
 )
 def test_a_schedule_survives_its_scheduler(schedule):
-    config = diffusers.DDIMScheduler(**ddim_config(schedule, V(), clip=True)).config
+    config = diffusers.DDIMScheduler(**ddim_config(schedule, V(), "clip")).config
     assert isinstance(parametrization_of(config), V)
     torch.testing.assert_close(chain_of(config).betas, schedule.betas, rtol=1e-6, atol=0)
     torch.testing.assert_close(
@@ -110,8 +110,9 @@ def test_a_schedule_survives_its_scheduler(schedule):
     ("config", "field"),
     [
         ({"beta_schedule": "sigmoid"}, "beta_schedule='sigmoid'"),
-        ({"_class_name": "EulerDiscreteScheduler", "sigma_min": 0.1}, "EulerDiscreteScheduler with sigma_min"),
-        ({"rescale_betas_zero_snr": True}, "rescale_betas_zero_snr"),
+        ({"_class_name": "EDMEulerScheduler", "sigma_data": 0.5}, "EDMEulerScheduler with sigma_data"),
+        ({"_class_name": "ScoreSdeVpScheduler", "num_train_timesteps": 2000}, "ScoreSdeVpScheduler has no betas"),
+        ({"beta_schedule": "linear", "rescale_betas_zero_snr": True}, "rescale_betas_zero_snr"),
     ],
 )
 def test_a_scheduler_that_is_not_known_is_named(config, field):
@@ -123,9 +124,9 @@ def test_a_scheduler_that_is_not_known_is_named(config, field):
 
 def test_what_diffusers_cannot_express_is_refused(tmp_path):
     with pytest.raises(KakusanError, match="walks chains, and RectifiedFlow is none"):
-        ddim_config(RectifiedFlow(), Flow(), clip=False)
+        ddim_config(RectifiedFlow(), Flow(), "none")
     with pytest.raises(KakusanError, match="and not what Flow predicts"):
-        ddim_config(linear(), Flow(), clip=False)
+        ddim_config(linear(), Flow(), "none")
     simple = {"network.kind": "simple_unet", "network.base_channels": 8, "network.time_emb_dim": 8}
     made = kakusan.train(
         data=DATA, run=tmp_path / "run", show=False, overrides={**simple, "training.batch_size": 8, "training.steps": 1}
@@ -170,9 +171,43 @@ def test_what_is_no_pipeline_is_told_of(tmp_path, spoil, monkeypatch):
         file.write_text(
             file.read_text()[:50] if spoil == "cut" else json.dumps({"_class_name": "UNet2DModel", "act_fn": 3})
         )
-    with pytest.raises(KakusanError, match=r"holds no unet that diffusers loads|does not convert"):
+    with pytest.raises(
+        KakusanError, match=r"there is no directory|holds no unet that diffusers loads|does not convert"
+    ):
         import_(place, tmp_path / "back")
     assert not (tmp_path / "back").exists()
+
+
+def test_what_an_import_could_not_load_again_is_refused(tmp_path):
+    export(run(tmp_path / "run"), tmp_path / "out")
+    file = tmp_path / "out" / "unet" / "config.json"
+    told = json.loads(file.read_text())
+    file.write_text(json.dumps({**told, "sample_size": None}))
+    with pytest.raises(KakusanError, match="does not say how large its pictures are"):
+        import_(tmp_path / "out", tmp_path / "back")
+    file.write_text(json.dumps(told))
+    index = tmp_path / "out" / "model_index.json"
+    index.write_text(json.dumps({**json.loads(index.read_text()), "vqvae": ["diffusers", "VQModel"]}))
+    with pytest.raises(KakusanError, match="holds vqvae, which is not known here"):
+        import_(tmp_path / "out", tmp_path / "back")
+    assert not (tmp_path / "back").exists()
+
+
+def test_a_model_of_latents_comes_back_in_latents_and_leaves_nothing_of_what_it_replaces(tmp_path):
+    network = Autoencoder(1, channels=(8, 16), latent_channels=2, middle_attention=False)
+    latents.write(Codec(randomised(network), (1, 8, 8)), tmp_path / "a.safetensors")
+    inside = run(tmp_path / "latent", **{"data.latent": str(tmp_path / "a.safetensors")})
+    export(inside, tmp_path / "out")
+    back = import_(tmp_path / "out", tmp_path / "back")
+    ours, theirs = (kakusan.load(it, device="cpu") for it in (inside, back))
+    assert theirs.latent_shape == (2, 4, 4)
+    images = [kakusan.sample(it, n=2, steps=5) for it in (ours, theirs)]
+    torch.testing.assert_close(*images, atol=1e-4, rtol=0)
+    export(run(tmp_path / "pixels"), tmp_path / "out", overwrite=True)
+    assert sorted(os.listdir(tmp_path / "out")) == ["README.md", "model_index.json", "scheduler", "unet"]
+    import_(tmp_path / "out", tmp_path / "back", overwrite=True)
+    assert kakusan.load(tmp_path / "back").codec is None
+    assert not (tmp_path / "back" / ".earlier").exists()
 
 
 def test_commands_say_what_was_found(tmp_path, capsys, monkeypatch):

@@ -58,16 +58,31 @@ def test_samples_have_the_moments_of_their_distribution():
     assert drawn.std().item() == pytest.approx(0.5, abs=0.02)
 
 
-def test_while_learning_every_channel_has_mean_nothing_and_deviation_one():
+def test_while_learning_what_is_drawn_has_mean_nothing_and_deviation_one_in_every_channel():
     network = randomised(Autoencoder(3, **SMALL)).train()
-    mean = network.encode(images(16)).mean
-    torch.testing.assert_close(mean.mean((0, 2, 3)), torch.zeros(2), atol=1e-5, rtol=0)
-    torch.testing.assert_close(mean.std((0, 2, 3), unbiased=False), torch.ones(2), atol=1e-3, rtol=0)
+    posterior = network.encode(images(16))
+    torch.testing.assert_close(posterior.mean.mean((0, 2, 3)), torch.zeros(2), atol=1e-5, rtol=0)
+    second = (posterior.mean.square() + posterior.log_variance.exp()).mean((0, 2, 3))
+    torch.testing.assert_close(second, torch.ones(2), atol=1e-4, rtol=0)
+
+
+def test_the_divergence_of_a_batch_is_the_logarithm_of_its_variance_alone():
+    """So that a channel that says nothing, whose variance is 1, costs nothing."""
+    posterior = randomised(Autoencoder(3, **SMALL)).train().encode(images(16))
+    expected = -0.5 * posterior.log_variance.flatten(1).sum(1).mean()
+    torch.testing.assert_close(posterior.divergence().mean(), expected, atol=1e-2, rtol=1e-3)
+
+
+def test_images_that_are_all_alike_leave_a_gradient():
+    network = randomised(Autoencoder(3, **SMALL)).train()
+    decoded, *_ = network(torch.zeros(4, 3, 8, 8), torch.zeros(4, 2, 4, 4))
+    decoded.square().mean().backward()
+    assert all(parameter.grad is None or parameter.grad.isfinite().all() for parameter in network.parameters())
 
 
 def test_what_was_measured_is_used_afterwards_and_kept_with_the_weights():
     network = randomised(Autoencoder(3, **SMALL)).train()
-    for _ in range(200):
+    for _ in range(700):
         learning = network.encode(images(16))
     after = network.eval().encode(images(16))
     torch.testing.assert_close(after.mean, learning.mean, atol=5e-3, rtol=0)

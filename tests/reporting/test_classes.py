@@ -19,4 +19,9 @@ def test_a_class_that_is_never_drawn_is_covered_least():
 def test_a_difference_that_chance_explains_is_none():
     none = SAY("classes.none")
     assert finding(SAY, [of("dog", 0.94), of("cat", 0.9)]) == none
-    assert finding(SAY, [of("dog", 0.94), of("cat", 0.0, real_n=0)]) == none, "earlier books do not say of how many"
+    few, many = of("cat", 0.6, 1.0, real_n=5), of("dog", 0.7, 1.0, real_n=500)
+    assert "dog" in finding(SAY, [few, many]), "not hidden by a larger difference that chance explains"
+
+
+def test_books_that_do_not_say_of_how_many_prove_nothing():
+    assert finding(SAY, [of("dog", 0.94, real_n=0), of("cat", 0.0, real_n=0)]) == SAY("classes.uncounted")

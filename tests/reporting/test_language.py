@@ -14,7 +14,25 @@ from kakusan.reporting.language import Language, language, languages, usual
 HOUSE = Path(inspect.getfile(reporting)).parent
 BOTH = ENGLISH, JAPANESE = language("en"), language("ja")
 # What is written so in Japanese too.
-NAMES = {"CLIP", "SNR", "kakusan", "kB", "MB", "ms", "SHA", "FID", "KID", "DDIM", "LPIPS", "Naeem", "Parmar"}
+NAMES = {
+    "CLIP",
+    "SNR",
+    "kakusan",
+    "kB",
+    "MB",
+    "ms",
+    "SHA",
+    "FID",
+    "KID",
+    "DDIM",
+    "LPIPS",
+    "Naeem",
+    "Parmar",
+    "PSNR",
+    "dB",
+    "VAE",
+    "GAN",
+}
 
 every_language = pytest.mark.parametrize("say", BOTH, ids=lambda say: say.code)
 

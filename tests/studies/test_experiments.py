@@ -10,6 +10,8 @@ import torch
 from kakusan import config
 from kakusan.commands import main
 from kakusan.config.names import STUDIES
+from kakusan.data.batches import ImageBatches
+from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError
 from kakusan.evaluation import judge as judging
 from kakusan.pictures import save
@@ -18,9 +20,10 @@ from kakusan.reporting.language import language, languages
 from kakusan.results import Value
 from kakusan.runs import Run
 from kakusan.seeing import seen as seeing
+from kakusan.studies import gan
 from kakusan.studies import workshop as workshops
 from kakusan.studies.conduct import conduct, place_of
-from kakusan.studies.experiments import class_conditional, ddim_steps, metrics, schedules
+from kakusan.studies.experiments import class_conditional, ddim_steps, families, latent, metrics, schedules
 from kakusan.studies.workshop import Workshop
 from kakusan.training.engine import Engine
 from kakusan.trials import Trial, as_csv, averaged
@@ -34,6 +37,7 @@ TINY = {
     "evaluation.splits": 2,
     "sampling.steps": 3,
 }
+SMALL = {"network.channels": [8, 16], "training.images": 640, "training.samples_every": 0}
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +52,12 @@ def _small(tmp_path, monkeypatch):
     monkeypatch.setattr(ddim_steps, "_TIMED", 2)
     monkeypatch.setattr(class_conditional, "SCALES", (1.0, 3.0))
     monkeypatch.setattr(metrics, "_MOMENTS", 2)
+    monkeypatch.setattr(latent, "autoencoder_of", lambda shop: config.load("digits-autoencoder", SMALL))
+    monkeypatch.setattr(families, "_WIDTHS", (8,))
+    for module in (latent, families):
+        monkeypatch.setattr(module, "_PACE", 0.1)
+    for name, value in (("_WIDTH", 8), ("_PACE", 2)):
+        monkeypatch.setattr(gan, name, value)
 
 
 def do(name, path, **more):
@@ -204,6 +214,40 @@ def test_the_whole_budget_trains_three_of_each(tmp_path):
     assert full.images_to_see == quick.images_to_see == 640
     long = config.load("digits", {**TINY, "training.images": 900_000})
     assert Workshop(tmp_path / "a", "schedules", "digits", "quick", long, show=False).images_to_see == 80_000
+
+
+def test_latents_are_nearer_or_farther_only_beyond_doubt():
+    def row(name, distance, numbers):
+        values = {"distance": Value(value=distance, interval=(distance - 0.1, distance + 0.1))}
+        values |= {key: Value(value=numbers) for key in ("numbers", "operations", "seconds", "images")}
+        return Trial(name=name, values=values)
+
+    for distance, key in ((0.5, "nearer"), (1.05, "alike"), (2.0, "farther")):
+        first, second = latent.finding([row("pixels", 1.0, 64), row("latents", distance, 32)], 60.0)
+        assert first.key == f"study.latent.{key}"
+        assert (second.values["numbers"], second.values["images"], second.values["encoding"]) == (2, 0.5, 60)
+
+
+def test_a_gan_learns_to_draw_what_it_sees(monkeypatch):
+    """Images that are all one grey: what it draws comes nearer to it, step by step, and the same for the same seed."""
+    monkeypatch.setattr(gan, "_WIDTH", 16)
+    grey = ImageBatches(ImageSet(torch.full((64, 1, 8, 8), 200, dtype=torch.uint8)))
+    z = torch.randn(16, gan.LATENT, generator=torch.Generator().manual_seed(0))
+
+    def apart(steps):
+        return (gan.train(grey, steps, 0, torch.device("cpu"), show=False)(z) - 200 / 127.5 + 1).abs().mean().item()
+
+    assert apart(200) < 0.6 * apart(1)
+    assert apart(3) == apart(3)
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 32, 32), (3, 12, 20), (1, 7, 9)])
+def test_the_families_fit_images_of_any_size(shape):
+    images = gan.Generator(shape)(torch.zeros(2, gan.LATENT))
+    assert images.shape == (2, *shape)
+    assert gan.Discriminator(shape)(images).shape == (2,)
+    settings = families.vae_of(config.load("digits"), shape)
+    assert shape[1] % 2 ** (len(settings.network.channels) - 1) == 0
 
 
 @pytest.mark.parametrize("name", metrics.RESIZING)

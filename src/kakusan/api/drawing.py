@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from kakusan import build, latents, sampling, seeds
+from kakusan import build, config, latents, sampling, seeds
 from kakusan.codec import Codec
 from kakusan.condition import Labels
 from kakusan.config.models import Sampling
@@ -45,7 +45,8 @@ def load(
     """
     run = run if isinstance(run, Run) else Run.open(run)
     where = resolve(device)
-    learned = build.restored(run, network, checkpoint, weights_from, latents.kept(run, device))
+    codec = latents.kept(run, config.load(run.config_path).data, device)
+    learned = build.restored(run, network, checkpoint, weights_from, codec)
     if not isinstance(learned, Model):
         raise KakusanError(f"{run.path} trained an autoencoder, which kakusan.load_autoencoder returns")
     learned.denoiser.to(where)
@@ -137,6 +138,7 @@ def sample(
 
 def _from_prior(codec: Codec, n: int, seed: int, batch: int) -> Tensor:
     """Returns images of latents from the standard normal distribution; image i's follow from the seed and i."""
+    sampling.require_count(n, seed)
     drawn = []
     for start in range(0, n, batch):
         images = range(start, min(start + batch, n))

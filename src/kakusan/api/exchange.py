@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,7 +12,7 @@ from kakusan.api.drawing import load
 from kakusan.codec import Codec
 from kakusan.config.names import PYTHON
 from kakusan.errors import KakusanError
-from kakusan.files import atomic_path, claimed, require_free, writing
+from kakusan.files import Aside, atomic_path, claimed, require_free, writing
 from kakusan.interop.autoencoders import autoencoder_from_diffusers
 from kakusan.interop.diffusers import unet_from_diffusers
 from kakusan.interop.pipelines import Difference, read_pipeline, write_pipeline
@@ -21,6 +21,8 @@ from kakusan.networks import UNet
 from kakusan.runs import Run, WeightsFrom
 from kakusan.tensors import pack
 from kakusan.training import checkpoints, identity
+
+_PARTS = ("model_index.json", "unet", "scheduler", "vae", "README.md")
 
 
 def export(
@@ -52,13 +54,12 @@ def export(
     with writing(place), TemporaryDirectory(dir=place.parent, prefix=f".{place.name}-") as temporary:
         difference = write_pipeline(model, Path(temporary), run.name)
         place.mkdir(exist_ok=True)
+        earlier = Aside(place / ".replaced")
+        earlier.bring_back()
+        earlier.put(_PARTS)  # all, or a part of an earlier model would be taken for one of this
         for part in Path(temporary).iterdir():
-            there = place / part.name
-            if there.is_dir():
-                for file in part.iterdir():
-                    file.replace(there / file.name)
-            else:
-                part.replace(there)
+            part.rename(place / part.name)
+        earlier.forget()
     return difference
 
 
@@ -66,7 +67,7 @@ def import_(name: str | Path, path: str | Path, *, class_names: Sequence[str] = 
     """Makes a run directory of a diffusers pipeline: unconditional, conditioned on classes, or in latents.
 
     Args:
-        name: The pipeline's directory, or its name on the hub.
+        name: The pipeline's directory, or ``"hub:OWNER/NAME"``.
         path: The run directory, new or empty.
         class_names: The classes; by default their numbers.
         overwrite: Accept a directory that holds files.
@@ -79,11 +80,23 @@ def import_(name: str | Path, path: str | Path, *, class_names: Sequence[str] = 
     found = read_pipeline(str(name))
     network = unet_from_diffusers(found.unet)
     size = found.unet.config["sample_size"]
+    if size is None:
+        raise KakusanError(
+            f"{name} does not say how large its pictures are: sample_size is missing in its configuration"
+        )
+    if network.out_channels != network.in_channels:
+        raise KakusanError(
+            f"{name} gives {network.out_channels} channels of {network.in_channels}: learned variance is not known"
+        )
     height, width = (size, size) if isinstance(size, int) else size
     codec = None
     shape = (network.in_channels, height, width)
     if found.vae is not None:
         autoencoder = autoencoder_from_diffusers(found.vae)
+        if autoencoder.latent_channels != network.in_channels:
+            raise KakusanError(
+                f"{name} has latents of {autoencoder.latent_channels} channels and a unet of {network.in_channels}"
+            )
         shape = (autoencoder.in_channels, height * autoencoder.factor, width * autoencoder.factor)
         codec = Codec(autoencoder, shape, source=f"{name}/vae")
     count = network.classes or 0
@@ -99,7 +112,7 @@ def import_(name: str | Path, path: str | Path, *, class_names: Sequence[str] = 
             "network": _section(network, width),
             "schedule": build.schedule_settings(chain_of(found.scheduler)),
             "parametrization": build.parametrization_settings(parametrization_of(found.scheduler)),
-            "sampling": {"threshold": "none" if codec or not found.scheduler.get("clip_sample", True) else "clip"},
+            "sampling": {"threshold": _threshold(found.scheduler) if codec is None else None},
         }
     )
     with claimed(path):
@@ -108,11 +121,23 @@ def import_(name: str | Path, path: str | Path, *, class_names: Sequence[str] = 
             run.write_config(config.to_yaml(settings))
             if codec is not None:
                 latents.write(codec, run.autoencoder_path)
-            _save(run, network, {"shape": list(shape), "class_names": list(classes)}, settings)
+            facts = {"shape": list(shape), "class_names": list(classes)}
+            if codec is not None:
+                facts["autoencoder"] = latents.read(run.autoencoder_path).weights_hash
+            _save(run, network, facts, settings)
+            load(run, device="cpu")  # what cannot be loaded is no run
         except BaseException:
             run.undo()
             raise
+        run.settle()
     return run
+
+
+def _threshold(scheduler: Mapping[str, Any]) -> str:
+    """Returns how a scheduler keeps predicted pixels in their range."""
+    if scheduler.get("thresholding"):
+        return "dynamic"
+    return "clip" if scheduler.get("clip_sample", "clip_sample_range" in scheduler) else "none"
 
 
 def _section(network: UNet, width: int) -> dict[str, Any]:

@@ -36,7 +36,9 @@ def export(
 
 
 def import_(
-    pipeline: Annotated[str, typer.Argument(metavar="DIR|NAME", help="a diffusers pipeline: its directory or name")],
+    pipeline: Annotated[
+        str, typer.Argument(metavar="DIR|hub:NAME", help="a diffusers pipeline: its directory, or hub:OWNER/NAME")
+    ],
     run: Annotated[Path, typer.Option(metavar="DIR", help="the run directory to write, new or empty")],
     classes: Annotated[
         str | None, typer.Option(metavar="A,B", help="names of its classes  [default: their numbers]")

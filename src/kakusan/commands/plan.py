@@ -39,6 +39,7 @@ def plan(
 def _in_words(found: Forecast) -> dict[str, Any]:
     """Returns the facts as people write them."""
     parts = {
+        "encoding": found.encoding_seconds,
         "training": found.train_seconds,
         "samples": found.samples_seconds,
         "measuring": found.measurements_seconds,

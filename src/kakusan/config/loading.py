@@ -141,7 +141,7 @@ def _by_section(overrides: Overrides) -> dict[str, dict[str, Any]]:
 
 def _parsed(text: str, field: FieldInfo | None, key: str) -> Any:
     annotation = None if field is None else field.annotation
-    if annotation is str:
+    if annotation is str or text in [choice for kind in get_args(annotation) for choice in get_args(kind)]:
         return text
     if text.lower() in ("none", "null") and NoneType in get_args(annotation):
         return None

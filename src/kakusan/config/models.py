@@ -100,7 +100,7 @@ class Data(Section):
     latent: str | None = Field(
         default=None,
         min_length=1,
-        description="an autoencoder in whose latents is learned: its run or file, or one of diffusers; null: pixels",
+        description="learn in the latents of an autoencoder: its run, or one of diffusers; null: pixels",
     )
 
 
@@ -367,8 +367,8 @@ class Sampling(Section):
     guidance: NotNegative = Field(
         default=1.0, description="w: 0 is unconditional, 1 plainly conditional, above 1 exaggerates"
     )
-    threshold: Literal["none", "clip", "dynamic"] = Field(
-        default="clip", description="how predicted pixels are kept in [-1, 1]"
+    threshold: Literal["none", "clip", "dynamic"] | None = Field(
+        default=None, description="how predicted pixels are kept in [-1, 1]; null: clip, but none for latents"
     )
     batch: Count = Field(default=64, description="images drawn at a time")
 
@@ -441,22 +441,23 @@ class Config(Section):
         if not isinstance(values, dict) or _kind(values.get("network")) != "autoencoder":
             return values
         objective = values.get("objective") or {}
-        kind = {"kind": _kind(objective) or "reconstruction"}
-        return {**values, "objective": {**(objective if isinstance(objective, dict) else {}), **kind}}
-
-    @model_validator(mode="before")
-    @classmethod
-    def _know_no_limits_of_latents(cls, values: Any) -> Any:
-        if not isinstance(values, dict) or not isinstance(values.get("data"), dict) or not values["data"].get("latent"):
+        if not isinstance(objective, dict) or "kind" in objective:
             return values
-        sampling = values.get("sampling") or {}
-        return {**values, "sampling": {"threshold": "none", **sampling}} if isinstance(sampling, dict) else values
+        return {**values, "objective": {"kind": "reconstruction", **objective}}
 
     @model_validator(mode="after")
     def _learn_what_the_network_can(self) -> "Config":
         if self.data.latent is not None and isinstance(self.network, Autoencoder):
+            raise KakusanError("data.latent is for what learns in latents: an autoencoder makes its own (leave it out)")
+        if self.data.latent is not None and self.sampling.threshold not in (None, "none"):
             raise KakusanError(
-                "data.latent is for what learns in the latents of an autoencoder: an autoencoder needs none"
+                f"sampling.threshold {self.sampling.threshold} keeps pixels in their range, and latents have none: "
+                "leave it out, or use none"
+            )
+        if isinstance(self.network, Autoencoder) and self.training.microbatch is not None:
+            raise KakusanError(
+                "training.microbatch would part a batch whose latents are brought to deviation 1 together: leave it "
+                "out (--training.activation_checkpointing true takes less memory as well)"
             )
         if isinstance(self.network, Autoencoder) != isinstance(self.objective, Reconstruction):
             raise KakusanError(

@@ -111,6 +111,12 @@ STUDIES: Mapping[str, Target] = {
     "class-conditional": Target(
         "kakusan.studies.experiments.class_conditional:class_conditional", "what knowing the class brings, and guidance"
     ),
+    "latent": Target(
+        "kakusan.studies.experiments.latent:latent", "diffusion in latents beside pixels: space, compute, time, quality"
+    ),
+    "generative-families": Target(
+        "kakusan.studies.experiments.families:families", "a VAE, a GAN and a diffusion model for the same time"
+    ),
     "project": Target(
         "kakusan.studies.experiments.project:project", "the chapter's project: train, draw a grid, measure, curves"
     ),

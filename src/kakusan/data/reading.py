@@ -171,6 +171,6 @@ def _refuse_broken(source: Source, skipped: list[tuple[str, str]], max_broken: f
     shown = some([f"{name} ({reason})" for name, reason in skipped], _SHOWN)
     raise KakusanError(
         f"{len(skipped):,} of {len(source):,} images in {source.name} cannot be read, where {max_broken:.0%} may be: "
-        f"{shown} (kakusan data check --json lists them all; remove them, or raise --data.max_broken, or --max-broken "
+        f"{shown} (kakusan data check lists them all; remove them, or raise --data.max_broken, or --max-broken "
         "of kakusan data prepare)"
     )

@@ -24,7 +24,7 @@ from kakusan.model import Model
 from kakusan.results import Judgement
 from kakusan.sampling import Progress
 from kakusan.seeing.seen import rows, seen, seen_to_stay
-from kakusan.seeing.sources import Drawn, Mirrored, Stored
+from kakusan.seeing.sources import Drawn, Mirrored, Source, Stored
 
 
 @dataclass(frozen=True)
@@ -235,8 +235,28 @@ def evaluate(
     require_alike(model, against, name)
     labels = against.labels if model.class_names else None
     drawn = Drawn(model, sampling.plan(model, n=against.n, settings=settings, seed=seed, labels=labels))
+    return judged(drawn, against, name=name, labels=labels, progress=progress)
+
+
+def judged(
+    samples: Source,
+    against: Reference,
+    *,
+    name: str,
+    labels: Tensor | None = None,
+    progress: Progress | None = None,
+) -> Judgement:
+    """Judges samples, of whatever made them.
+
+    Args:
+        samples: As many as real images stand on either side.
+        against: Real images of the same shape.
+        name: What these are called in the protocol.
+        labels: What samples were asked to be, shape (n,).
+        progress: Called as in :func:`kakusan.sampling.sample`.
+    """
     extractors = list({it.name: it for it in (against.eye.extractor, against.judge)}.values())
-    with seen(drawn, extractors, show=False, progress=progress) as stores:
+    with seen(samples, extractors, show=False, progress=progress) as stores:
         store = stores[against.eye.name]
         features, logits = store[against.eye.features], store[against.eye.logits]
         guesses = stores[against.judge.name]["logits"].argmax(1)
@@ -274,7 +294,7 @@ def evaluate(
                 "mirrored": against.mirrored is not None,
                 "rounding": "to bytes",
                 "resize": against.eye.extractor.resize,
-                **drawn.told,
+                **samples.told,
             },
             remarks=against.remarks,
         )

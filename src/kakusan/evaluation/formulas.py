@@ -87,12 +87,17 @@ def frechet(samples: Tensor, real: Tensor | Moments, doubt: bool = True) -> dict
 def kernel(samples: Tensor, real: Tensor, doubt: bool = True) -> dict[str, Estimate]:
     """Returns the kernel distance, of a cubic polynomial, averaged over random subsets; it has no bias.
 
-    Its interval is that of a mean over disjoint blocks of either side, ten of them or as many as hold a subset each:
-    samples and real images are drawn anew.
+    Its interval is that of a mean over disjoint blocks of either side, ten of them or as many as hold a subset each,
+    for samples and real images are drawn anew; and the random subsets as well, whose own doubt is added.
 
     Source: Bińkowski et al., "Demystifying MMD GANs", 2018.
     """
-    from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, kernel_mmd, kid_features_to_metric
+    from torch_fidelity.metric_kid import (
+        KEY_METRIC_KID_MEAN,
+        KEY_METRIC_KID_STD,
+        kernel_mmd,
+        kid_features_to_metric,
+    )
 
     subset = min(_SUBSET, len(samples), len(real))
     told = kid_features_to_metric(
@@ -104,7 +109,8 @@ def kernel(samples: Tensor, real: Tensor, doubt: bool = True) -> dict[str, Estim
     # More than a subset of each would take memory that grows with the square of their number.
     pairs = _pairs(samples, real, max(BLOCKS, min(len(samples), len(real)) // _SUBSET), subset)
     blocks = [kernel_mmd(a.numpy(), b.numpy()) for a, b in pairs if len(a) > 1]
-    return {"kid": Estimate(value, _of_blocks(value, blocks), told=stamp)}
+    by_subsets = told[KEY_METRIC_KID_STD] / math.sqrt(_SUBSETS)
+    return {"kid": Estimate(value, _of_blocks(value, blocks, by_subsets), told=stamp)}
 
 
 def inception(samples: Tensor, doubt: bool = True) -> dict[str, Estimate]:
@@ -192,10 +198,12 @@ def _pairs(
         yield samples[ours[:size]], real[theirs[:size]]
 
 
-def _of_blocks(value: float, blocks: Sequence[float]) -> tuple[float, float] | None:
-    """Returns an interval around a mean over disjoint blocks."""
+def _of_blocks(value: float, blocks: Sequence[float], more: float = 0.0) -> tuple[float, float] | None:
+    """Returns an interval around a mean over disjoint blocks, that has ``more`` errors besides."""
     count = len(blocks)
-    return _around(value, stdev(blocks) / math.sqrt(count), count) if count >= BLOCKS else None
+    if count < BLOCKS:
+        return None
+    return _around(value, math.hypot(stdev(blocks) / math.sqrt(count), more), count)
 
 
 def _around(value: float, error: float, count: int) -> tuple[float, float]:

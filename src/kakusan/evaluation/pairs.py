@@ -183,7 +183,15 @@ def _seer(
             f"{metric} needs torchmetrics, which is not installed (pip install 'kakusan[metrics]')"
         ) from error
     library = f"torchmetrics {version('torchmetrics')}"
-    told = {"torchmetrics": version("torchmetrics"), "kakusan": version("kakusan"), "torch": torch.__version__}
+    told = {
+        "rounding": "to bytes",
+        "resize": "not at all",
+        "range": "0 to 255",
+        "seen_on": "cpu",
+        "torchmetrics": version("torchmetrics"),
+        "kakusan": version("kakusan"),
+        "torch": torch.__version__,
+    }
     match metric:
         case "psnr":
             measure = partial(functional.peak_signal_noise_ratio, data_range=_WHITE, reduction="none", dim=(1, 2, 3))
@@ -195,7 +203,7 @@ def _seer(
             net = "vgg" if metric == "lpips-vgg" else "alex"
             lpips = Lpips(net, weights, device=device, offline=offline, show=show)
             resize = resizing(shape)
-            told = {**told, "features": lpips.name, "resize": resize}
+            told = {**told, "features": lpips.name, "resize": resize, "seen_on": device.type}
             return _Seer(lpips.name, resize, device, library, lpips, told)
         case _:
             raise unknown("metric of pairs", metric, PAIRED)

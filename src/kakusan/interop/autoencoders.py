@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -56,7 +57,7 @@ def autoencoder_from_diffusers(model: AutoencoderKL) -> Autoencoder:
     return network.train(model.training)
 
 
-def read_autoencoder(name: str) -> AutoencoderKL:
+def read_autoencoder(name: str | Path) -> AutoencoderKL:
     """Returns an ``AutoencoderKL`` by the path of its directory, or its name on the hub.
 
     Raises:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from importlib.metadata import version
 
 from kakusan.model import Model
+from kakusan.schedules import Chain
 
 _UNCONDITIONAL = """\
 from diffusers import DDIMPipeline
 
-images = DDIMPipeline.from_pretrained(".")(batch_size=4, num_inference_steps={steps}).images
+draw = DDIMPipeline.from_pretrained(".")
+images = draw(batch_size=4, num_inference_steps={steps}, use_clipped_model_output=True).images
 """
 
 _LOOP = """\
@@ -23,8 +25,8 @@ x = torch.randn({n}, {shape})
 with torch.no_grad():
     for t in scheduler.timesteps:
 {call}
-        x = scheduler.step(output, t, x).prev_sample
-    images = {images}  # in [-1, 1]
+        x = scheduler.step(output, t, x, use_clipped_model_output=True).prev_sample
+    images = {images}.clamp(-1, 1)
 """
 
 _LABELS = """\
@@ -60,7 +62,8 @@ def card(model: Model, name: str) -> str:
 
 def code(model: Model) -> str:
     """Returns Python that draws a few images with diffusers alone."""
-    steps = model.sampling.steps or 50
+    schedule = model.denoiser.schedule
+    steps = min(model.sampling.steps or 50, schedule.steps if isinstance(schedule, Chain) else 50)
     if model.codec is None and not model.class_names:
         return _UNCONDITIONAL.format(steps=steps)
     few = list(range(min(4, len(model.class_names) or 4)))

@@ -11,8 +11,11 @@ import torch
 from torch import Tensor
 
 from kakusan import sampling, seeds
+from kakusan.condition import NULL_LABEL
 from kakusan.config.models import Sampling
+from kakusan.config.names import HUB
 from kakusan.errors import KakusanError
+from kakusan.files import at_home
 from kakusan.interop.autoencoders import autoencoder_to_diffusers
 from kakusan.interop.card import card
 from kakusan.interop.diffusers import unet_to_diffusers
@@ -61,7 +64,8 @@ def write_pipeline(model: Model, directory: Path, name: str) -> Difference:
     network, denoiser = model.network, model.denoiser
     if not isinstance(network, UNet):
         raise KakusanError(f"a {type(network).__name__} is no UNet2DModel: only a network of kind unet is exported")
-    settings = ddim_config(denoiser.schedule, denoiser.parametrization, clip=model.sampling.threshold != "none")
+    usual = "clip" if model.codec is None else "none"
+    settings = ddim_config(denoiser.schedule, denoiser.parametrization, model.sampling.threshold or usual)
     scheduler = DDIMScheduler(**settings)
     _, height, width = model.latent_shape
     unet = unet_to_diffusers(network, height if height == width else (height, width))
@@ -87,27 +91,30 @@ def write_pipeline(model: Model, directory: Path, name: str) -> Difference:
 
 
 def compare(model: Model, directory: Path) -> Difference:
-    """Returns how far a model is from what diffusers loads from a directory, on the CPU."""
+    """Returns how far a model is from what diffusers loads from a directory, of a class and of none."""
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DModel
 
     chain, device = model.denoiser.schedule, model.device
     assert isinstance(chain, Chain), "no other process was written"
     unet = UNet2DModel.from_pretrained(directory / "unet").to(device)
-    scheduler = DDIMScheduler.from_pretrained(directory / "scheduler", clip_sample=False)
+    scheduler = DDIMScheduler.from_pretrained(directory / "scheduler", clip_sample=False, thresholding=False)
     vae = AutoencoderKL.from_pretrained(directory / "vae").to(device) if model.codec is not None else None
     steps = steps_that_divide(chain)
     how = Sampling(sampler="ddim", steps=steps, grid="trailing", threshold="none", batch=_IMAGES)
-    plan = sampling.plan(model, n=_IMAGES, settings=how)
+    plan = sampling.plan(model, n=_IMAGES, settings=how, labels=[0, NULL_LABEL] if model.class_names else None)
     noise = seeds.ImageNoise(plan.seed, range(_IMAGES))(torch.empty(_IMAGES, *model.latent_shape, device=device))
     start = noise * chain(plan.times[0])[1].float()
-    labels = None if plan.condition is None else plan.condition.labels.to(device)
+    labels = None if plan.condition is None else plan.condition.labels.to(device) % (len(model.class_names) + 1)
     with torch.no_grad(), sampling.evaluating(model.denoiser):
         clock = torch.full((_IMAGES,), float(chain.steps - 1), device=device)
         condition = None if plan.condition is None else plan.condition.to(device)
         given = (start, clock) if condition is None else (start, clock, condition)
         call = (model.network(*given) - unet(start, chain.steps - 1, class_labels=labels).sample).abs().max()
-    ours, theirs = sampling.sample(plan), _drawn(unet, scheduler, vae, start, labels, steps)
-    return Difference(call.item(), (ours - theirs.clamp(-1, 1) if vae else ours - theirs).abs().max().item(), steps)
+        *_, last = plan.walk(range(_IMAGES))
+        # By the network itself, for a codec keeps pixels in their range, where all that lies beyond agrees.
+        ours = last.x if model.codec is None else model.codec.network.eval().decode(last.x)
+    theirs = _drawn(unet, scheduler, vae, start, labels, steps)
+    return Difference(call.item(), (ours - theirs).abs().max().item(), steps)
 
 
 @torch.no_grad()
@@ -138,22 +145,61 @@ class Pipeline:
 
 
 def read_pipeline(name: str) -> Pipeline:
-    """Returns a pipeline by the path of its directory, or its name on the hub; its weights must be safetensors.
+    """Returns a pipeline by the path of its directory, or ``"hub:OWNER/NAME"``; its weights must be safetensors.
 
     Raises:
-        KakusanError: diffusers is not installed; there is none; or its weights are a pickle, which could run code.
+        KakusanError: diffusers is not installed; there is none, or one with parts that are not known here; or its
+            weights are a pickle, which could run code.
     """
     try:
         from diffusers import AutoencoderKL, DDPMScheduler, UNet2DModel
     except ImportError as error:
         raise KakusanError('this needs diffusers, which is not installed: pip install "kakusan[diffusers]"') from error
-    _refuse_pickles(Path(name))
-    unet = _part(UNet2DModel.from_pretrained, name, "unet", use_safetensors=True)
-    scheduler = _part(DDPMScheduler.load_config, name, "scheduler")
+    place = name.removeprefix(HUB) if name.startswith(HUB) else str(at_home(name))
+    if not name.startswith(HUB) and not Path(place).is_dir():
+        raise KakusanError(f"there is no directory {name} (check the path; a pipeline of the hub is {HUB}OWNER/NAME)")
+    parts = _parts(place)
+    if more := sorted(parts - {"unet", "scheduler", "vae"}):
+        raise KakusanError(
+            f"{name} holds {', '.join(more)}, which is not known here, only a unet, a scheduler and a vae"
+        )
+    for folder, kind in (("unet", "UNet2DModel"), ("vae", "AutoencoderKL"), ("", "UNet2DModel")):
+        _refuse_pickles(Path(place) / folder, kind)
+    unet = _part(UNet2DModel.from_pretrained, place, "unet", use_safetensors=True, output_loading_info=True)
+    scheduler = _part(DDPMScheduler.load_config, place, "scheduler")
     vae = None
-    if (Path(name) / "vae").is_dir():
-        vae = _part(AutoencoderKL.from_pretrained, name, "vae", use_safetensors=True)
+    if "vae" in parts:
+        vae = _part(AutoencoderKL.from_pretrained, place, "vae", use_safetensors=True, output_loading_info=True)
     return Pipeline(unet, scheduler, vae)
+
+
+def _parts(place: str) -> set[str]:
+    """Returns what a pipeline says it has; of one without an index, such as ours by class or in latents, the folders
+    that there are."""
+    from diffusers import DiffusionPipeline
+
+    try:
+        index = DiffusionPipeline.load_config(place)
+    except (OSError, ValueError):
+        return {"unet", "scheduler", *(["vae"] if _has_vae(place) else [])}
+    return {name for name, it in index.items() if isinstance(it, (list, tuple)) and it[0] is not None}
+
+
+def _has_vae(place: str) -> bool:
+    from diffusers import AutoencoderKL
+
+    try:
+        AutoencoderKL.load_config(place, subfolder="vae")
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _whole(found: Any) -> Any:
+    """Refuses a network of which weights were missing, which diffusers draws at random, with no more than a warning."""
+    if isinstance(found, tuple) and isinstance(found[1], dict) and found[1].get("missing_keys"):
+        raise ValueError(f"{next(iter(found[1]['missing_keys']))} is missing")
+    return found[0] if isinstance(found, tuple) and isinstance(found[1], dict) and "missing_keys" in found[1] else found
 
 
 def _part(load: Any, name: str, folder: str, **options: Any) -> Any:
@@ -161,7 +207,7 @@ def _part(load: Any, name: str, folder: str, **options: Any) -> Any:
     reasons = []
     for place in ({"subfolder": folder}, {}):
         try:
-            return load(name, **place, **options)
+            return _whole(load(name, **place, **options))
         # Of a file, of the hub, of a configuration: its errors have no common class.
         except Exception as error:
             reasons.append((str(error) or type(error).__name__).partition("\n")[0])
@@ -170,11 +216,10 @@ def _part(load: Any, name: str, folder: str, **options: Any) -> Any:
     )
 
 
-def _refuse_pickles(path: Path) -> None:
-    for folder in (path / "unet", path / "vae", path):
-        pickles, safe = list(folder.glob("*.bin")), list(folder.glob("*.safetensors"))
-        if pickles and not safe:
-            raise KakusanError(
-                f"{pickles[0]} is a pickle, which could run code, and is not read: convert it where you trust it "
-                f"(UNet2DModel.from_pretrained({str(folder)!r}).save_pretrained({str(folder)!r}) writes safetensors)"
-            )
+def _refuse_pickles(folder: Path, kind: str) -> None:
+    pickles, safe = list(folder.glob("*.bin")), list(folder.glob("*.safetensors"))
+    if pickles and not safe:
+        raise KakusanError(
+            f"{pickles[0]} is a pickle, which could run code, and is not read: convert it where you trust it "
+            f"({kind}.from_pretrained({str(folder)!r}).save_pretrained({str(folder)!r}) writes safetensors)"
+        )

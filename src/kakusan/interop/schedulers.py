@@ -15,7 +15,8 @@ from kakusan.schedules import Chain, Schedule
 _MEANINGS: Mapping[str, type[Parametrization]] = {"epsilon": Epsilon, "sample": X0, "v_prediction": V}
 _NAMED = {"linear": "linear", "scaled_linear": "quadratic"}
 # What other schedulers of diffusers have, and chains that preserve variance have not.
-_OTHERS = ("sigma_min", "sigma_max", "sigma_data", "shift", "base_shift")
+_OTHERS = ("sigma_data", "shift", "base_shift", "beta_min", "beta_max")
+_ENDLESS = 1e6  # pixels, which dynamic thresholding here does not limit
 _CLOSE = 1e-6  # of betas that float32 rounded
 
 
@@ -27,8 +28,10 @@ def chain_of(config: Mapping[str, Any]) -> Chain:
     """
     name = config.get("_class_name", "this scheduler")
     for field in _OTHERS:
-        if field in config:
+        if config.get(field) is not None:
             raise KakusanError(f"{name} with {field} walks no chain that preserves variance: it is not known here")
+    if not config.keys() & {"trained_betas", "beta_schedule"}:
+        raise KakusanError(f"{name} has no betas: it walks no chain that preserves variance")
     if config.get("rescale_betas_zero_snr"):
         raise KakusanError(f"{name} with rescale_betas_zero_snr ends in a β of 1, which no chain here has")
     steps = int(config.get("num_train_timesteps", 1000))
@@ -60,13 +63,14 @@ def parametrization_of(config: Mapping[str, Any]) -> Parametrization:
     return _MEANINGS[meaning]()
 
 
-def ddim_config(schedule: Schedule, parametrization: Parametrization, *, clip: bool) -> dict[str, Any]:
-    """Returns the arguments of diffusers' ``DDIMScheduler`` that walks as ours does, by trailing steps.
+def ddim_config(schedule: Schedule, parametrization: Parametrization, threshold: str) -> dict[str, Any]:
+    """Returns the arguments of diffusers' ``DDIMScheduler`` that walks as ours does, by trailing steps that divide the
+    chain; where it clips, its ``step`` is to be told ``use_clipped_model_output=True``.
 
     Args:
         schedule: The chain.
         parametrization: What the network's output means.
-        clip: Whether predicted pixels are kept in [−1, 1].
+        threshold: How predicted pixels are kept in [−1, 1]: ``"none"``, ``"clip"`` or ``"dynamic"``.
 
     Raises:
         KakusanError: diffusers' scheduler cannot walk so; what it cannot is named.
@@ -85,7 +89,8 @@ def ddim_config(schedule: Schedule, parametrization: Parametrization, *, clip: b
         **_betas(schedule),
         "num_train_timesteps": schedule.steps,
         "prediction_type": meaning,
-        "clip_sample": clip,
+        "clip_sample": threshold == "clip",
+        **({"thresholding": True, "sample_max_value": _ENDLESS} if threshold == "dynamic" else {}),
         "set_alpha_to_one": True,
         "timestep_spacing": "trailing",
     }

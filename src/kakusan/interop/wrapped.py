@@ -98,8 +98,10 @@ class Prompted(nn.Module):
 
         def as_many(given: Tensor) -> Tensor:
             """Of guidance both halves are one batch, twice as large."""
-            given = given.to(x.device)
-            times = len(x) // max(1, len(given)) if given.ndim else 1
+            given = given.to(x if given.is_floating_point() else x.device)
+            if given.ndim and len(x) % len(given):
+                raise KakusanError(f"{len(given)} bound entries do not fit {len(x)} images: bind one, or one an image")
+            times = len(x) // len(given) if given.ndim else 1
             return given.repeat(times, *[1] * (given.ndim - 1)) if times > 1 else given
 
         bound = tree_map_only(Tensor, as_many, self._bound)

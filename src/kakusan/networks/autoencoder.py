@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
+from torch.distributed.nn.functional import all_reduce
 from torch.nn import functional
 
 from kakusan.errors import KakusanError
-from kakusan.networks.blocks import Attention, Downsample, ResidualBlock, Upsample
+from kakusan.networks.blocks import Attention, Downsample, ResidualBlock, Stage, Upsample
 from kakusan.networks.sizes import check_images, most_groups
-from kakusan.networks.unet import Stage
 
 _LOG_VARIANCE = (-30.0, 20.0)  # between which exp neither vanishes nor overflows
-_MOMENTUM = 0.05  # share of a batch in the measured shift and scale
+_HALF_LIFE = 1_000  # images, after which those in the measured shift and scale count half
+_EPS = 1e-6  # added to every variance, as diffusers has it
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,11 @@ class Posterior:
 class Autoencoder(nn.Module):
     """Maps images to the distribution of their latents, and latents back to images.
 
-    Latents are a picture of ``latent_channels`` channels, shrunk by ``factor``, whose every channel has mean 0 and
-    deviation 1 over the data: while learning those of a batch bring it there, later ones measured on the way, which
-    are a part of the weights. Whatever learns in this space need not know where the encoder itself would put it.
+    Latents are a picture of ``latent_channels`` channels, shrunk by ``factor``, of which what is drawn has mean 0 and
+    deviation 1 in every channel, over the data: while learning the moments of a batch, of all processes together, bring
+    it there, later those measured on the way, which are a part of the weights. Whatever learns in this space need not
+    know where the encoder itself would put it; and for the divergence only the logarithm of the variance is left, so
+    that a channel of no use costs nothing.
 
     Its weights convert to and from diffusers' ``AutoencoderKL`` (:mod:`kakusan.interop.autoencoders`).
 
@@ -58,7 +61,6 @@ class Autoencoder(nn.Module):
         blocks: Residual blocks a level of the encoder; one more in the decoder.
         middle_attention: Whether there is attention between the two blocks at the bottom.
         groups: Groups of every normalisation; the most that fit, up to 32, unless given.
-        norm_eps: What every normalisation adds to the variance.
 
     Raises:
         KakusanError: A number is out of its range, or groups do not divide the channels.
@@ -82,7 +84,6 @@ class Autoencoder(nn.Module):
         blocks: int = 1,
         middle_attention: bool = True,
         groups: int | None = None,
-        norm_eps: float = 1e-6,
     ) -> None:
         super().__init__()
         for name, number in {"in_channels": in_channels, "latent_channels": latent_channels, "blocks": blocks}.items():
@@ -93,7 +94,7 @@ class Autoencoder(nn.Module):
                 f"channels must name at least one level, each of 2 channels or more, not {tuple(channels)}"
             )
         self.in_channels, self.latent_channels, self.channels = in_channels, latent_channels, tuple(channels)
-        self.blocks, self.middle_attention, self.norm_eps = blocks, middle_attention, norm_eps
+        self.blocks, self.middle_attention = blocks, middle_attention
         self.groups = most_groups(self.channels) if groups is None else groups
         if self.groups < 1 or any(width % self.groups for width in self.channels):
             raise KakusanError(
@@ -128,9 +129,9 @@ class Autoencoder(nn.Module):
         """
         check_images(images, self.in_channels, self.factor)
         mean, log_variance = self.quantize(self.encoder(images)).chunk(2, dim=1)
-        shift, scale = self._measured(mean) if self.training else (self.shift, self.scale)
-        log_variance = log_variance.clamp(*_LOG_VARIANCE) + 2 * scale.log()
-        return Posterior((mean - shift) * scale, log_variance)
+        log_variance = log_variance.clamp(*_LOG_VARIANCE)
+        shift, scale = self._measured(mean, log_variance) if self.training else (self.shift, self.scale)
+        return Posterior((mean - shift) * scale, log_variance + 2 * scale.log())
 
     def decode(self, latents: Tensor) -> Tensor:
         """Returns images, about in [−1, 1], shape (B, C, H, W), of ``latents``, shape (B, L, h, w)."""
@@ -149,13 +150,21 @@ class Autoencoder(nn.Module):
         latents = posterior.mean if noise is None else posterior.sample(noise)
         return self.decode(latents if more is None else latents + more), posterior.mean, posterior.log_variance
 
-    def _measured(self, mean: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns what brings a batch of raw latents to mean 0 and deviation 1, and moves the measured ones there."""
-        centre, spread = mean.float().mean((0, 2, 3)), mean.float().std((0, 2, 3), unbiased=False)
-        shift, scale = centre[:, None, None], (1 / (spread + self.norm_eps))[:, None, None]
+    def _measured(self, mean: Tensor, log_variance: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns what brings draws of a batch's raw latents to mean 0 and deviation 1, and moves the measured ones
+        there."""
+        mean = mean.float()
+        square = mean.square() + log_variance.float().exp()
+        moments, processes = torch.stack([mean.mean((0, 2, 3)), square.mean((0, 2, 3))]), 1
+        if distributed.is_available() and distributed.is_initialized():
+            processes = distributed.get_world_size()
+            moments = all_reduce(moments) / processes  # type: ignore[no-untyped-call] # with its gradient
+        first, second = moments[..., None, None]
+        shift, scale = first, (second - first.square()).clamp(min=0).add(_EPS).rsqrt()
         with torch.no_grad():
-            self.shift.lerp_(shift.to(self.shift), _MOMENTUM)
-            self.scale.lerp_(scale.to(self.scale), _MOMENTUM)
+            forgotten = 1 - 0.5 ** (len(mean) * processes / _HALF_LIFE)
+            self.shift.lerp_(shift.to(self.shift), forgotten)
+            self.scale.lerp_(scale.to(self.scale), forgotten)
         return shift, scale
 
     def _encoder(self) -> nn.Module:
@@ -197,12 +206,12 @@ class Autoencoder(nn.Module):
         return nn.ModuleList([self._stage(last, last, attention=self.middle_attention), self._stage(last, last)])
 
     def _stage(self, in_channels: int, out_channels: int, *, attention: bool = False) -> Stage:
-        residual = ResidualBlock(in_channels, out_channels, groups=self.groups, eps=self.norm_eps)
-        attends = Attention(out_channels, heads=1, groups=self.groups, eps=self.norm_eps) if attention else None
+        residual = ResidualBlock(in_channels, out_channels, groups=self.groups, eps=_EPS)
+        attends = Attention(out_channels, heads=1, groups=self.groups, eps=_EPS) if attention else None
         return Stage(residual, attends)
 
     def _end(self, width: int, out_channels: int) -> tuple[nn.Module, nn.Module]:
-        norm = nn.GroupNorm(self.groups, width, eps=self.norm_eps)
+        norm = nn.GroupNorm(self.groups, width, eps=_EPS)
         return norm, nn.Conv2d(width, out_channels, 3, padding=1)
 
 

@@ -1,8 +1,10 @@
-"""The parts a U-Net is made of: residual block, self-attention over pixels, halving and doubling of the resolution."""
+"""The parts that U-Net and autoencoder are made of: residual block, self-attention, half and twice the resolution."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from kakusan.networks.recomputed import Recomputed
 
 
 def zero_init(layer: nn.Conv2d | nn.Linear) -> None:
@@ -102,6 +104,19 @@ class Attention(nn.Module):
         seen = functional.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)  # (B, HW, C)
         change: Tensor = self.output(seen).transpose(1, 2).unflatten(2, x.shape[2:])  # (B, C, H, W)
         return x + change
+
+
+class Stage(Recomputed):
+    """A residual block, and attention after it where there is any."""
+
+    def __init__(self, residual: ResidualBlock, attention: Attention | None) -> None:
+        super().__init__()
+        self.residual = residual
+        self.attention = nn.Identity() if attention is None else attention
+
+    def compute(self, x: Tensor, time: Tensor | None = None) -> Tensor:
+        y: Tensor = self.attention(self.residual(x, time))
+        return y
 
 
 class Downsample(nn.Conv2d):

@@ -8,23 +8,9 @@ from torch.nn import functional
 
 from kakusan.condition import NULL_LABEL, Condition
 from kakusan.errors import KakusanError
-from kakusan.networks.blocks import Attention, Downsample, ResidualBlock, Upsample, zero_init
+from kakusan.networks.blocks import Attention, Downsample, ResidualBlock, Stage, Upsample, zero_init
 from kakusan.networks.embeddings import ClassEmbedding, TimeEmbedding
-from kakusan.networks.recomputed import Recomputed
 from kakusan.networks.sizes import check_images, most_groups
-
-
-class Stage(Recomputed):
-    """A residual block, and attention after it where there is any."""
-
-    def __init__(self, residual: ResidualBlock, attention: Attention | None) -> None:
-        super().__init__()
-        self.residual = residual
-        self.attention = nn.Identity() if attention is None else attention
-
-    def compute(self, x: Tensor, time: Tensor | None = None) -> Tensor:
-        y: Tensor = self.attention(self.residual(x, time))
-        return y
 
 
 class DownLevel(nn.Module):

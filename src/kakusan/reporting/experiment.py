@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
+from kakusan.reporting import diagram
 from kakusan.reporting.curves import Curve, chart
 from kakusan.reporting.html import Figure, Section, fragment, page
 from kakusan.reporting.language import Language
@@ -49,7 +50,7 @@ def _section(say: Language, experiment: Experiment, part: Part) -> Section:
     own, title = f"study.{experiment.study}.{part.name}", spoken(say, part.finding)
     figure = Figure(
         title=title,
-        content=table(say, part) + _charts(say, part) + _pictures(say, part),
+        content=_diagram(say, part) + table(say, part) + _charts(say, part) + _pictures(say, part),
         caption=say(f"{own}_caption"),
         alt=say("study.alt", title=title),
     )
@@ -59,6 +60,8 @@ def _section(say: Language, experiment: Experiment, part: Part) -> Section:
 def table(say: Language, part: Part) -> Markup:
     """Returns a row a trial. What real images score is told once below a column, or where it differs beside the value;
     what trials are drawn against stands in their names."""
+    if not part.trials:
+        return Markup("")
     names = [name for name in part.quantities if name != part.across]
     reals = {name: {it.real for it in part.values(name) if it.real is not None} for name in names}
     below = {name: next(iter(found)) for name, found in reals.items() if len(found) == 1}
@@ -113,6 +116,10 @@ def _charts(say: Language, part: Part) -> Markup:
         )
     together = Markup("").join(drawn)
     return Markup('<div class="panels">{}</div>').format(together) if len(drawn) > 1 else together
+
+
+def _diagram(say: Language, part: Part) -> Markup:
+    return diagram.row(say, part.name, part.boxes) if part.boxes else Markup("")
 
 
 def _plain(values: list[float]) -> list[Value]:

@@ -12,10 +12,10 @@ _GROWING = frozenset(
     {"score", "accuracy", "is", "precision", "recall", "diversity", "coverage", "psnr", "ssim", "clip"}
 )
 _SHARES = frozenset(
-    {"accuracy", "coverage", "plain_coverage", "precision", "recall", "copies", "copies-pixels", "share"}
+    {"accuracy", "coverage", "plain_coverage", "precision", "recall", "copies", "copies-pixels", "share", "spread"}
 )
 _TIMES = frozenset({"seconds", "train_seconds"})
-_COUNTS = frozenset({"nfe", "n", "images"})
+_COUNTS = frozenset({"nfe", "n", "images", "numbers", "parameters"})
 
 
 def title_of(say: Language, name: str) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 from kakusan.results.judgement import Judgement, Measurement
 from kakusan.results.value import Record
 
+_OF_COPIES = ("held_out", "mirrored")  # what decides these alone, and no distance
+
 
 class Side(Record):
     """One of several runs side by side.
@@ -33,7 +35,9 @@ class Side(Record):
     @property
     def protocols(self) -> dict[str, dict[str, Any]]:
         """How every number of samples was measured, by its name."""
-        judged = {} if self.judgement is None else dict.fromkeys(self.judgement.values, self.judgement.protocol)
+        how = {} if self.judgement is None else self.judgement.protocol
+        told = {name: value for name, value in how.items() if name not in _OF_COPIES}
+        judged = {} if self.judgement is None else dict.fromkeys(self.judgement.values, told)
         return judged | {metric: it.protocol for metric, it in self.measurements.items()}
 
 

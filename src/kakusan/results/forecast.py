@@ -23,9 +23,10 @@ class Forecast(Record):
         memory: The most bytes held while measuring; None where the system does not tell.
         memory_there: Bytes that the device has; None likewise.
         start_seconds: Before the first step has its pace: compiling and the like.
+        encoding_seconds: To encode all images, where it learns in latents.
         train_seconds, samples_seconds, measurements_seconds, validation_seconds, checkpoints_seconds: What takes how
             long, to the end.
-        disk: Bytes that the run directory will hold.
+        disk: Bytes that the run directory will hold, and the latents beside it.
         disk_free: Bytes free where runs go.
         advice: What to change first, a sentence each, what saves most before the rest.
     """
@@ -43,6 +44,7 @@ class Forecast(Record):
     memory: int | None
     memory_there: int | None
     start_seconds: float
+    encoding_seconds: float = 0.0
     train_seconds: float
     samples_seconds: float
     measurements_seconds: float = 0.0
@@ -61,7 +63,7 @@ class Forecast(Record):
     def seconds(self) -> float:
         """Time to the end."""
         beside = self.samples_seconds + self.measurements_seconds + self.validation_seconds + self.checkpoints_seconds
-        return self.start_seconds + self.train_seconds + beside
+        return self.start_seconds + self.encoding_seconds + self.train_seconds + beside
 
     def as_dict(self) -> dict[str, Any]:
         return {**self.model_dump(), "utilisation": self.utilisation, "seconds": self.seconds}

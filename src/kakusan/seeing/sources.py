@@ -178,10 +178,19 @@ class Drawn:
             "nfe": self.plan.network_calls,
             "seed": self.plan.seed,
             "labels": None if labels is None else sha256(repr(labels).encode()).hexdigest()[:8],
+            **self._decoder,
             "device": self.plan.device.type,
             "kakusan": version("kakusan"),
             "torch": torch.__version__,
         }
+
+    @property
+    def _decoder(self) -> dict[str, Any]:
+        """What makes pictures of latents, for a stamp; nothing where there is nothing to be made."""
+        codec = self.plan.codec
+        if codec is None:
+            return {}
+        return {"autoencoder": codec.weights_hash[:16], "tile": codec.tile, "decoded_in": str(codec.dtype)}
 
     def chunks(self, done: int, progress: Progress | None = None) -> Iterator[tuple[Tensor, Tensor | None]]:
         condition = self.plan.condition

@@ -18,6 +18,7 @@ from kakusan import build, config, latents, sampling
 from kakusan.build import Learner
 from kakusan.config.models import Evaluation
 from kakusan.data.batches import Batches
+from kakusan.data.parting import kept_out
 from kakusan.devices import device_of, keep_freed_memory, memory_of, peak_memory, resolve, synchronize
 from kakusan.files import atomic_write
 from kakusan.model import Model
@@ -60,12 +61,19 @@ def forecast(settings: config.Config, source: str, seconds: float = SECONDS, sho
     if settings.data.latent is not None:
         codec = latents.opened(settings.data.latent, feed.batches.shape, settings.training.device)
     model = build.learner(settings, feed.batches.shape, feed.class_names, codec=codec)
-    feed = feed if codec is None else latents.encoded(feed, codec, settings.data, show)
+    learned = (
+        None
+        if feed.batches.epoch is None
+        else feed.batches.epoch - kept_out(settings.data.held_out, feed.batches.epoch)
+    )
+    encoding, encoded = 0.0, 0
+    if codec is not None:
+        feed, encoding, encoded = latents.tried(feed, codec, settings.data)
     processes = Processes(resolve(settings.training.device))
     batches, validation = held_out(feed.batches, settings, processes)
     if processes.device.type == "cpu":
         keep_freed_memory()
-    timetable = Timetable.of(settings.training, batches.epoch, settings.evaluation.every)
+    timetable = Timetable.of(settings.training, learned, settings.evaluation.every)
     steps = timetable.steps
     with Bar("measuring", round(seconds), show=show) as bar:
         stopwatch = Stopwatch(batches, _TRAINING * seconds, lambda done: bar.update(round(done)))
@@ -102,6 +110,7 @@ def forecast(settings: config.Config, source: str, seconds: float = SECONDS, sho
         memory=held,
         memory_there=memory_of(model.device),
         start_seconds=pace.start_seconds,
+        encoding_seconds=encoding,
         train_seconds=steps * pace.step_seconds,
         samples_seconds=draws * samples,
         measurements_seconds=measures * measured,
@@ -110,6 +119,7 @@ def forecast(settings: config.Config, source: str, seconds: float = SECONDS, sho
         # A new checkpoint is whole before an old one is removed.
         disk=(min(settings.training.keep + 1, saves) + (validation is not None)) * size
         + draws * sheet
+        + encoded
         + steps // settings.training.log_every * _LINE,
         disk_free=shutil.disk_usage(Path.cwd()).free,
     )

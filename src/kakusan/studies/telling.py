@@ -78,7 +78,7 @@ def tell(run: Run, *, device: str = "auto", show: bool = True) -> Story:
     return replace(
         story,
         parameters=story.measured.parameters or model.parameters,
-        network=read(model.denoiser.network, model.shape),
+        network=read(model.denoiser.network, model.latent_shape),
         class_names=model.class_names,
         drawn_after=checkpoint.images,
         samples=samples,

@@ -103,8 +103,20 @@ class Workshop:
     def __exit__(self, *_: object) -> None:
         atomic_write(self._clock, f"{self._spent():.1f}\n")
 
-    def trained(self, name: str, changes: Mapping[str, Any] | None = None, seed: int = 0) -> Run:
+    def trained(
+        self,
+        name: str,
+        changes: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        base: config.Config | None = None,
+    ) -> Run:
         """Returns a run of the study's configuration with ``changes``: trained, gone on with, or there already.
+
+        Args:
+            name: What it is called.
+            changes: Fields that are other than the study's.
+            seed: Of several alike.
+            base: A configuration of its own, of its own length, in the study's place.
 
         Raises:
             KeyboardInterrupt: Ctrl-C ended it; what it has learned is saved.
@@ -112,8 +124,9 @@ class Workshop:
         place = self.path / "runs" / (name if not seed else f"{name}-seed-{seed}")
         if not place.exists():
             _ = self.real  # what cannot be judged is refused before it is trained
-        length = {"training.images": self.images_to_see, "training.seed": self.settings.training.seed + seed}
-        settings = config.changed(self.settings, {**length, **(changes or {})})
+        if base is None:
+            base = config.changed(self.settings, {"training.images": self.images_to_see})
+        settings = config.changed(base, {"training.seed": base.training.seed + seed, **(changes or {})})
         if (place / "config.yaml").is_file():
             run = api.train(resume=place, show=self.show and not _finished(place))
         else:

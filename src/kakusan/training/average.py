@@ -9,6 +9,8 @@ from torch import Tensor, nn
 class Average:
     r"""An exponential moving average whose memory is measured in images, so that the batch size does not change it.
 
+    What a network measures of the data on the way, in buffers, is averaged as its weights are, to which it belongs.
+
     .. math:: \bar\theta \leftarrow d\, \bar\theta + (1 - d)\, \theta, \qquad d = 2^{-B / h}
 
     The half-life h is capped at a share of the images seen, so that early on the initial weights are soon forgotten.
@@ -28,9 +30,12 @@ class Average:
         self.network = deepcopy(network).eval().requires_grad_(False)
         self._half_life, self._ramp_up = half_life, ramp_up
         # Once: to walk through the modules of a small network takes a noticeable part of a step.
-        self._averaged: list[Tensor] = list(self.network.parameters())
-        self._learned: list[Tensor] = list(network.parameters())
-        self._buffers = list(zip(self.network.buffers(), network.buffers(), strict=True))
+        self._averaged, self._learned = (
+            [*it.parameters(), *(buffer for buffer in it.buffers() if buffer.is_floating_point())]
+            for it in (self.network, network)
+        )
+        counters = zip(self.network.buffers(), network.buffers(), strict=True)
+        self._counters = [(own, other) for own, other in counters if not own.is_floating_point()]
 
     @torch.no_grad()
     def update(self, batch_size: int, images: int, skip: Tensor | None = None) -> None:
@@ -43,5 +48,5 @@ class Average:
         step = 1 - 0.5 ** (batch_size / half_life)
         weights = {own.dtype: counts.to(own) * step for own in {own.dtype: own for own in self._averaged}.values()}
         torch._foreach_lerp_(self._averaged, self._learned, [weights[own.dtype] for own in self._averaged])
-        for own, other in self._buffers:
+        for own, other in self._counters:
             own.copy_(other)

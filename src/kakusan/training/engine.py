@@ -378,7 +378,7 @@ class Engine:
         with self._going_on(run, "samples"):
             picture = self._task.preview(self._average.network)
             if picture is not None:
-                pictures.save(self._samples_path(run), pictures.legible(picture, self._batches.shape[-1]))
+                pictures.save(self._samples_path(run), picture)
 
     def _measure_samples(self, run: Run, stop: threading.Event) -> None:
         """Measures samples of the average, or says why not; who wishes for an end does not wait for it."""

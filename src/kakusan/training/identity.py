@@ -9,6 +9,7 @@ from kakusan import config
 from kakusan.build import Learner
 from kakusan.data.batches import ImageBatches
 from kakusan.errors import KakusanError, counted
+from kakusan.model import Model
 from kakusan.runs import Run
 
 # What may be changed of a run that goes on: anything else would make it another run.
@@ -36,7 +37,8 @@ _RESUMABLE = (
     "evaluation.metrics",
 )
 _GIVEN_AGAIN = ("network.kind", "network.name")  # of a network of one's own
-_IDLE = ("sampling.", "evaluation.", "network.init", *_GIVEN_AGAIN)  # what training does not ask when it goes on
+# What training does not ask when it goes on; its autoencoder a run keeps.
+_IDLE = ("sampling.", "evaluation.", "network.init", "data.latent", *_GIVEN_AGAIN)
 
 
 def require_resumable(changes: Iterable[str]) -> None:
@@ -89,8 +91,19 @@ def require_same_images(run: Run, batches: ImageBatches, source: str, state: Map
         )
 
 
+def autoencoder_of(model: Learner) -> str:
+    """Returns the hash of the autoencoder in whose latents a model works; nothing for pixels."""
+    codec = model.codec if isinstance(model, Model) else None
+    return "" if codec is None else codec.weights_hash
+
+
 def require_alike(run: Run, model: Learner, state: Mapping[str, Any]) -> None:
     """Refuses images of another shape, or other classes, than a run learned from."""
+    if state.get("autoencoder", "") != autoencoder_of(model):
+        raise KakusanError(
+            f"{run.path} learned in the latents of another autoencoder than {run.autoencoder_path.name} there now (put "
+            "its own back)"
+        )
     shape, classes = list(model.shape), list(model.class_names)
     if (state.get("shape"), state.get("class_names")) != (shape, classes):
         raise KakusanError(

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from kakusan import build, config, latents
-from kakusan.build import Learner
+from kakusan.build import Feed, Learner
 from kakusan.codec import Codec
 from kakusan.config.names import PYTHON
 from kakusan.data.batches import Batches, ImageBatches, LoaderBatches
@@ -83,8 +83,7 @@ def begin(
     if loaders_batch_size and isinstance(feed.batches, LoaderBatches):
         settings = config.changed(settings, {"training.batch_size": feed.batches.batch_size})
     model = build.learner(settings, feed.batches.shape, feed.class_names, network, codec)
-    feed = feed if codec is None else latents.encoded(feed, codec, settings.data, show)
-    batches, validation = held_out(feed.batches, settings, processes)
+    batches, validation = held_out(_in_latents(feed, codec, settings, processes, show).batches, settings, processes)
     started = _start_from(model, settings)
     examination = _examination(examiner, settings, model, batches, processes, show)
     engine = engine_of(model, batches, validation, settings, show, processes, examination)
@@ -94,9 +93,9 @@ def begin(
     with claimed(path):
         run = Run.create(path, overwrite)
         try:
-            run.write_config(config.to_yaml(_portable(settings)))
             if codec is not None:
                 latents.write(codec, run.autoencoder_path)
+            run.write_config(config.to_yaml(_portable(settings)))
             return _train(engine, run, lines, show)
         except BaseException:
             # What its books say of a failure is worth more than an empty place.
@@ -138,14 +137,13 @@ def resume(
     if state is not None and settings.data.source.startswith(PYTHON):
         class_names = class_names or state.get("class_names", ())  # which a loader need not name again
     feed = build.feed(settings, data, network, class_names, show)
-    codec = latents.kept(run, settings.training.device)
+    codec = latents.kept(run, settings.data, settings.training.device)
     model = build.learner(settings, feed.batches.shape, feed.class_names, network, codec)
     if state is not None:
         identity.require_alike(run, model, state)
     if state is not None and isinstance(feed.batches, ImageBatches):
         identity.require_same_images(run, feed.batches, settings.data.source, state)
-    feed = feed if codec is None else latents.encoded(feed, codec, settings.data, show)
-    batches, validation = held_out(feed.batches, settings, processes)
+    batches, validation = held_out(_in_latents(feed, codec, settings, processes, show).batches, settings, processes)
     anew = [] if state is not None else [f"{run.path} was ended before its first checkpoint, and begins anew"]
     started = [] if state is not None else _start_from(model, settings)
     examination = _examination(examiner, settings, model, batches, processes, show)
@@ -165,6 +163,19 @@ def resume(
             run.write_config(config.to_yaml(_portable(settings)))
         about = introduction(model, batches.epoch, _count(validation), settings)
         return _train(engine, run, [*anew, about, *started, *feed.remarks], show)
+
+
+def _in_latents(feed: Feed, codec: Codec | None, settings: config.Config, processes: Processes, show: bool) -> Feed:
+    """Returns a feed in latents, where there is a codec: one process encodes, and the others find what it has put
+    down."""
+    if codec is None:
+        return feed
+    if not processes.first:
+        processes.wait()
+    found = latents.encoded(feed, codec, settings.data, show)
+    if processes.first:
+        processes.wait()
+    return found
 
 
 def _start_from(model: Learner, settings: config.Config) -> list[str]:
@@ -233,6 +244,7 @@ def engine_of(
         "shape": list(model.shape),
         "class_names": list(model.class_names),
         "settings": identity.lasting(settings),
+        "autoencoder": identity.autoencoder_of(model),
     }
     if isinstance(batches, ImageBatches):
         facts |= {"epoch": batches.epoch + _count(validation), "fingerprint": batches.fingerprint}

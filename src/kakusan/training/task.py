@@ -42,7 +42,8 @@ class Task(Protocol):
         """
 
     def preview(self, network: nn.Module) -> Tensor | None:
-        """Returns a picture that shows how far ``network`` has come, shape (C, H, W), always of the same seeds."""
+        """Returns a picture that shows how far ``network`` has come, shape (C, H, W), always of the same seeds, and
+        large enough for people."""
 
 
 def decay_matrices_only(network: nn.Module) -> list[dict[str, Any]]:

@@ -102,6 +102,7 @@ def test_what_is_no_model_is_loaded_by_its_own_name(tmp_path):
     [
         ({"schedule": "linear"}, "schedule says nothing to an autoencoder, which knows no noise"),
         ({"sampling.steps": 3}, "sampling says nothing to an autoencoder"),
+        ({"training.microbatch": 4}, "training.microbatch would part a batch"),
         ({"objective.kind": "denoising"}, "cannot learn the objective denoising"),
         ({"objective.perceptual": 0.1}, "vgg16"),
     ],

@@ -5,20 +5,23 @@ from io import BytesIO
 from PIL import Image
 
 from kakusan.data.listing import captions_of, classes_of, images_in
-from kakusan.data.sources.cifar10 import holds_cifar10, read_cifar10
+from kakusan.data.sources.cifar10 import ARCHIVES, holds_cifar10, read_cifar10
 from kakusan.data.sources.held import Held
 from kakusan.data.sources.source import Source
-from kakusan.data.trees import Tree
+from kakusan.data.trees import Archive, Folder, Tree
 
 
 def from_tree(tree: Tree) -> Source:
-    """Returns what a folder or an archive holds: the batches of CIFAR-10, or image files.
+    """Returns what a folder or an archive holds: the batches of CIFAR-10, packed or not, or image files.
 
     Raises:
         KakusanError: It holds neither, or what it holds is damaged.
     """
     if holds_cifar10(tree):
         return Held(read_cifar10(tree))
+    packed = next((name for name in ARCHIVES if name in tree.names), None)  # as torchvision leaves it
+    if packed is not None and isinstance(tree, Folder):
+        return Held(read_cifar10(Archive(tree.path / packed)))
     return ImageFiles(tree)
 
 

@@ -32,10 +32,13 @@ def section(say: Language, classes: Sequence[OfClass]) -> Section | None:
 
 def finding(say: Language, classes: Sequence[OfClass]) -> str:
     """Says which class is covered least beside what other real images cover of it; none where chance explains it."""
-    worst = min(classes, key=lambda it: (it.coverage or 0.0) - (it.real_coverage or 0.0))
-    n = worst.real_n  # of which coverage is a share
-    if not n or as_large(worst.coverage or 0.0, n, worst.real_coverage or 0.0, n):
+    counted = [it for it in classes if it.real_n]  # of so many coverage is a share
+    if not counted:
+        return say("classes.uncounted")
+    behind = [it for it in counted if not as_large(it.coverage or 0.0, it.real_n, it.real_coverage or 0.0, it.real_n)]
+    if not behind:
         return say("classes.none")
+    worst = min(behind, key=lambda it: (it.coverage or 0.0) - (it.real_coverage or 0.0))
     return say("classes.worst", name=worst.name, coverage=worst.coverage, real=worst.real_coverage)
 
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from functools import cached_property
-from statistics import median
 from typing import Any
 
 from pydantic import BaseModel
 from torch import Tensor
 
 from kakusan import api, pictures, sampling
-from kakusan.devices import machine
 from kakusan.evaluation.likeness import Likeness
 from kakusan.model import Model
-from kakusan.progress import Bar
 from kakusan.results import Value
+from kakusan.studies.timing import Times, in_turn
 from kakusan.studies.workshop import Workshop, trial_of
 from kakusan.trials import Experiment, Part, Sentence, Trial
 
@@ -24,16 +21,11 @@ STEPS = (10, 20, 50, 100)
 _WHOLE = 1000  # steps of the walk that all others are compared with
 _IMAGES = 100  # whose noise is the same in every walk
 _SEED = 1
-_TIMED, _ROUNDS = 25, 3  # images, and rounds in which all walks take their turn
+_TIMED = 25  # images a round
 
 
 class _Likeness(BaseModel):
     apart: Value
-    protocol: dict[str, Any]
-
-
-class _Times(BaseModel):
-    seconds: dict[str, float]
     protocol: dict[str, Any]
 
 
@@ -42,7 +34,7 @@ def ddim_steps(shop: Workshop) -> Experiment:
     # A chain of fewer steps cannot be walked so: that is known before anything is trained.
     sampling.plan(shop.untrained, n=1, settings=sampling.settings(shop.settings.sampling, sampler="ddim", steps=_WHOLE))
     model = shop.load(shop.trained("model"))
-    times = shop.found("seconds", _Times, lambda: _timed(shop, model), shop.of(model))
+    times = shop.found("seconds", Times, lambda: _timed(shop, model), shop.of(model))
     whole = _Walk(shop, model)
     trials, rows = [], {}
     for steps in STEPS:
@@ -69,21 +61,18 @@ def ddim_steps(shop: Workshop) -> Experiment:
     return shop.experiment((first, second), part)
 
 
-def _timed(shop: Workshop, model: Model) -> _Times:
-    """Returns how long walks take, an image: the median of rounds in which all take their turn."""
-    walks = {f"DDIM {steps}": {"sampler": "ddim", "steps": steps} for steps in (*STEPS, _WHOLE)}
+def _timed(shop: Workshop, model: Model) -> Times:
+    """Returns how long walks take, an image."""
+    walks: dict[str, tuple[str, int]] = {f"DDIM {steps}": ("ddim", steps) for steps in (*STEPS, _WHOLE)}
     if shop.budget_name == "full":
-        walks[f"DDPM {_WHOLE}"] = {"sampler": "ddpm", "steps": _WHOLE}
-    spent: dict[str, list[float]] = {name: [] for name in walks}
-    for turn in range(_ROUNDS):
-        for name, walk in walks.items():
-            plan = sampling.plan(model, n=_TIMED, settings=sampling.settings(model.sampling, **walk), seed=_SEED)
-            with Bar(f"round {turn + 1} of {_ROUNDS}, {name}", 1, show=shop.show) as bar:
-                started = time.perf_counter()
-                sampling.sample(plan, bar.report).cpu()
-                spent[name].append((time.perf_counter() - started) / _TIMED)
-    protocol = {"images": _TIMED, "rounds": _ROUNDS, "machine": machine(), "weights_hash": model.weights_hash}
-    return _Times(seconds={name: median(times) for name, times in spent.items()}, protocol=protocol)
+        walks[f"DDPM {_WHOLE}"] = ("ddpm", _WHOLE)
+    plans = {
+        name: sampling.plan(
+            model, n=_TIMED, settings=sampling.settings(model.sampling, sampler=sampler, steps=steps), seed=_SEED
+        )
+        for name, (sampler, steps) in walks.items()
+    }
+    return in_turn(plans, model.weights_hash, shop.show)
 
 
 def finding(trials: Sequence[Trial]) -> tuple[Sentence, Sentence]:

@@ -36,12 +36,14 @@ class _Found(BaseModel):
 def metrics(shop: Workshop) -> Experiment:
     """Follows distance and score through a training, then measures the same samples by fewer, and resized."""
     run = shop.trained("model", shop.moments(_MOMENTS))
-    models = {checkpoint.images: shop.load(run, checkpoint.images) for checkpoint in shop.checkpoints(run)}
-    judged = {images: shop.judged(f"after-{images}", model) for images, model in models.items()}
+    judged, shown = {}, {}
+    for images in (checkpoint.images for checkpoint in shop.checkpoints(run)):
+        model = shop.load(run, images)
+        judged[images] = shop.judged(f"after-{images}", model)
+        shown[f"{images:,}"] = shop.pictures(model)
     along = [trial_of(f"{images:,}", it, images=Value(value=images)) for images, it in judged.items()]
-    shown = {f"{images:,}": shop.pictures(model) for images, model in models.items()}
-    last = max(models)
-    fewer, resized = _of_samples(shop, models[last], {**judged[last].protocol, "splits": 1})
+    last = max(judged)
+    fewer, resized = _of_samples(shop, shop.load(run, last), {**judged[last].protocol, "splits": 1})
     first, second = finding(along), by_protocol(fewer, resized)
     return shop.experiment(
         (first, second),

@@ -102,7 +102,8 @@ class Denoising:
             return None
         classes = len(self._model.class_names)
         images = sampling.sample(self.preview_plan(network))
-        return pictures.grid(images, columns=classes if 0 < 4 * classes <= len(images) else None)
+        sheet = pictures.grid(images, columns=classes if 0 < 4 * classes <= len(images) else None)
+        return pictures.legible(sheet, images.shape[-1])
 
     def preview_plan(self, network: nn.Module) -> sampling.Plan:
         """Returns how the images of a preview are drawn from a network."""

@@ -68,7 +68,8 @@ class Reconstruction:
         if not len(self._shown) or self._shown.shape[1] not in (1, 3):
             return None
         found, *_ = network(self._shown.to(device_of(network)))
-        return pictures.grid(torch.cat([self._shown, found.cpu().clamp(-1, 1)]), columns=len(self._shown))
+        sheet = pictures.grid(torch.cat([self._shown, found.cpu().clamp(-1, 1)]), columns=len(self._shown))
+        return pictures.legible(sheet, self._shown.shape[-1])
 
     def _cost(self, images: Tensor, found: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
         apart = (found.float() - images).flatten(1)

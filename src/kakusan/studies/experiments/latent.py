@@ -1,0 +1,144 @@
+"""What is gained by diffusion in latents, and what is lost, beside the same network in pixels: exercise 4.4."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+
+from kakusan import api, config, sampling
+from kakusan.codec import Codec
+from kakusan.config.names import presets
+from kakusan.evaluation.moments import frechet_distance
+from kakusan.model import Model
+from kakusan.pictures import from_uint8, to_uint8
+from kakusan.results import Forecast, Judgement, Value
+from kakusan.runs import Run
+from kakusan.studies.forecast import forecast
+from kakusan.studies.timing import Times, in_turn
+from kakusan.studies.workshop import Workshop, train_seconds, trial_of
+from kakusan.trials import Experiment, Part, Sentence, Trial
+
+PIXELS, LATENTS = "pixels", "latents"
+_PACE = 5.0  # seconds, of which the pace of a training is found
+_TIMED = 25  # images
+_CHUNK = 64
+_MEGA = 1e6
+
+
+def latent(shop: Workshop) -> Experiment:
+    """Trains an autoencoder, then one kind of network in pixels and as long in latents, and compares what they draw."""
+    encoder = shop.trained("autoencoder", base=autoencoder_of(shop))
+    codec = api.load_autoencoder(encoder, device=shop.device)
+    pixels = shop.trained(PIXELS)
+    inside = in_latents(shop.settings, encoder, codec)
+    costs = {
+        name: shop.found(f"pace-{name}", Forecast, partial(forecast, how, name, _PACE, shop.show))
+        for name, how in ((PIXELS, shop.settings), (LATENTS, config.changed(shop.settings, inside)))
+    }
+    # As long as the other took, by its pace when nothing disturbed it.
+    seconds = train_seconds(pixels).value
+    images = max(shop.settings.training.batch_size, round(seconds * costs[LATENTS].images_per_second))
+    runs = {PIXELS: pixels, LATENTS: shop.trained(LATENTS, {**inside, "training.images": images})}
+    models = {name: shop.load(run) for name, run in runs.items()}
+    judged = {name: shop.judged(name, model) for name, model in models.items()}
+    times = shop.found("seconds", Times, lambda: _timed(shop, models))
+    rows = tuple(_row(name, runs[name], models[name], judged[name], costs[name], times) for name in runs)
+    first, second = finding(rows, train_seconds(encoder).value)
+    left = _reconstructed(shop, encoder, codec)
+    return shop.experiment(
+        (first, second),
+        Part("compared", first, rows, pictures={name: shop.pictures(model) for name, model in models.items()}),
+        Part("architecture", second, boxes=_boxes(models[LATENTS])),
+        Part("autoencoder", Sentence("study.latent.left", {"distance": left.values["distance"].value}), (left,)),
+        notes=shop.alone,
+    )
+
+
+def autoencoder_of(shop: Workshop) -> config.Config:
+    """Returns what an autoencoder for a study's images is trained by: the preset of its kind, or the usual form."""
+    data = {**shop.settings.data.model_dump(), "latent": None}
+    name = f"{shop.source.partition('-')[0]}-autoencoder"
+    if name in presets():
+        return config.load(name, {f"data.{field}": value for field, value in data.items()})
+    return config.from_mapping({"data": data, "network": {"kind": "autoencoder"}, "training": {"batch_size": 64}})
+
+
+def in_latents(settings: config.Config, encoder: Run, codec: Codec) -> dict[str, Any]:
+    """Returns what makes the same network learn in latents: attention stays at the level where it is."""
+    changes: dict[str, Any] = {"data.latent": str(encoder.path.resolve())}
+    widths = getattr(settings.network, "attention_resolutions", None)
+    if widths:
+        factor = codec.network.factor
+        changes["network.attention_resolutions"] = [max(1, width // factor) for width in widths]
+    return changes
+
+
+def finding(rows: Sequence[Trial], encoding: float) -> tuple[Sentence, Sentence]:
+    """Says which comes nearer to real images in the same time, if doubt allows, and what latents save.
+
+    Args:
+        rows: Of pixels and of latents.
+        encoding: Seconds that the autoencoder took to train.
+    """
+    pixels, inside = (row.values for row in rows)
+    apart = pixels["distance"].beyond(inside["distance"])
+    nearer = inside["distance"].value < pixels["distance"].value
+    key = "alike" if not apart else "nearer" if nearer else "farther"
+    told = {"pixels": pixels["distance"].value, "latents": inside["distance"].value}
+    saved = {
+        name: pixels[quantity].value / inside[quantity].value
+        for name, quantity in (("numbers", "numbers"), ("operations", "operations"), ("times", "seconds"))
+    }
+    more = {"images": inside["images"].value / pixels["images"].value, "encoding": encoding}
+    return Sentence(f"study.latent.{key}", told), Sentence("study.latent.saved", {**saved, **more})
+
+
+def _row(name: str, run: Run, model: Model, judged: Judgement, cost: Forecast, times: Times) -> Trial:
+    more = {
+        "numbers": math.prod(model.latent_shape),
+        "parameters": model.parameters,
+        "operations": cost.flop_per_image / _MEGA,
+        "images": model.images,
+        "seconds": times.seconds[name],
+    }
+    tried = trial_of(
+        name, judged, train_seconds=train_seconds(run), **{key: Value(value=it) for key, it in more.items()}
+    )
+    return tried.model_copy(update={"protocol": {**tried.protocol, "seconds": times.protocol}})
+
+
+def _timed(shop: Workshop, models: dict[str, Model]) -> Times:
+    plans = {name: sampling.plan(model, n=_TIMED, settings=model.sampling) for name, model in models.items()}
+    return in_turn(plans, models[LATENTS].weights_hash, shop.show)
+
+
+def _reconstructed(shop: Workshop, encoder: Run, codec: Codec) -> Trial:
+    """Returns how far real images lie from others once they went through latents: no model of these draws nearer."""
+    real, (half, other) = shop.real, shop.real.halves[0]
+    parts = torch.split(other, _CHUNK)
+    found = [codec.decode(codec.encode(from_uint8(shop.images.images[part])).mean).cpu() for part in parts]
+    features = torch.cat([real.eye.see(to_uint8(part))[0] for part in found])
+    distance = frechet_distance(features, real.features[half])
+    values = {
+        "distance": Value(value=distance, real=real.noise_floor[0]),
+        "parameters": Value(value=codec.parameters),
+        "train_seconds": train_seconds(encoder),
+    }
+    protocol = {
+        "n": len(other),
+        "reference": shop.images.name,
+        "reference_hash": real.digest,
+        "features": real.eye.name,
+        "splits": 1,
+        "weights_hash": codec.weights_hash,
+    }
+    return Trial(name="reconstructed", values=values, protocol=protocol)
+
+
+def _boxes(model: Model) -> tuple[tuple[str, str], ...]:
+    image, inside = ("×".join(map(str, shape)) for shape in (model.shape, model.latent_shape))
+    return (("image", image), ("encoder", ""), ("latents", inside), ("denoiser", ""), ("decoder", ""), ("image", image))
