@@ -212,7 +212,7 @@ def restored(
     learned = learner(settings, shape, class_names, network, codec)
     path = chosen.weights_path(weights_from)
     load_weights(learned.network, path)
-    learned.network.eval()
+    (learned.denoiser if isinstance(learned, Model) else learned.network).eval()
     return replace(
         learned,
         source=f"{run.name}, {weights_from} weights after {chosen.images} images",

@@ -21,6 +21,8 @@ COMMANDS = (
     "data prepare",
     "demo",
     "evaluate",
+    "export",
+    "import",
     "info",
     "plan",
     "report",
