@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 
 import torch
 from torch import Tensor, nn
@@ -48,7 +49,10 @@ def load(
     codec = latents.kept(run, config.load(run.config_path).data, device)
     learned = build.restored(run, network, checkpoint, weights_from, codec)
     if not isinstance(learned, Model):
-        raise KakusanError(f"{run.path} trained an autoencoder, which kakusan.load_autoencoder returns")
+        raise KakusanError(
+            f"{run.path} trained an autoencoder, which kakusan.load_autoencoder returns in Python: what draws is a "
+            f"denoiser in its latents (kakusan train PRESET --data.latent {quote(str(run.path))})"
+        )
     learned.denoiser.to(where)
     return learned
 

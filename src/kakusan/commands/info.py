@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from kakusan.runs import Checkpoint
 
 _PACKAGES = ("torch", "torchvision", "accelerate", "diffusers", "safetensors", "numpy")
+_KINDS = ("network", "schedule", "parametrization")
 _THINGS = "a run, a checkpoint, weights, a cache, a YAML file or a picture"
 
 
@@ -130,7 +131,8 @@ def _choices(settings: Config) -> dict[str, Any]:
     return {
         "written_by": settings.version,
         "data": settings.data.source,
-        **{name: getattr(settings, name).kind for name in ("network", "schedule", "parametrization")},
+        **{name: getattr(settings, name).kind for name in _KINDS if name not in settings.idle},
+        **({} if settings.data.latent is None else {"latent": settings.data.latent}),
     }
 
 

@@ -1,10 +1,13 @@
 """What an autoencoder is taught: the cost by hand, what every part of it does, and that it learns."""
 
+import json
+
 import pytest
 import torch
 
 import kakusan
 from kakusan.codec import Codec
+from kakusan.commands import main
 from kakusan.config.models import Reconstruction as Settings
 from kakusan.data.batches import Batch
 from kakusan.errors import KakusanError
@@ -116,3 +119,30 @@ def test_what_an_autoencoder_has_no_use_for_is_refused(tmp_path, changes, answer
 def test_a_denoiser_reconstructs_nothing():
     with pytest.raises(KakusanError, match="a network of kind unet cannot learn the objective reconstruction"):
         kakusan.config.load("digits", {"objective.kind": "reconstruction"})
+
+
+def test_commands_say_what_can_be_done_with_it(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    short = ["--network.channels", "8,16", "--training.batch_size", "16", "--images", "32", "--data.held_out", "20"]
+    assert main(["train", "digits-autoencoder", "--run", "a", *short]) == 0
+    assert "kakusan train PRESET --data.latent a" in capsys.readouterr().out
+    assert main(["info", "a", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["network"] == "autoencoder"
+    assert not {"schedule", "parametrization"} & told.keys()
+    assert main(["sample", "a"]) == 2
+    assert "what draws is a denoiser in its latents" in capsys.readouterr().err
+    assert main(["report", "a", "--lang", "en"]) == 0
+    page = (tmp_path / "a" / "report.html").read_text()
+    assert "Before and after" in page
+    assert "Images of 1×8×8 come back from latents of 2×4×4, 2.00 times fewer numbers" in page
+
+
+def test_a_vae_draws_from_its_latents(tmp_path):
+    made = kakusan.load_autoencoder(trained(tmp_path / "run", **{"training.images": 16}))
+    images = kakusan.sample(made, n=5, seed=3)
+    assert images.shape == (5, 1, 8, 8)
+    torch.testing.assert_close(kakusan.sample(made, n=5, seed=3, batch=2), images)
+    for wrong, answer in (({"n": 0}, "n must be at least 1"), ({"steps": 3}, "leave out steps")):
+        with pytest.raises(KakusanError, match=answer):
+            kakusan.sample(made, **wrong)
