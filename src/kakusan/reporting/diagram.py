@@ -21,7 +21,7 @@ def row(say: Language, name: str, boxes: Sequence[tuple[str, str]]) -> Markup:
     Args:
         say: The language.
         name: Unlike that of any other panel of the page.
-        boxes: Of each its name in the catalogue, and what stands below it, such as a shape.
+        boxes: Of each its name in the catalogue, and what stands below it: another name there, or a shape.
     """
 
     def draw(axes: Axes) -> None:
@@ -33,7 +33,8 @@ def row(say: Language, name: str, boxes: Sequence[tuple[str, str]]) -> Markup:
                 FancyBboxPatch((x, 0), _WIDTH, _HEIGHT, boxstyle=style, fill=False, edgecolor=colour, linewidth=1.4)
             )
             axes.text(x + _WIDTH / 2, _HEIGHT / 2, say(f"diagram.{key}"), ha="center", va="center", fontsize=7)
-            axes.text(x + _WIDTH / 2, -0.14, below, ha="center", va="center", fontsize=6.5)
+            under = say(f"diagram.{below}") if say.knows(f"diagram.{below}") else below
+            axes.text(x + _WIDTH / 2, -0.14, under, ha="center", va="center", fontsize=6.5)
             if place:
                 start, end = (x - _STEP + _WIDTH + 0.02, _HEIGHT / 2), (x - 0.02, _HEIGHT / 2)
                 axes.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": QUIET, "linewidth": 1.2})

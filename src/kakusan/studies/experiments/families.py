@@ -204,7 +204,10 @@ def _row(name: str, found: _Found, made: _Made) -> Trial:
         "train_seconds": made.train_seconds,
         "seconds": found.seconds,
     }
-    values = {**found.judgement.values, **{key: Value(value=it) for key, it in more.items()}}
+    values = {
+        "distance": found.judgement.values["distance"],
+        **{key: Value(value=it) for key, it in more.items()},
+    }
     return Trial(name=name, values=values, protocol=found.protocol)
 
 
@@ -212,4 +215,5 @@ def _with_spread(row: Trial, each: Sequence[Trial]) -> Trial:
     """Returns the mean of trainings with how far they lie apart, beside their mean: what stability is."""
     distances = [trial.values["distance"].value for trial in each]
     spread = Value(value=stdev(distances) / mean(distances))
-    return row.model_copy(update={"values": {**row.values, "spread": spread}})
+    parameters = each[0].values["parameters"]  # the same in all, of which there is no doubt
+    return row.model_copy(update={"values": {**row.values, "parameters": parameters, "spread": spread}})

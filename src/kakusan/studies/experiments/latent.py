@@ -105,9 +105,9 @@ def _row(name: str, run: Run, model: Model, judged: Judgement, cost: Forecast, t
         "images": model.images,
         "seconds": times.seconds[name],
     }
-    tried = trial_of(
-        name, judged, train_seconds=train_seconds(run), **{key: Value(value=it) for key, it in more.items()}
-    )
+    values = {key: Value(value=it) for key, it in more.items()}
+    tried = trial_of(name, judged, train_seconds=train_seconds(run), **values)
+    tried = tried.model_copy(update={"values": {key: it for key, it in tried.values.items() if key != "score"}})
     return tried.model_copy(update={"protocol": {**tried.protocol, "seconds": times.protocol}})
 
 
@@ -141,4 +141,11 @@ def _reconstructed(shop: Workshop, encoder: Run, codec: Codec) -> Trial:
 
 def _boxes(model: Model) -> tuple[tuple[str, str], ...]:
     image, inside = ("×".join(map(str, shape)) for shape in (model.shape, model.latent_shape))
-    return (("image", image), ("encoder", ""), ("latents", inside), ("denoiser", ""), ("decoder", ""), ("image", image))
+    return (
+        ("image", image),
+        ("encoder", ""),
+        ("latents", inside),
+        ("denoiser", "steps"),
+        ("decoder", ""),
+        ("image", image),
+    )
