@@ -1,5 +1,6 @@
 """Several processes learn what one learns: the same steps, divided among them."""
 
+import os
 import subprocess
 import sys
 import time
@@ -148,6 +149,22 @@ def test_the_preset_learns_the_same_on_one_and_two_processes(tmp_path):
         assert mine["images"] == theirs["images"]
         for name in {"loss", "held_out_loss", "held_out_levels"} & mine.keys():
             assert mine[name] == pytest.approx(theirs[name], rel=1e-3)
+
+
+@pytest.mark.slow
+def test_an_autoencoder_and_a_model_in_its_latents_are_the_same_of_one_and_two(tmp_path):
+    """Latents are brought to deviation 1 over the batch of both, and one of them encodes for both."""
+    cache = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    short = ("--steps=12", "--device=cpu", "--training.samples_every=0", "--network.channels=8,16")
+    for preset, inside in (("digits-autoencoder", ()), ("digits-latent", ("--data.latent=digits-autoencoder-1",))):
+        process = torchrun(tmp_path, preset, f"--run={preset}-2", *short, *inside, env=cache)
+        _, err = process.communicate(timeout=240)
+        assert process.returncode == 0, err
+        alone = [sys.executable, "-m", "kakusan", "train", preset, f"--run={preset}-1", *short, *inside]
+        subprocess.run(alone, cwd=tmp_path, check=True, capture_output=True, timeout=240, env=cache)
+        one, two = (Run.open(tmp_path / f"{preset}-{count}").checkpoint() for count in (1, 2))
+        mine, theirs = (read_tensors(it.weights_path("ema")) for it in (one, two))
+        assert max((mine[name] - theirs[name]).abs().max().item() for name in mine) <= 5e-4
 
 
 @pytest.mark.slow
