@@ -17,7 +17,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 import kakusan
-from kakusan import pictures
+from kakusan import config, pictures
 from kakusan.data import load
 from kakusan.devices import machine
 from kakusan.runs import Run
@@ -84,6 +84,7 @@ def main() -> None:
         "command": f"python benchmarks/cifar10_small.py --data IMAGES --against OTHERS -n {given.n}",
         "machine": machine(),
         "images": model.images,
+        "learning_rate": config.load(run.config_path).optimizer.learning_rate,
         "seconds": round(train_seconds(run).value),
         "clock_seconds": round(by_the_clock(run)),
         "images_per_second": statistics.median(line["images_per_second"] for line in run.metrics() if "loss" in line),

@@ -3,7 +3,8 @@
 It says what was given, what is allowed and what to do. The command line prints it on one line and exits with 2.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 
@@ -18,6 +19,24 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> KakusanError:
     near = nearest(plain(name), comparable, cutoff=0.5)
     hint = f"did you mean {comparable[near]!r}? " if near is not None else ""
     return KakusanError(f"unknown {kind} {name!r}: {hint}known are {', '.join(names)}")
+
+
+@contextmanager
+def optional(who: str, extra: str) -> Iterator[None]:
+    """Turns the import of an optional library that is not there into one sentence.
+
+    Args:
+        who: Who needs it.
+        extra: With which of this package's extras it comes.
+
+    Raises:
+        KakusanError: An ``ImportError`` left the block.
+    """
+    try:
+        yield
+    except ImportError as error:
+        library = (error.name or "a library").partition(".")[0].replace("_", "-")
+        raise KakusanError(f"{who} needs {library}, which is not installed (pip install 'kakusan[{extra}]')") from error
 
 
 def nearest(name: str, known: Collection[str], cutoff: float) -> str | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from kakusan.errors import KakusanError
+from kakusan.errors import KakusanError, optional
 from kakusan.pictures import from_uint8
 from kakusan.weights import obtain
 
@@ -40,12 +40,8 @@ class Lpips:
     def __init__(
         self, net: str, directory: Path | None = None, *, device: torch.device, offline: bool = False, show: bool = True
     ) -> None:
-        try:
+        with optional("this metric", "metrics"):
             from torchmetrics.functional.image.lpips import _NoTrainLpips
-        except ImportError as error:
-            raise KakusanError(
-                "this metric needs torchmetrics, which is not installed (pip install 'kakusan[metrics]')"
-            ) from error
         weights = obtain(BACKBONES[net], directory, offline=offline, show=show)
         self._network: nn.Module = _NoTrainLpips(net=net, pnet_rand=True)
         # Its slices call the layers of the backbone by the numbers that they have in torchvision's ``features``.

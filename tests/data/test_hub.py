@@ -107,11 +107,13 @@ def test_without_datasets_it_is_named(tmp_path, monkeypatch):
 
     def no_datasets(name, *args, **kwargs):
         if name == "datasets":
-            raise ImportError(name)
+            raise ModuleNotFoundError(name, name=name)
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", no_datasets)
     (tmp_path / "pets.parquet").touch()
     for source in ("hub:someone/pets", tmp_path / "pets.parquet"):
-        with pytest.raises(KakusanError, match=r"needs the library datasets \(pip install 'kakusan\[datasets\]'\)"):
+        with pytest.raises(
+            KakusanError, match=r"needs datasets, which is not installed \(pip install 'kakusan\[datasets\]'\)"
+        ):
             load(source)

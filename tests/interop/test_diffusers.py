@@ -189,5 +189,5 @@ def test_a_foreign_network_without_labels_in_its_embedding_is_refused():
 
 def test_a_missing_diffusers_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "diffusers", None)
-    with pytest.raises(KakusanError, match=r'pip install "kakusan\[diffusers\]"'):
+    with pytest.raises(KakusanError, match=r"needs diffusers, .* \(pip install 'kakusan\[diffusers\]'\)"):
         unet_to_diffusers(UNet(3, channels=(8,), blocks=1), sample_size=8)

@@ -54,6 +54,14 @@ def test_what_does_not_fit_names_what_does(tmp_path, limit, asked, fits):
     engine(task=task, microbatch=fits).train(there)
 
 
+def test_where_the_images_of_a_batch_count_together_a_smaller_batch_is_the_mend():
+    """A part of it would be brought to deviation 1 by itself."""
+    task = narrow(2)
+    task.separable = False
+    with pytest.raises(KakusanError, match=r"5 images at a time: 2 fit \(let training\.batch_size be 2 a process\)$"):
+        engine(task=task).train()
+
+
 def test_before_the_first_step_what_the_optimizer_will_want_is_kept_free():
     """Two numbers a weight: else a batch that just fits would be refused only after its gradient."""
     held = []

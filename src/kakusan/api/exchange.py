@@ -66,6 +66,8 @@ def export(
 def import_(name: str | Path, path: str | Path, *, class_names: Sequence[str] = (), overwrite: bool = False) -> Run:
     """Makes a run directory of a diffusers pipeline: unconditional, conditioned on classes, or in latents.
 
+    The last row of its class embedding is taken for the null class, as exports have it, and none of the classes.
+
     Args:
         name: The pipeline's directory, or ``"hub:OWNER/NAME"``.
         path: The run directory, new or empty.

@@ -42,7 +42,7 @@ def train(
     overwrite: bool = False,
     show: bool = True,
 ) -> Run:
-    """Trains a denoiser and returns its run directory; Ctrl-C saves a checkpoint and returns as well.
+    """Trains a denoiser, or an autoencoder, and returns its run; Ctrl-C saves a checkpoint and returns as well.
 
     Args:
         preset: A preset, the path of a YAML file, or a configuration; without one the defaults.

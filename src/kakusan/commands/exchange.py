@@ -47,7 +47,10 @@ def import_(
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Makes a run directory of a diffusers pipeline, unconditional or conditioned on classes."""
+    """Makes a run directory of a diffusers pipeline, unconditional or conditioned on classes.
+
+    Of its classes the last is taken for the null class, as exports have it.
+    """
     from kakusan.api.exchange import import_ as made
 
     names = [] if classes is None else [name.strip() for name in classes.split(",")]

@@ -30,7 +30,7 @@ class Batch:
     """One process's share of a batch.
 
     Attributes:
-        images: Values in [−1, 1], float32, shape (B, C, H, W).
+        images: What is learned: images in [−1, 1] or, where a model learns in latents, those; float32, (B, C, H, W).
         labels: int64, shape (B,), or None.
     """
 

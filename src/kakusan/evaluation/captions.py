@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from kakusan.data.images import ImageSet
-from kakusan.errors import KakusanError, counted
+from kakusan.errors import KakusanError, counted, optional
 from kakusan.evaluation.average import average
 from kakusan.results import Measurement
 from kakusan.sampling import Progress
@@ -125,13 +125,9 @@ class _Clip:
     layers: ClassVar[dict[str, int]] = {"score": 1}
 
     def __init__(self, weights: Path | None, *, offline: bool, device: torch.device, show: bool) -> None:
-        try:
+        with optional("the CLIP score", "metrics"):
             from torchmetrics.functional.multimodal.clip_score import _clip_score_update
             from transformers import CLIPModel, CLIPProcessor
-        except ImportError as error:
-            raise KakusanError(
-                f"the CLIP score needs {error.name}, which is not installed (pip install 'kakusan[metrics]')"
-            ) from error
         there = obtain_repository(CLIP, weights, offline=offline, show=show)
         try:
             clip, loaded = CLIPModel.from_pretrained(

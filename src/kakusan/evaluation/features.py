@@ -16,7 +16,7 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
-from kakusan.errors import KakusanError
+from kakusan.errors import KakusanError, optional
 from kakusan.perception import BACKBONES, Diversity, Lpips
 from kakusan.seeing.stream import Seer
 from kakusan.weights import find, missing, obtain
@@ -119,12 +119,8 @@ class Pretrained:
     ) -> None:
         kind = NETWORKS[network]
         module, _, name = kind.target.partition(":")
-        try:
+        with optional("this metric", "metrics"):
             made = getattr(import_module(module), name)
-        except ImportError as error:
-            raise KakusanError(
-                "this metric needs torch-fidelity, which is not installed (pip install 'kakusan[metrics]')"
-            ) from error
         weights = obtain(network, directory, offline=offline, show=show)
         # It reads the file with an unpickler that runs anything, so the file was read by one that runs nothing first.
         try:

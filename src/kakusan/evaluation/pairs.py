@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from kakusan.data.images import ImageSet
-from kakusan.errors import KakusanError, counted, some, unknown
+from kakusan.errors import KakusanError, counted, optional, some, unknown
 from kakusan.evaluation.average import average
 from kakusan.perception import Lpips, resizing
 from kakusan.results import Measurement
@@ -176,12 +176,8 @@ def _stem(name: str) -> str:
 def _seer(
     metric: str, shape: tuple[int, ...], weights: Path | None, offline: bool, device: torch.device, show: bool
 ) -> _Seer:
-    try:
+    with optional(metric, "metrics"):
         from torchmetrics.functional import image as functional
-    except ImportError as error:
-        raise KakusanError(
-            f"{metric} needs torchmetrics, which is not installed (pip install 'kakusan[metrics]')"
-        ) from error
     library = f"torchmetrics {version('torchmetrics')}"
     told = {
         "rounding": "to bytes",

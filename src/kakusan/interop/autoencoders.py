@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from kakusan.errors import KakusanError
+from kakusan.errors import KakusanError, optional
 from kakusan.interop.diffusers import their_name
 from kakusan.networks.autoencoder import Autoencoder
 
@@ -63,10 +63,8 @@ def read_autoencoder(name: str | Path) -> AutoencoderKL:
     Raises:
         KakusanError: diffusers is not installed, or there is none: of files that are pickles none is read.
     """
-    try:
+    with optional("this", "diffusers"):
         from diffusers import AutoencoderKL
-    except ImportError as error:
-        raise KakusanError('this needs diffusers, which is not installed: pip install "kakusan[diffusers]"') from error
     try:
         model: AutoencoderKL = AutoencoderKL.from_pretrained(name, use_safetensors=True)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
@@ -91,10 +89,8 @@ def autoencoder_to_diffusers(network: Autoencoder, sample_size: int) -> Autoenco
     Raises:
         KakusanError: diffusers is not installed.
     """
-    try:
+    with optional("this", "diffusers"):
         from diffusers import AutoencoderKL
-    except ImportError as error:
-        raise KakusanError('this needs diffusers, which is not installed: pip install "kakusan[diffusers]"') from error
     levels = len(network.channels)
     model = AutoencoderKL(
         in_channels=network.in_channels,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from kakusan.condition import NULL_LABEL, Condition
-from kakusan.errors import KakusanError
+from kakusan.errors import KakusanError, optional
 from kakusan.networks import UNet
 
 if TYPE_CHECKING:
@@ -198,8 +198,6 @@ def _not_ours(field: str, value: object, known: Iterable[object]) -> KakusanErro
 
 
 def _new_unet2d(**configuration: Any) -> UNet2DModel:
-    try:
+    with optional("this", "diffusers"):
         from diffusers import UNet2DModel
-    except ImportError as error:
-        raise KakusanError('this needs diffusers, which is not installed: pip install "kakusan[diffusers]"') from error
     return UNet2DModel(**configuration)

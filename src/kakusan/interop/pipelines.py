@@ -14,7 +14,7 @@ from kakusan import sampling, seeds
 from kakusan.condition import NULL_LABEL
 from kakusan.config.models import Sampling
 from kakusan.config.names import HUB
-from kakusan.errors import KakusanError
+from kakusan.errors import KakusanError, optional
 from kakusan.files import at_home
 from kakusan.interop.autoencoders import autoencoder_to_diffusers
 from kakusan.interop.card import card
@@ -57,10 +57,8 @@ def write_pipeline(model: Model, directory: Path, name: str) -> Difference:
     Raises:
         KakusanError: diffusers is not installed, cannot express it, or what it loads is another model.
     """
-    try:
+    with optional("this", "diffusers"):
         from diffusers import DDIMPipeline, DDIMScheduler
-    except ImportError as error:
-        raise KakusanError('this needs diffusers, which is not installed: pip install "kakusan[diffusers]"') from error
     network, denoiser = model.network, model.denoiser
     if not isinstance(network, UNet):
         raise KakusanError(f"a {type(network).__name__} is no UNet2DModel: only a network of kind unet is exported")
@@ -151,10 +149,8 @@ def read_pipeline(name: str) -> Pipeline:
         KakusanError: diffusers is not installed; there is none, or one with parts that are not known here; or its
             weights are a pickle, which could run code.
     """
-    try:
+    with optional("this", "diffusers"):
         from diffusers import AutoencoderKL, DDPMScheduler, UNet2DModel
-    except ImportError as error:
-        raise KakusanError('this needs diffusers, which is not installed: pip install "kakusan[diffusers]"') from error
     place = name.removeprefix(HUB) if name.startswith(HUB) else str(at_home(name))
     if not name.startswith(HUB) and not Path(place).is_dir():
         raise KakusanError(f"there is no directory {name} (check the path; a pipeline of the hub is {HUB}OWNER/NAME)")

@@ -93,7 +93,9 @@ def _what_fits(task: Task, batch: Batch, draws: Draws, size: int, precision: Pre
             if not is_out_of_memory(error):
                 raise
         else:
-            return f"{tried}: {size} fit, with the same result (set training.microbatch to {size})"
+            if task.separable:
+                return f"{tried}: {size} fit, with the same result (set training.microbatch to {size})"
+            return f"{tried}: {size} fit (let training.batch_size be {size} a process)"
         finally:
             room.clear()
             _forget(parameters, device)

@@ -17,9 +17,12 @@ class Task(Protocol):
     Attributes:
         network: What is trained. The engine puts its wrapped self (compiled, distributed) in its place, so a task calls
             ``self.network`` and never a method of it.
+        separable: Whether an image's loss depends on no other image of its batch, so that a batch may be learned from
+            in parts.
     """
 
     network: nn.Module
+    separable: bool
 
     def groups(self) -> list[dict[str, Any]]:
         """Returns the optimizer's groups of parameters; a group may override any option of AdamW. Its own ``lr`` is its

@@ -7,7 +7,7 @@ from typing import Any
 from PIL import Image
 
 from kakusan.data.sources.files import opened
-from kakusan.errors import KakusanError
+from kakusan.errors import KakusanError, optional
 
 _CAPTIONS = ("text", "caption")
 
@@ -44,10 +44,8 @@ class Rows:
     """
 
     def __init__(self, name: str, load: Callable[[Any], Any]) -> None:
-        try:
+        with optional(name, "datasets"):
             import datasets
-        except ImportError as error:
-            raise KakusanError(f"{name} needs the library datasets (pip install 'kakusan[datasets]')") from error
         try:
             rows = load(datasets)
         # Of the network, of the hub, of the file: its errors have no common class.

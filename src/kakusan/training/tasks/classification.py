@@ -20,6 +20,8 @@ class Classification:
         network: Maps images (B, C, H, W) to logits (B, K).
     """
 
+    separable = True
+
     def __init__(self, network: nn.Module) -> None:
         self.network = network
 

@@ -37,6 +37,8 @@ class Denoising:
         KakusanError: Pictures cannot be drawn so: told now, and not when the first are due.
     """
 
+    separable = True
+
     def __init__(self, model: Model, times: TimeSampling, condition_dropout: float, settings: Sampling) -> None:
         self._model = model
         self._times = times

@@ -39,6 +39,8 @@ class Reconstruction:
     Source: Kingma & Welling, 2014; β: Higgins et al., "β-VAE", 2017; perception: Rombach et al., 2022.
     """
 
+    separable = False  # latents are brought to deviation 1 by those of the whole batch
+
     def __init__(self, codec: Codec, settings: Settings, shown: Tensor, perception: Perception | None = None) -> None:
         self.network: nn.Module = codec.network
         self._latent_shape, self._settings = codec.latent_shape, settings
