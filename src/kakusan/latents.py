@@ -41,18 +41,21 @@ _FORMAT = "kakusan autoencoder 1"
 _TRIED = 256  # images
 
 
-def opened(name: str, shape: tuple[int, int, int], device: str) -> Codec:
-    """Returns an autoencoder by name.
+def opened(settings: Data, shape: tuple[int, int, int], device: str) -> Codec | None:
+    """Returns the autoencoder in whose latents a run will learn; None where it learns in pixels.
 
     Args:
-        name: A run that trained one, the file that a run in its latents keeps, or an ``AutoencoderKL`` of diffusers:
-            its directory, or ``"hub:OWNER/NAME"``.
+        settings: They name a run that trained one, the file that a run in its latents keeps, or an ``AutoencoderKL`` of
+            diffusers: its directory, or ``"hub:OWNER/NAME"``.
         shape: (C, H, W) of the pictures that it is for.
         device: Where to put it.
 
     Raises:
         KakusanError: There is none, it is damaged, or takes no pictures of this shape.
     """
+    if settings.latent is None:
+        return None
+    name = settings.latent
     path = at_home(name)
     if (path / "config.yaml").is_file():
         found = of_run(Run.open(path))

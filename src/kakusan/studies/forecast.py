@@ -57,9 +57,7 @@ def forecast(settings: config.Config, source: str, seconds: float = SECONDS, sho
         KakusanError: The training could not begin: data, network or device are wanting, or a batch does not fit.
     """
     feed = build.feed(settings, None, None, (), show)
-    codec = None
-    if settings.data.latent is not None:
-        codec = latents.opened(settings.data.latent, feed.batches.shape, settings.training.device)
+    codec = latents.opened(settings.data, feed.batches.shape, settings.training.device)
     model = build.learner(settings, feed.batches.shape, feed.class_names, codec=codec)
     learned = (
         None

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from torch import Tensor
 
 from kakusan import api, build, config, sampling
+from kakusan.codec import Codec
 from kakusan.data.images import ImageSet
 from kakusan.data.parting import kept_out
 from kakusan.devices import machine
@@ -181,7 +182,7 @@ class Workshop:
         return self.found(f"judged-{name}", Judgement, find, self.of(model))
 
     @staticmethod
-    def of(model: Model) -> Callable[[Stamped], bool]:
+    def of(model: Model | Codec) -> Callable[[Stamped], bool]:
         """Returns whether a record is of a model's weights, and not of others that were once called so."""
         return lambda record: record.protocol.get("weights_hash") == model.weights_hash
 

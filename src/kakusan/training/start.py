@@ -77,9 +77,7 @@ def begin(
         require_free(path, overwrite)
     path = Path(processes.agree(str(path)))  # which may name the second in which a process chose it
     feed = build.feed(settings, data, network, class_names, show)
-    codec = None
-    if settings.data.latent is not None:
-        codec = latents.opened(settings.data.latent, feed.batches.shape, settings.training.device)
+    codec = latents.opened(settings.data, feed.batches.shape, settings.training.device)
     if loaders_batch_size and isinstance(feed.batches, LoaderBatches):
         settings = config.changed(settings, {"training.batch_size": feed.batches.batch_size})
     model = build.learner(settings, feed.batches.shape, feed.class_names, network, codec)

@@ -48,7 +48,7 @@ def latent(shop: Workshop) -> Experiment:
     times = shop.found("seconds", Times, lambda: _timed(shop, models))
     rows = tuple(_row(name, runs[name], models[name], judged[name], costs[name], times) for name in runs)
     first, second = finding(rows, train_seconds(encoder).value)
-    left = _reconstructed(shop, encoder, codec)
+    left = shop.found("reconstructed", Trial, lambda: _reconstructed(shop, encoder, codec), shop.of(codec))
     return shop.experiment(
         (first, second),
         Part("compared", first, rows, pictures={name: shop.pictures(model) for name, model in models.items()}),
