@@ -14,6 +14,8 @@ SHAPES = {
     "plain": {"block_out_channels": (8, 16), "layers_per_block": 1},
     "deep": {"block_out_channels": (8, 16, 16), "layers_per_block": 2},
     "no attention": {"block_out_channels": (8, 16), "mid_block_add_attention": False},
+    "no convolutions beside the latents": {"use_quant_conv": False, "use_post_quant_conv": False},
+    "none before the decoder": {"use_post_quant_conv": False},
     "grey, few latents": {"block_out_channels": (8,), "in_channels": 1, "out_channels": 1, "latent_channels": 2},
 }
 SCALES = {
@@ -83,7 +85,6 @@ def test_theirs_gives_what_ours_gives_without_shift_or_factor(options):
     ("options", "field"),
     [
         ({"act_fn": "relu"}, "act_fn"),
-        ({"use_quant_conv": False}, "use_quant_conv"),
         ({"out_channels": 1}, "out_channels"),
     ],
 )

@@ -16,13 +16,6 @@ from kakusan.networks.autoencoder import Autoencoder
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
 
-_DECIDED: dict[str, tuple[Any, ...]] = {
-    "act_fn": ("silu", "swish"),
-    "use_quant_conv": (True,),
-    "use_post_quant_conv": (True,),
-}
-"""What ``AutoencoderKL`` leaves open and ours has decided."""
-
 
 def autoencoder_from_diffusers(model: AutoencoderKL) -> Autoencoder:
     """Returns our autoencoder with the weights of ``model``, and its shift and scaling factor; both give the same.
@@ -33,9 +26,8 @@ def autoencoder_from_diffusers(model: AutoencoderKL) -> Autoencoder:
         KakusanError: Its configuration has something that ours has not; the field is named.
     """
     config = model.config
-    for field, known in _DECIDED.items():
-        if config[field] not in known:
-            raise _not_ours(field, config[field], known[0])
+    if config["act_fn"] not in ("silu", "swish"):
+        raise _not_ours("act_fn", config["act_fn"], "silu")
     levels = len(config["block_out_channels"])
     for field, kind in (("down_block_types", "DownEncoderBlock2D"), ("up_block_types", "UpDecoderBlock2D")):
         if tuple(config[field]) != (kind,) * levels:
@@ -50,7 +42,7 @@ def autoencoder_from_diffusers(model: AutoencoderKL) -> Autoencoder:
         middle_attention=config["mid_block_add_attention"],
         groups=config["norm_num_groups"],
     )
-    weights = model.state_dict()
+    weights = _identities(model) | model.state_dict()
     state = {name: weights[_their_name(name)].clone() for name, _ in network.named_parameters()}
     shift, scale = _scaling(config, network.shift)
     network.load_state_dict({**state, "shift": shift, "scale": scale}, assign=True)
@@ -108,6 +100,16 @@ def autoencoder_to_diffusers(network: Autoencoder, sample_size: int) -> Autoenco
     state = {_their_name(name): weight.detach().clone() for name, weight in network.named_parameters()}
     model.load_state_dict(_folded(state, network.shift.flatten(), network.scale.flatten()), assign=True)
     return model.train(network.training)
+
+
+def _identities(model: AutoencoderKL) -> dict[str, Tensor]:
+    """Returns convolutions beside the latents that change nothing: ours always has them, some of theirs do without."""
+    channels = model.config["latent_channels"]
+    found = {}
+    for name, width in (("quant_conv", 2 * channels), ("post_quant_conv", channels)):
+        found[f"{name}.weight"] = torch.eye(width, dtype=model.dtype, device=model.device)[:, :, None, None]
+        found[f"{name}.bias"] = torch.zeros(width, dtype=model.dtype, device=model.device)
+    return found
 
 
 def _folded(state: Mapping[str, Tensor], shift: Tensor, scale: Tensor) -> dict[str, Tensor]:
