@@ -249,6 +249,32 @@ def test_what_a_killed_call_put_aside_is_brought_back(tmp_path):
     assert content(tmp_path) == {"a": "old"}
 
 
+def test_directories_give_way_as_files_do(tmp_path):
+    def put(name, text):
+        (tmp_path / name).mkdir(exist_ok=True)
+        (tmp_path / name / "inside").write_text(text)
+
+    def fail():
+        with replacing(tmp_path, ["part", "more"]):
+            put("part", "new")
+            put("more", "new")
+            raise KeyboardInterrupt
+
+    put("part", "old")
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert [path.read_text() for path in tmp_path.rglob("inside")] == ["old"]
+    assert os.listdir(tmp_path) == ["part"]
+    put(".replaced", "old")  # of a call that was killed after it had written this part
+    (tmp_path / ".replaced" / "inside").rename(tmp_path / "aside")
+    (tmp_path / ".replaced" / "part").mkdir()
+    (tmp_path / "aside").rename(tmp_path / ".replaced" / "part" / "inside")
+    put("part", "half")
+    with pytest.raises(KeyboardInterrupt), replacing(tmp_path, ["part"]):
+        raise KeyboardInterrupt
+    assert (tmp_path / "part" / "inside").read_text() == "old"
+
+
 def test_a_directory_has_one_writer_at_a_time_and_no_trace_of_it(tmp_path):
     path = tmp_path / "a" / "b"
     for _ in range(2):

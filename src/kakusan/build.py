@@ -422,16 +422,6 @@ def _unet(settings: config.UNet, shape: tuple[int, int, int], classes: int) -> U
                 f"{', '.join(map(str, widths))} for images {width} pixels wide, not {resolution} "
                 "(use some of these, [] for nowhere, or null for the lowest)"
             )
-    return UNet(
-        channels,
-        channels=settings.channels,
-        blocks=settings.blocks,
-        attention_levels=[widths.index(resolution) for resolution in resolutions],
-        middle_attention=settings.middle_attention,
-        head_channels=settings.head_channels,
-        groups=settings.groups,
-        norm_eps=settings.norm_eps,
-        dropout=settings.dropout,
-        scale_shift=settings.scale_shift,
-        classes=classes or None,
-    )
+    fields = settings.model_dump(exclude={"kind", "init", "attention_resolutions", "class_conditional"})
+    levels = [widths.index(resolution) for resolution in resolutions]
+    return UNet(channels, attention_levels=levels, classes=classes or None, **fields)

@@ -21,7 +21,7 @@ _OVERLAP = 0.25  # share of a tile that it has in common with the next
 
 @dataclass(frozen=True)
 class Codec:
-    """What :func:`kakusan.load` returns of a run that trained an autoencoder, and what a latent model decodes with.
+    """What :func:`kakusan.load_autoencoder` returns, and what a model of latents decodes with.
 
     Attributes:
         network: The autoencoder.

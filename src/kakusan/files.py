@@ -162,24 +162,26 @@ class Aside:
             raise
 
     def bring_back(self) -> None:
-        """Brings all of them back."""
+        """Brings all of them back, in the place of what has their names now."""
         if self.place.exists():
             for path in self.place.iterdir():
+                _remove(self.place.parent / path.name)
                 path.rename(self.place.parent / path.name)
             self.place.rmdir()
 
     def forget(self) -> None:
-        """Removes them."""
-        shutil.rmtree(self.place, ignore_errors=True)
+        """Removes them, at once: half of them would be brought back over what took their place."""
+        remove_whole(self.place)
 
 
 @contextmanager
 def replacing(directory: Path, new: Collection[str], old: Collection[str] = ()) -> Iterator[None]:
-    """Lets the block write files into a directory, which is as it was, or not there, where the block fails.
+    """Lets the block write files and directories into a directory, which is as it was, or not there, where the block
+    fails.
 
     Args:
         directory: It and its parents need not exist.
-        new: Names of all files that the block may write; what has such a name gives way to them.
+        new: Names of all that the block may write; what has such a name gives way to it.
         old: Names of others that give way.
 
     Raises:
@@ -195,7 +197,7 @@ def replacing(directory: Path, new: Collection[str], old: Collection[str] = ()) 
     except BaseException:
         with suppress(OSError):
             for name in new:
-                (directory / name).unlink(missing_ok=True)
+                _remove(directory / name)
             aside.bring_back()
             for place in made:
                 place.rmdir()

@@ -11,7 +11,6 @@ from pathlib import Path
 from shlex import quote
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from kakusan import build, config
@@ -30,6 +29,7 @@ from kakusan.errors import KakusanError
 from kakusan.files import at_home, atomic_write
 from kakusan.interop.autoencoders import autoencoder_from_diffusers, read_autoencoder
 from kakusan.networks import Autoencoder
+from kakusan.networks.arguments import arguments_of
 from kakusan.networks.autoencoder import Posterior
 from kakusan.pictures import from_uint8
 from kakusan.runs import Run, WeightsFrom
@@ -104,25 +104,16 @@ def write(codec: Codec, path: Path) -> None:
     Raises:
         KakusanError: The disk refuses it.
     """
-    network = codec.network
-    arguments = {
-        "in_channels": network.in_channels,
-        "latent_channels": network.latent_channels,
-        "channels": network.channels,
-        "blocks": network.blocks,
-        "middle_attention": network.middle_attention,
-        "groups": network.groups,
-    }
+    weights = codec.network.state_dict()
     about = {
         "format": _FORMAT,
-        "network": json.dumps(arguments),
+        "network": json.dumps(arguments_of(codec.network)),
         "shape": json.dumps(codec.shape),
         "source": codec.source,
-        "weights_hash": codec.weights_hash or sha256(pack(network.state_dict())).hexdigest(),
+        "weights_hash": codec.weights_hash or sha256(pack(weights)).hexdigest(),
         "kakusan": version("kakusan"),
     }
-    tensors = {name: it.detach().to("cpu", copy=True).contiguous() for name, it in network.state_dict().items()}
-    atomic_write(path, save(tensors, about))
+    atomic_write(path, pack(weights, about))
 
 
 def read(path: Path) -> Codec:

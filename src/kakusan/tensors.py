@@ -30,9 +30,10 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         ) from error
 
 
-def pack(tensors: Mapping[str, Tensor]) -> bytes:
-    """Returns the content of a safetensors file; tensors may be on any device and share memory."""
-    return save({name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()})
+def pack(tensors: Mapping[str, Tensor], about: dict[str, str] | None = None) -> bytes:
+    """Returns the content of a safetensors file, with what it says of itself; tensors may be on any device and share
+    memory."""
+    return save({name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}, about)
 
 
 def load_weights(network: nn.Module, path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -208,6 +209,35 @@ def test_a_model_of_latents_comes_back_in_latents_and_leaves_nothing_of_what_it_
     import_(tmp_path / "out", tmp_path / "back", overwrite=True)
     assert kakusan.load(tmp_path / "back").codec is None
     assert not (tmp_path / "back" / ".earlier").exists()
+
+
+def test_an_import_can_be_gone_on_with(tmp_path):
+    export(run(tmp_path / "run"), tmp_path / "out")
+    back = import_(tmp_path / "out", tmp_path / "back")
+    before = kakusan.load(back).network.state_dict()
+    kakusan.train(resume=back, data=DATA, overrides={"training.images": 256}, show=False)
+    assert back.checkpoint().images == 256
+    after = kakusan.load(back).network.state_dict()
+    assert all(weight.shape == before[name].shape for name, weight in after.items())
+    assert any(not torch.equal(weight, before[name]) for name, weight in after.items())
+
+
+def test_an_export_that_fails_leaves_the_earlier_one(tmp_path, monkeypatch):
+    first = run(tmp_path / "run")
+    export(first, tmp_path / "out")
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    rename = Path.rename
+
+    def refuse(path, target):
+        if path.name == "scheduler" and path.parent.name.startswith(".out-"):
+            raise OSError(28, "No space left on device")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(KakusanError, match="No space left"):
+        export(first, tmp_path / "out", overwrite=True)
+    assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
+    assert not (tmp_path / "out" / ".replaced").exists()
 
 
 def test_commands_say_what_was_found(tmp_path, capsys, monkeypatch):

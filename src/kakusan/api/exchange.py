@@ -7,20 +7,25 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from torch import nn
+from torch.optim import AdamW
+
 from kakusan import build, config, latents
 from kakusan.api.drawing import load
 from kakusan.codec import Codec
+from kakusan.config.models import UNet as UNetSection
 from kakusan.config.names import PYTHON
 from kakusan.errors import KakusanError
-from kakusan.files import Aside, atomic_path, claimed, require_free, writing
+from kakusan.files import claimed, replacing, require_free, writing
 from kakusan.interop.autoencoders import autoencoder_from_diffusers
 from kakusan.interop.diffusers import unet_from_diffusers
 from kakusan.interop.pipelines import Difference, read_pipeline, write_pipeline
 from kakusan.interop.schedulers import chain_of, parametrization_of
 from kakusan.networks import UNet
+from kakusan.networks.arguments import arguments_of
 from kakusan.runs import Run, WeightsFrom
-from kakusan.tensors import pack
 from kakusan.training import checkpoints, identity
+from kakusan.training.ledger import Ledger
 
 _PARTS = ("model_index.json", "unet", "scheduler", "vae", "README.md")
 
@@ -53,13 +58,11 @@ def export(
         place.parent.mkdir(parents=True, exist_ok=True)
     with writing(place), TemporaryDirectory(dir=place.parent, prefix=f".{place.name}-") as temporary:
         difference = write_pipeline(model, Path(temporary), run.name)
-        place.mkdir(exist_ok=True)
-        earlier = Aside(place / ".replaced")
-        earlier.bring_back()
-        earlier.put(_PARTS)  # all, or a part of an earlier model would be taken for one of this
-        for part in Path(temporary).iterdir():
-            part.rename(place / part.name)
-        earlier.forget()
+        # All parts give way, or one of an earlier model would be taken for one of this.
+        with replacing(place, _PARTS):
+            place.mkdir(exist_ok=True)
+            for part in Path(temporary).iterdir():
+                part.rename(place / part.name)
     return difference
 
 
@@ -117,21 +120,24 @@ def import_(name: str | Path, path: str | Path, *, class_names: Sequence[str] = 
             "sampling": {"threshold": _threshold(found.scheduler) if codec is None else None},
         }
     )
+    model = build.learner(settings, shape, classes, None, codec)  # refused here, where they do not go together
+    model.network.load_state_dict(network.state_dict())
     with claimed(path):
         run = Run.create(path, overwrite)
         try:
             run.write_config(config.to_yaml(settings))
             if codec is not None:
                 latents.write(codec, run.autoencoder_path)
-            facts = {"shape": list(shape), "class_names": list(classes)}
-            if codec is not None:
-                facts["autoencoder"] = latents.read(run.autoencoder_path).weights_hash
-            _save(run, network, facts, settings)
-            load(run, device="cpu")  # what cannot be loaded is no run
+            facts = {
+                "shape": list(shape),
+                "class_names": list(classes),
+                "settings": identity.lasting(settings),
+                "autoencoder": latents.read(run.autoencoder_path).weights_hash if codec is not None else "",
+            }
+            _save(run, model.network, facts)
         except BaseException:
             run.undo()
             raise
-        run.settle()
     return run
 
 
@@ -144,27 +150,18 @@ def _threshold(scheduler: Mapping[str, Any]) -> str:
 
 def _section(network: UNet, width: int) -> dict[str, Any]:
     """Returns the section of a configuration from which an equal network is built."""
+    known = arguments_of(network)
     return {
         "kind": "unet",
-        "channels": network.channels,
-        "blocks": network.blocks,
+        **{name: value for name, value in known.items() if name in UNetSection.model_fields},
         "attention_resolutions": [width // 2**level for level in network.attention_levels],
-        "middle_attention": network.middle_attention,
-        "head_channels": network.head_channels,
-        "groups": network.groups,
-        "norm_eps": network.norm_eps,
-        "dropout": network.dropout,
-        "scale_shift": network.scale_shift,
         "class_conditional": network.classes is not None,
     }
 
 
-def _save(run: Run, network: UNet, facts: dict[str, Any], settings: config.Config) -> None:
-    """Writes the weights as a checkpoint of no training."""
-    state = {**checkpoints.written_by(), "step": 0, "images": 0, "total_images": 0, **facts}
-    state["settings"] = identity.lasting(settings)
-    with atomic_path(run.path / "checkpoints" / f"{0:07d}") as temporary:
-        temporary.mkdir()
-        for file in ("model.safetensors", "ema.safetensors"):
-            (temporary / file).write_bytes(pack(network.state_dict()))
-        (temporary / "state.json").write_text(checkpoints.as_json(state), encoding="utf-8")
+def _save(run: Run, network: nn.Module, facts: dict[str, Any]) -> None:
+    """Writes the weights as a checkpoint of no training, from which one can begin."""
+    begun = {"step": 0, "images": 0, "total_images": 0, **Ledger(1, None).state()}
+    state = {**checkpoints.written_by(), **begun, **facts}
+    idle = AdamW(network.parameters())
+    checkpoints.save(run, network=network, average=network, optimizer=idle, state=state, keep=1)

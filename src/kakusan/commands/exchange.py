@@ -47,7 +47,7 @@ def import_(
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Makes a run directory of a diffusers pipeline, unconditional or conditioned on classes.
+    """Makes a run directory of a diffusers pipeline: unconditional, conditioned on classes, or in latents.
 
     Of its classes the last is taken for the null class, as exports have it.
     """

@@ -1,4 +1,4 @@
-"""The first honest judgement: samples against real images at the same number, beside real images against real ones."""
+"""A judgement: samples against real images at the same number, beside real images against real ones."""
 
 from __future__ import annotations
 

@@ -16,6 +16,16 @@ from kakusan.networks.autoencoder import Autoencoder
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
 
+# What both leave open, by our names.
+_SHARED = {
+    "in_channels": "in_channels",
+    "latent_channels": "latent_channels",
+    "channels": "block_out_channels",
+    "blocks": "layers_per_block",
+    "middle_attention": "mid_block_add_attention",
+    "groups": "norm_num_groups",
+}
+
 
 def autoencoder_from_diffusers(model: AutoencoderKL) -> Autoencoder:
     """Returns our autoencoder with the weights of ``model``, and its shift and scaling factor; both give the same.
@@ -34,14 +44,7 @@ def autoencoder_from_diffusers(model: AutoencoderKL) -> Autoencoder:
             raise _not_ours(field, tuple(config[field]), (kind,) * levels)
     if config["in_channels"] != config["out_channels"]:
         raise _not_ours("out_channels", config["out_channels"], config["in_channels"])
-    network = Autoencoder(
-        config["in_channels"],
-        latent_channels=config["latent_channels"],
-        channels=config["block_out_channels"],
-        blocks=config["layers_per_block"],
-        middle_attention=config["mid_block_add_attention"],
-        groups=config["norm_num_groups"],
-    )
+    network = Autoencoder(**{ours: config[theirs] for ours, theirs in _SHARED.items()})
     weights = _identities(model) | model.state_dict()
     state = {name: weights[_their_name(name)].clone() for name, _ in network.named_parameters()}
     shift, scale = _scaling(config, network.shift)
@@ -85,17 +88,12 @@ def autoencoder_to_diffusers(network: Autoencoder, sample_size: int) -> Autoenco
         from diffusers import AutoencoderKL
     levels = len(network.channels)
     model = AutoencoderKL(
-        in_channels=network.in_channels,
         out_channels=network.in_channels,
         down_block_types=("DownEncoderBlock2D",) * levels,
         up_block_types=("UpDecoderBlock2D",) * levels,
-        block_out_channels=network.channels,
-        layers_per_block=network.blocks,
-        latent_channels=network.latent_channels,
-        norm_num_groups=network.groups,
         sample_size=sample_size,
         scaling_factor=1.0,
-        mid_block_add_attention=network.middle_attention,
+        **{theirs: getattr(network, ours) for ours, theirs in _SHARED.items()},
     )
     state = {_their_name(name): weight.detach().clone() for name, weight in network.named_parameters()}
     model.load_state_dict(_folded(state, network.shift.flatten(), network.scale.flatten()), assign=True)

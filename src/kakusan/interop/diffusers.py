@@ -32,6 +32,19 @@ _DECIDED: dict[str, tuple[Any, ...]] = {
     "resnet_time_scale_shift": ("default", "scale_shift"),
 }
 
+# What our U-Net and UNet2DModel both leave open, by our names.
+_SHARED = {
+    "in_channels": "in_channels",
+    "out_channels": "out_channels",
+    "channels": "block_out_channels",
+    "blocks": "layers_per_block",
+    "middle_attention": "add_attention",
+    "head_channels": "attention_head_dim",
+    "groups": "norm_num_groups",
+    "norm_eps": "norm_eps",
+    "dropout": "dropout",
+}
+
 _AS_IT_IS = "run it as it is, through kakusan.interop.diffusers.DiffusersNetwork"
 
 # Our names to theirs, applied one after the other: first where a weight lies, then what it is called there.
@@ -148,16 +161,8 @@ def _arguments(config: Mapping[str, Any]) -> dict[str, Any]:
         if tuple(config[field]) != kinds:
             raise _not_ours(field, tuple(config[field]), [kinds])
     return {
-        "in_channels": config["in_channels"],
-        "out_channels": config["out_channels"],
-        "channels": channels,
-        "blocks": config["layers_per_block"],
+        **{ours: config[theirs] for ours, theirs in _SHARED.items()},
         "attention_levels": attention_levels,
-        "middle_attention": config["add_attention"],
-        "head_channels": config["attention_head_dim"],
-        "groups": groups,
-        "norm_eps": config["norm_eps"],
-        "dropout": config["dropout"],
         "scale_shift": scale_shift,
         "classes": None if config["num_class_embeds"] is None else config["num_class_embeds"] - 1,
     }
@@ -168,17 +173,9 @@ def _configuration(network: UNet) -> dict[str, Any]:
     return {
         **{field: known[0] for field, known in _DECIDED.items()},
         **_block_types(len(network.channels), network.attention_levels),
-        "in_channels": network.in_channels,
-        "out_channels": network.out_channels,
-        "block_out_channels": network.channels,
-        "layers_per_block": network.blocks,
-        "add_attention": network.middle_attention,
-        "attention_head_dim": network.head_channels,
-        "norm_num_groups": network.groups,
+        **{theirs: getattr(network, ours) for ours, theirs in _SHARED.items()},
         # Without it, scale and shift would leave the attention in the middle without a normalisation.
         "attn_norm_num_groups": network.groups,
-        "norm_eps": network.norm_eps,
-        "dropout": network.dropout,
         "resnet_time_scale_shift": "scale_shift" if network.scale_shift else "default",
         "num_class_embeds": None if network.classes is None else network.classes + 1,
     }

@@ -1,4 +1,4 @@
-"""Networks: plain torch modules from (scaled image, clock, condition) to a tensor. They know no noise."""
+"""Networks: U-Nets, from (scaled image, clock, condition) to a tensor, and an autoencoder. They know no noise."""
 
 from kakusan.networks.autoencoder import Autoencoder
 from kakusan.networks.simple_unet import SimpleUNet

@@ -36,7 +36,7 @@ class Precision:
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Returns a context whose forward passes compute in these numbers."""
-        # Not by the accelerator, which would patch the network, perhaps a user's own, with what all engines share.
+        # By a context: a network, perhaps a user's own, is left as it is.
         return torch.autocast(self._device, self._dtype, enabled=self._dtype != torch.float32)
 
     @contextmanager
