@@ -23,13 +23,13 @@ import torch
 from torch import Tensor
 
 from kakusan import sampling, schedules
-from kakusan.build import Feed
 from kakusan.codec import Codec
 from kakusan.config.models import Data, Sampling
 from kakusan.data.batches import ImageBatches
 from kakusan.data.images import ImageSet
 from kakusan.denoiser import Denoiser
 from kakusan.devices import machine
+from kakusan.feeding import Feed
 from kakusan.latents import encoded
 from kakusan.model import Model
 from kakusan.networks import Autoencoder, UNet

@@ -46,7 +46,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 from torch.utils.data import TensorDataset
 
-from kakusan import build, config
+from kakusan import build, config, feeding
 from kakusan.condition import Condition
 from kakusan.data.images import ImageSet
 from kakusan.denoiser import Denoiser
@@ -150,7 +150,7 @@ def kakusan(gate: Gate, made: config.Config, data: ImageSet) -> None:
     """Trains with the engine, as ``kakusan train`` does."""
     if resolve(made.training.device).type == "cpu":
         keep_freed_memory()
-    feed = build.feed(made, data, None, ())
+    feed = feeding.feed(made, data, None, ())
     model = build.model(made, data.shape, feed.class_names)
     engine_of(model, Gated(feed.batches, gate), None, made, show=False).train()
 
@@ -312,7 +312,7 @@ def possible(case: str, arguments: argparse.Namespace) -> tuple[float, float]:
     """Returns the operations a second that are possible here, and those that an image takes."""
     torch.set_num_threads(arguments.threads)
     data, made = images(case), settings(case, 2, arguments.device, False, {})
-    feed, device = build.feed(made, data, None, ()), resolve(arguments.device)
+    feed, device = feeding.feed(made, data, None, ()), resolve(arguments.device)
     model = build.model(made, data.shape, feed.class_names)
     model.denoiser.to(device)
     peak = peak_flops(device, getattr(torch, made.training.dtype), 3.0)
@@ -325,7 +325,7 @@ def shares(case: str, arguments: argparse.Namespace) -> dict[str, float]:
     made, data = settings(case, arguments.batch or CASES[case][2], arguments.device, False, {}), images(case)
     if resolve(arguments.device).type == "cpu":
         keep_freed_memory()
-    feed = build.feed(made, data, None, ())
+    feed = feeding.feed(made, data, None, ())
     window, spent = Window(), dict[str, float]()
     with suppress(SystemExit):
         model = build.model(made, data.shape, feed.class_names)

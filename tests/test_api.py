@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import kakusan
-from kakusan import build, config, pictures, schedules
+from kakusan import build, config, feeding, pictures, schedules
 from kakusan.config.names import SAMPLERS
 from kakusan.data import prepare
 from kakusan.errors import KakusanError
@@ -212,7 +212,7 @@ def test_a_loader_without_a_length_has_no_epochs(tmp_path):
 
 def test_nothing_is_shown_of_images_that_are_read_unseen(tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr("kakusan.build.load", lambda source, show, **wishes: seen.append(show) or tiny.pictures())
+    monkeypatch.setattr("kakusan.feeding.load", lambda source, show, **wishes: seen.append(show) or tiny.pictures())
     own(tiny.PlainNetwork(), data="photos", run=tmp_path / "run")
     assert seen == [False]
 
@@ -590,7 +590,7 @@ def test_a_run_is_compared_with_images_made_as_its_own_were(trained, monkeypatch
         asked.append(settings)
         raise KakusanError("enough")
 
-    monkeypatch.setattr("kakusan.build.images", images)
+    monkeypatch.setattr("kakusan.feeding.images", images)
     with pytest.raises(KakusanError, match="enough"):
         kakusan.evaluate(trained, against="photos")
     own = config.load(trained.config_path).data
@@ -724,7 +724,7 @@ def test_a_training_that_was_overtaken_is_refused(tmp_path, monkeypatch):
 
 def test_a_directory_is_refused_before_any_image_is_read(tmp_path, monkeypatch):
     (tmp_path / "mine.txt").touch()
-    monkeypatch.setattr(build, "feed", lambda *given: pytest.fail("the images were read first"))
+    monkeypatch.setattr(feeding, "feed", lambda *given: pytest.fail("the images were read first"))
     with pytest.raises(KakusanError, match="already holds files"):
         own(run=tmp_path)
 

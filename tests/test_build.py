@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kakusan import build, schedules
+from kakusan import build, feeding, schedules
 from kakusan.config import from_mapping, to_yaml
 from kakusan.config.loading import load
 from kakusan.config.models import variants
@@ -198,16 +198,16 @@ def test_a_network_of_ones_own_is_taken_and_cannot_be_guessed():
     with pytest.raises(KakusanError, match=sentence):
         build.model(own, (1, 8, 8))
     with pytest.raises(KakusanError, match=sentence):  # before its data are looked for, which Python may have given too
-        build.feed(own, None, None, ())
+        feeding.feed(own, None, None, ())
 
 
 def test_batches_of_a_set_and_of_a_loader():
     chosen = unet(network__class_conditional=True, data__flip=True)
-    feed = build.feed(chosen, tiny.pictures(), None, ())
+    feed = feeding.feed(chosen, tiny.pictures(), None, ())
     assert isinstance(feed.batches, ImageBatches)
     assert feed.class_names == tiny.CLASSES
     loader = [(torch.zeros(2, 1, 4, 4), torch.zeros(2))]
-    feed = build.feed(chosen, loader, None, ["a", "b"])
+    feed = feeding.feed(chosen, loader, None, ["a", "b"])
     assert isinstance(feed.batches, LoaderBatches)
     assert feed.class_names == ("a", "b")
 
@@ -216,14 +216,14 @@ def test_batches_of_a_set_and_of_a_loader():
 def test_images_in_the_range_of_totensor_are_remarked_on(values, said):
     dtype = torch.uint8 if values[1] == 255 else torch.float32
     images = torch.tensor(values, dtype=dtype).reshape(2, 1, 1, 1).expand(2, 1, 8, 8)
-    remarks = build.feed(unet(), [(images,)], None, ()).remarks
+    remarks = feeding.feed(unet(), [(images,)], None, ()).remarks
     assert all("Normalize(0.5, 0.5)" in remark for remark in remarks)
     assert bool(remarks) == said
 
 
 def test_floats_in_the_range_of_bytes_are_remarked_on_with_their_own_mend():
     images = torch.tensor([0.0, 255.0]).reshape(2, 1, 1, 1).expand(2, 1, 8, 8)
-    (remark,) = build.feed(unet(), [images], None, ()).remarks
+    (remark,) = feeding.feed(unet(), [images], None, ()).remarks
     assert "from 0 to 255, where images should range over [−1, 1] (give values of 0 to 255 as bytes" in remark
     assert "images / 127.5 - 1" in remark
 
@@ -235,25 +235,25 @@ def test_labels_of_other_classes_are_refused(labels):
     """Label 2 of two classes is the row of the null class, which would be trained in its place."""
     images = torch.zeros(2, 1, 4, 4)
     loader = [(images, torch.tensor([0, -1])), (images,) if labels is None else (images, labels)]
-    batches = build.feed(unet(network__class_conditional=True), loader, None, ["a", "b"]).batches
+    batches = feeding.feed(unet(network__class_conditional=True), loader, None, ["a", "b"]).batches
     batches(Draws(0, 0, 2), torch.device("cpu"))
     with pytest.raises(KakusanError, match=r"one label an image, from 0 to 1 \(or -1, no class\), not "):
         batches(Draws(0, 1, 2), torch.device("cpu"))
     if labels is not None:  # where nothing is conditioned on them, labels may be what they like
-        unconditional = build.feed(unet(), loader[1:], None, ["a", "b"]).batches
+        unconditional = feeding.feed(unet(), loader[1:], None, ["a", "b"]).batches
         unconditional(Draws(0, 0, 4), torch.device("cpu"))
 
 
 def test_what_is_held_out_makes_no_batch():
-    said = build.feed(unet(training__batch_size="16", data__held_out="12"), tiny.pictures(20), None, ()).remarks
+    said = feeding.feed(unet(training__batch_size="16", data__held_out="12"), tiny.pictures(20), None, ()).remarks
     assert "a batch of 16 is more than all 8 images" in " ".join(said)
 
 
 def test_batches_of_the_configured_source():
-    feed = build.feed(unet(network__class_conditional=True), None, None, ())
+    feed = feeding.feed(unet(network__class_conditional=True), None, None, ())
     assert feed.batches.epoch == 1797
     assert feed.class_names == tuple("0123456789")
-    assert build.feed(unet(), None, None, ()).class_names == ()  # nobody asked for classes
+    assert feeding.feed(unet(), None, None, ()).class_names == ()  # nobody asked for classes
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_batches_of_the_configured_source():
 )
 def test_ones_own_network_gets_classes_where_it_takes_and_the_data_have_them(network, labelled, named, classes):
     own = settings(network="own", network__name="MyNet")
-    assert build.feed(own, tiny.pictures(labelled=labelled), network, named).class_names == classes
+    assert feeding.feed(own, tiny.pictures(labelled=labelled), network, named).class_names == classes
 
 
 @pytest.mark.parametrize(
@@ -280,7 +280,7 @@ def test_ones_own_network_gets_classes_where_it_takes_and_the_data_have_them(net
 )
 def test_conditions_without_labels_are_refused(data, lack):
     with pytest.raises(KakusanError, match=f"needs labelled data, and digits {lack}"):
-        build.feed(unet(network__class_conditional=True), data, None, ())
+        feeding.feed(unet(network__class_conditional=True), data, None, ())
 
 
 @pytest.mark.parametrize(
@@ -294,7 +294,7 @@ def test_conditions_without_labels_are_refused(data, lack):
 def test_ones_own_network_is_offered_what_it_can_have(data, class_names, mend):
     own = settings(network="own", network__name="MyNet")
     with pytest.raises(KakusanError, match=rf"\({mend}, or a network that takes \(x, clock\) and no more\)$"):
-        build.feed(own, data, tiny.TinyNetwork(1, 3), class_names)
+        feeding.feed(own, data, tiny.TinyNetwork(1, 3), class_names)
 
 
 class _Scaled(tiny.PlainNetwork):
@@ -304,7 +304,7 @@ class _Scaled(tiny.PlainNetwork):
 
 def test_a_third_argument_with_a_value_of_its_own_is_no_condition():
     own = settings(network="own", network__name="Scaled")
-    assert build.feed(own, tiny.pictures(labelled=True), _Scaled(), ()).class_names == ()
+    assert feeding.feed(own, tiny.pictures(labelled=True), _Scaled(), ()).class_names == ()
 
 
 class _Timeless(tiny.PlainNetwork):
@@ -327,13 +327,13 @@ def test_a_network_that_cannot_be_called_is_refused_before_training(network, cla
 
 def test_what_is_no_data_is_refused():
     with pytest.raises(KakusanError, match="data must be a source, an ImageSet or a data loader, not int"):
-        build.feed(unet(), 3, None, ())
+        feeding.feed(unet(), 3, None, ())
 
 
 @pytest.mark.parametrize("conditional", [False, True])
 def test_classes_that_are_not_used_are_spoken_of(conditional):
     settings = unet(network__class_conditional=conditional, data__source="digits")
-    feed = build.feed(settings, None, None, ())
+    feed = feeding.feed(settings, None, None, ())
     assert bool(feed.class_names) == conditional
     assert all("the 10 classes of the images are not used" in remark for remark in feed.remarks)
     assert bool(feed.remarks) != conditional

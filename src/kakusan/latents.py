@@ -14,7 +14,6 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from kakusan import build, config
-from kakusan.build import Feed
 from kakusan.codec import Codec
 from kakusan.config.models import Autoencoder as Network
 from kakusan.config.models import Data
@@ -26,6 +25,7 @@ from kakusan.data.parting import kept_out
 from kakusan.data.sources import absolute
 from kakusan.devices import resolve
 from kakusan.errors import KakusanError
+from kakusan.feeding import Feed
 from kakusan.files import at_home, atomic_write
 from kakusan.interop.autoencoders import autoencoder_from_diffusers, read_autoencoder
 from kakusan.networks import Autoencoder

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kakusan import build, config, sampling
+from kakusan import config, feeding, sampling
 from kakusan.api.drawing import load, settings_of
 from kakusan.config.models import Data, Evaluation
 from kakusan.data.images import ImageSet
@@ -84,7 +84,7 @@ def evaluate(
     n = own.n if n is None else n
     known = settings if against is None else None
     if not isinstance(against, ImageSet):
-        against = build.images(_compared_with(against, model.shape, data), show)
+        against = feeding.images(_compared_with(against, model.shape, data), show)
         for remark in remarks_on(against) if show else ():
             say(remark)
     require_alike(model, against, against.name)  # before a judge is trained
@@ -270,7 +270,7 @@ def _stored(images: object, like: Data | None, show: bool) -> ImageSet:
         return images
     if like is None and not isinstance(images, (str, Path)):
         raise KakusanError(f"a {type(images).__name__} cannot be measured: give a model, a run, or images")
-    found = build.images(like or Data(source=source_named(images)), show)  # type: ignore[arg-type]
+    found = feeding.images(like or Data(source=source_named(images)), show)  # type: ignore[arg-type]
     for remark in remarks_on(found) if show else ():
         say(remark)
     return found

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kakusan import api, build, config, sampling
+from kakusan import api, config, feeding, sampling
 from kakusan.devices import machine
 from kakusan.errors import KakusanError
 from kakusan.evaluation.evaluate import Reference, evaluate, reference
@@ -68,7 +68,7 @@ def demo(
     train_seconds = time.perf_counter() - started
 
     model = api.load(run, device=settings.training.device)
-    images = build.images(settings.data)
+    images = feeding.images(settings.data)
     real = reference(
         Stored.of_run(images, settings),
         n=settings.evaluation.n,

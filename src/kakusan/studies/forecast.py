@@ -14,7 +14,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from kakusan import build, config, latents, sampling
+from kakusan import build, config, feeding, latents, sampling
 from kakusan.build import Learner
 from kakusan.config.models import Evaluation
 from kakusan.data.batches import Batches
@@ -56,7 +56,7 @@ def forecast(settings: config.Config, source: str, seconds: float = SECONDS, sho
     Raises:
         KakusanError: The training could not begin: data, network or device are wanting, or a batch does not fit.
     """
-    feed = build.feed(settings, None, None, (), show)
+    feed = feeding.feed(settings, None, None, (), show)
     codec = latents.opened(settings.data, feed.batches.shape, settings.training.device)
     model = build.learner(settings, feed.batches.shape, feed.class_names, codec=codec)
     learned = (

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import torch
 
-from kakusan import api, build, config, sampling
+from kakusan import api, config, feeding, sampling
 from kakusan.config.models import Autoencoder, OwnNetwork
 from kakusan.data.images import ImageSet
 from kakusan.data.parting import kept_out
@@ -118,7 +118,7 @@ def _accuracy(judgement: Judgement | None, model: Model) -> float | None:
 def _data(settings: config.Config) -> ImageSet | None:
     """Returns the images that a run learns from; None where they are not to be had any more."""
     with suppress(KakusanError):
-        return build.images(settings.data)
+        return feeding.images(settings.data)
     return None
 
 

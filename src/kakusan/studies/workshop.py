@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 from pydantic import BaseModel, ValidationError
 from torch import Tensor
 
-from kakusan import api, build, config, sampling
+from kakusan import api, build, config, feeding, sampling
 from kakusan.codec import Codec
 from kakusan.data.images import ImageSet
 from kakusan.data.parting import kept_out
@@ -203,7 +203,7 @@ class Workshop:
     @cached_property
     def images(self) -> ImageSet:
         """The real images."""
-        return build.images(self.settings.data, self.show)
+        return feeding.images(self.settings.data, self.show)
 
     @cached_property
     def real(self) -> Reference:

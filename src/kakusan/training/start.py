@@ -12,14 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kakusan import build, config, latents
-from kakusan.build import Feed, Learner
+from kakusan import build, config, feeding, latents
+from kakusan.build import Learner
 from kakusan.codec import Codec
 from kakusan.config.names import PYTHON
 from kakusan.data.batches import Batches, ImageBatches, LoaderBatches
 from kakusan.data.sources import absolute
 from kakusan.devices import keep_freed_memory
 from kakusan.errors import KakusanError, counted
+from kakusan.feeding import Feed
 from kakusan.files import claimed, require_free
 from kakusan.model import Model
 from kakusan.progress import say
@@ -60,7 +61,7 @@ def begin(
     Args:
         settings: Everything that decides the run.
         path: The directory, new or empty.
-        data, network, class_names: What was given in Python, as in :func:`kakusan.build.feed`.
+        data, network, class_names: What was given in Python, as in :func:`kakusan.feeding.feed`.
         loaders_batch_size: Whether the size of a loader's batches goes before that of the settings.
         overwrite: Accept a directory that holds files; a run in it is replaced, once this one has a checkpoint.
         examiner: Makes what measures samples now and then.
@@ -76,16 +77,14 @@ def begin(
     if processes.first:
         require_free(path, overwrite)
     path = Path(processes.agree(str(path)))  # which may name the second in which a process chose it
-    feed = build.feed(settings, data, network, class_names, show)
+    feed = feeding.feed(settings, data, network, class_names, show)
     codec = latents.opened(settings.data, feed.batches.shape, settings.training.device)
     if loaders_batch_size and isinstance(feed.batches, LoaderBatches):
         settings = config.changed(settings, {"training.batch_size": feed.batches.batch_size})
     model = build.learner(settings, feed.batches.shape, feed.class_names, network, codec)
-    batches, validation = held_out(_in_latents(feed, codec, settings, processes, show).batches, settings, processes)
     started = _start_from(model, settings)
-    examination = _examination(examiner, settings, model, batches, processes, show)
-    engine = engine_of(model, batches, validation, settings, show, processes, examination)
-    lines = [introduction(model, batches.epoch, _count(validation), settings), *started, *feed.remarks]
+    engine, about = _ready(model, feed, settings, processes, examiner, show)
+    lines = [about, *started, *feed.remarks]
     if not processes.first:
         return _train(engine, Run(path), lines, show)
     with claimed(path):
@@ -134,18 +133,16 @@ def resume(
     show = show and processes.first
     if state is not None and settings.data.source.startswith(PYTHON):
         class_names = class_names or state.get("class_names", ())  # which a loader need not name again
-    feed = build.feed(settings, data, network, class_names, show)
+    feed = feeding.feed(settings, data, network, class_names, show)
     codec = latents.kept(run, settings.data, settings.training.device)
     model = build.learner(settings, feed.batches.shape, feed.class_names, network, codec)
     if state is not None:
         identity.require_alike(run, model, state)
     if state is not None and isinstance(feed.batches, ImageBatches):
         identity.require_same_images(run, feed.batches, settings.data.source, state)
-    batches, validation = held_out(_in_latents(feed, codec, settings, processes, show).batches, settings, processes)
     anew = [] if state is not None else [f"{run.path} was ended before its first checkpoint, and begins anew"]
     started = [] if state is not None else _start_from(model, settings)
-    examination = _examination(examiner, settings, model, batches, processes, show)
-    engine = engine_of(model, batches, validation, settings, show, processes, examination)
+    engine, about = _ready(model, feed, settings, processes, examiner, show)
     with claimed(run.path) if processes.first else nullcontext():
         engine.resume(run)
         if state is not None and engine.step >= engine.total_steps:
@@ -159,8 +156,18 @@ def resume(
             return run
         if processes.first:
             run.write_config(config.to_yaml(_portable(settings)))
-        about = introduction(model, batches.epoch, _count(validation), settings)
         return _train(engine, run, [*anew, about, *started, *feed.remarks], show)
+
+
+def _ready(
+    model: Learner, feed: Feed, settings: config.Config, processes: Processes, examiner: Examiner | None, show: bool
+) -> tuple[Engine, str]:
+    """Returns what trains a model, and one line about both."""
+    feed = _in_latents(feed, model.codec if isinstance(model, Model) else None, settings, processes, show)
+    batches, validation = held_out(feed.batches, settings, processes)
+    examination = _examination(examiner, settings, model, batches, processes, show)
+    engine = engine_of(model, batches, validation, settings, show, processes, examination)
+    return engine, introduction(model, batches.epoch, _count(validation), settings)
 
 
 def _in_latents(feed: Feed, codec: Codec | None, settings: config.Config, processes: Processes, show: bool) -> Feed:

@@ -1,0 +1,146 @@
+"""What a training is fed with: images of a configuration or given in Python, and the classes that condition on them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from kakusan import build
+from kakusan.config import models as config
+from kakusan.data import load
+from kakusan.data.batches import Batches, ImageBatches, LoaderBatches
+from kakusan.data.images import ImageSet
+from kakusan.data.parting import kept_out
+from kakusan.data.remarks import remarks_on, remarks_on_count, remarks_on_range
+from kakusan.errors import KakusanError
+
+
+@dataclass(frozen=True)
+class Feed:
+    """What a training is fed with.
+
+    Attributes:
+        batches: Where its batches come from.
+        labelled: Whether their images have labels.
+        class_names: The classes that condition the network; empty for none.
+        remarks: What is to be said of the images.
+    """
+
+    batches: Batches
+    labelled: bool
+    class_names: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+
+def images(settings: config.Data, show: bool = True) -> ImageSet:
+    """Loads the images of a configuration.
+
+    Args:
+        settings: Which, and how.
+        show: Whether to show progress.
+
+    Raises:
+        KakusanError: There are none, or too many of them are broken.
+    """
+    wishes = {"size": settings.size, "channels": settings.channels}
+    return load(settings.source, **wishes, max_broken=settings.max_broken, show=show)
+
+
+def feed(
+    settings: config.Config, data: object, network: nn.Module | None, class_names: Sequence[str], show: bool = True
+) -> Feed:
+    """Returns what a training is fed with.
+
+    Args:
+        settings: Data and network.
+        data: A source by name or path, an :class:`ImageSet`, or any iterable of batches; None is that of the settings.
+        network: A network of the user's own.
+        class_names: The classes, where the data do not name them.
+        show: Whether to show progress.
+
+    Raises:
+        KakusanError: The data cannot be read, or have no labels where the network needs them; or the network itself is
+            wanting.
+    """
+    if isinstance(class_names, str):
+        raise KakusanError(f'class_names must be a list of names, not the text {class_names!r} (["cat", "dog"])')
+    if network is None and isinstance(settings.network, config.OwnNetwork):
+        raise build.missing(settings.network)
+    given = _given(settings, data, show)
+    named = replace(given, class_names=tuple(class_names) or given.class_names)
+    match settings.network:
+        case config.UNet(class_conditional=True):
+            return _conditioning(named, settings)
+        case config.UNet():
+            return _unconditional(named)
+        case config.Autoencoder():
+            return replace(given, class_names=())  # of no use to it
+    if network is not None and (class_names or (given.labelled and _takes_condition(network))):
+        return _conditioning(named, settings)
+    return replace(given, class_names=())
+
+
+def _given(settings: config.Config, data: object, show: bool) -> Feed:
+    """Returns where batches come from, with all the classes that the data name."""
+    if data is None or isinstance(data, (str, Path)):
+        data = images(settings.data, show)
+    if isinstance(data, ImageSet):
+        learned = len(data) - kept_out(settings.data.held_out, len(data))
+        remarks = (*remarks_on(data), *remarks_on_count(learned, settings.training.batch_size))
+        named = tuple(map(str, data.class_names))
+        return Feed(ImageBatches(data, settings.data.flip), data.labels is not None, named, remarks)
+    if isinstance(data, Tensor):
+        raise KakusanError(
+            f"a tensor of shape {tuple(data.shape)} is no loader of batches: wrap it "
+            "(torch.utils.data.DataLoader(images, batch_size=128, shuffle=True))"
+        )
+    if isinstance(data, Iterable):
+        loader = LoaderBatches(data)
+        named = tuple(map(str, getattr(getattr(data, "dataset", None), "classes", ())))
+        return Feed(loader, loader.labelled, named, tuple(remarks_on_range(loader.lowest, loader.highest)))
+    raise KakusanError(f"data must be a source, an ImageSet or a data loader, not {type(data).__name__}")
+
+
+def _conditioning(feed: Feed, settings: config.Config) -> Feed:
+    """Returns the feed of a network conditioned on its classes, once it is certain that it has them."""
+    if not feed.labelled or not feed.class_names:
+        without = (
+            "or a network that takes (x, clock) and no more"
+            if isinstance(settings.network, config.OwnNetwork)
+            else "or set network.class_conditional to false"
+        )
+        if feed.labelled:
+            lack, mend = "does not name its classes", 'give class_names=["cat", "dog", …]'
+        elif isinstance(feed.batches, LoaderBatches):
+            lack, mend = "has no labels", "let it yield (images, labels)"
+        else:
+            lack, mend = "has no labels", "put each class into a folder of its own"
+        raise KakusanError(
+            f"a network conditioned on classes needs labelled data, and {settings.data.source} {lack} "
+            f"({mend}, {without})"
+        )
+    if isinstance(feed.batches, LoaderBatches):
+        feed.batches.expect(len(feed.class_names))
+    return feed
+
+
+def _unconditional(feed: Feed) -> Feed:
+    """Returns the feed of a network that could be conditioned on its classes, and is not."""
+    if len(feed.class_names) < 2:
+        return replace(feed, class_names=())
+    unused = (
+        f"the {len(feed.class_names)} classes of the images are not used: the network learns them all as one "
+        "(network.class_conditional: true tells them apart)"
+    )
+    return replace(feed, class_names=(), remarks=(*feed.remarks, unused))
+
+
+def _takes_condition(network: nn.Module) -> bool:
+    """Whether it has a third argument, in the place of the condition, that is not a setting with a value of its own."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    positional = [it for it in inspect.signature(network.forward).parameters.values() if it.kind in kinds]
+    return len(positional) >= 3 and positional[2].default in (inspect.Parameter.empty, None)
