@@ -14,6 +14,7 @@ from torch import Tensor
 from kakusan.devices import device_of
 from kakusan.errors import KakusanError
 from kakusan.networks.autoencoder import Autoencoder, Posterior
+from kakusan.networks.mode import evaluating
 
 _PIXELS = 2**20  # of all images that go through it at a time
 _OVERLAP = 0.25  # share of a tile that it has in common with the next
@@ -95,17 +96,18 @@ class Codec:
         images = self._computed(self.network.decode, latents.to(self.device), self.network.factor, tile)
         return images.clamp(-1, 1)
 
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """Returns what is left of ``images``, in [−1, 1], shape (B, C, H, W), once they went through the means of their
+        latents; on its device."""
+        return self.decode(self.encode(images).mean)
+
     def _computed(self, function: Callable[[Tensor], Tensor], x: Tensor, factor: float, tile: int | None) -> Tensor:
         """Returns what a function makes of ``x``, float32, that is so much wider; in tiles, where they are smaller, and
         so many at a time as their pixels leave room for."""
         pixels = math.prod(x.shape[-2:]) * max(1.0, factor) ** 2
-        training = self.network.training
-        self.network.eval()
-        try:
-            many = max(1, int(_PIXELS // pixels))
+        many = max(1, int(_PIXELS // pixels))
+        with evaluating(self.network):
             return torch.cat([self._of_some(function, part, factor, tile) for part in torch.split(x, many)])
-        finally:
-            self.network.train(training)
 
     def _of_some(self, function: Callable[[Tensor], Tensor], x: Tensor, factor: float, tile: int | None) -> Tensor:
         cut = tile is not None and max(x.shape[-2:]) > tile

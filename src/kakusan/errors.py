@@ -39,6 +39,13 @@ def optional(who: str, extra: str) -> Iterator[None]:
         raise KakusanError(f"{who} needs {library}, which is not installed (pip install 'kakusan[{extra}]')") from error
 
 
+def reason_of(error: Exception) -> str:
+    """Returns why something of another library failed, in one line: the system's words for it, else the first line of
+    what the error says, else what it is called."""
+    words = str(error).strip().partition("\n")[0].rstrip(":")
+    return getattr(error, "strerror", None) or words or type(error).__name__
+
+
 def nearest(name: str, known: Collection[str], cutoff: float) -> str | None:
     """Returns the ``known`` name that is most like ``name``; or None.
 

@@ -57,7 +57,7 @@ def opened(settings: Data, shape: tuple[int, int, int], device: str) -> Codec | 
         return None
     name = settings.latent
     path = at_home(name)
-    if (path / "config.yaml").is_file():
+    if Run.is_at(path):
         found = of_run(Run.open(path))
     elif path.is_file():
         found = read(path)

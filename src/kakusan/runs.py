@@ -103,9 +103,14 @@ class Run:
         path = Path(path)
         if not path.exists():
             raise KakusanError(f"there is no run directory {path} (train one: kakusan train digits --run {path})")
-        if not (path / "config.yaml").is_file():
+        if not cls.is_at(path):
             raise KakusanError(f"{path} is not a run directory: it holds no config.yaml (give what --run was given)")
         return cls(path)
+
+    @staticmethod
+    def is_at(path: str | Path) -> bool:
+        """Whether a directory is a run's."""
+        return (Path(path) / "config.yaml").is_file()
 
     @classmethod
     def create(cls, path: str | Path, overwrite: bool = False) -> Run:

@@ -6,7 +6,6 @@ Image i has its own seed, so it starts from the same noise whatever the batch it
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from numbers import Integral
 
@@ -23,6 +22,7 @@ from kakusan.devices import device_of
 from kakusan.errors import KakusanError
 from kakusan.guidance import ClassifierFree, Clip, DynamicThreshold
 from kakusan.model import Model
+from kakusan.networks.mode import evaluating
 from kakusan.samplers.step import Step
 from kakusan.schedules import Chain
 
@@ -178,7 +178,7 @@ def draw(plan: Plan, images: range, progress: Progress | None = None) -> Tensor:
         KakusanError: They became NaN or infinite.
     """
     before = images.start // plan.settings.batch * plan.steps
-    with evaluating(plan.denoiser):
+    with evaluating(*modules_in(plan.denoiser)):
         for step in plan.walk(images):
             if progress is not None:
                 progress(before + step.index + 1, plan.steps * len(plan.chunks()))
@@ -197,24 +197,11 @@ def walk(plan: Plan) -> Iterator[Step]:
     """
     steps = plan.walk(range(plan.n))
     for _ in range(plan.steps):
-        with evaluating(plan.denoiser):
+        with evaluating(*modules_in(plan.denoiser)):
             step = next(steps)
             if plan.codec is not None:
                 step = replace(step, x=plan.pictures(step.x), x0=plan.pictures(step.x0))
         yield step
-
-
-@contextmanager
-def evaluating(denoiser: Denoiser | Denoise) -> Iterator[None]:
-    """Switches dropout and the like off inside, and back to what it was outside."""
-    training = [part for module in modules_in(denoiser) for part in module.modules() if part.training]
-    for part in training:
-        part.training = False
-    try:
-        yield
-    finally:
-        for part in training:
-            part.training = True
 
 
 def require_count(n: int, seed: int) -> None:

@@ -55,10 +55,11 @@ class ImageNoise:
     Args:
         seed: The seed of the run.
         indices: Which of the run's images these are.
+        stream: What is drawn.
     """
 
-    def __init__(self, seed: int, indices: Sequence[int]) -> None:
-        self._generators = [generator(seed, "image", index) for index in indices]
+    def __init__(self, seed: int, indices: Sequence[int], stream: str = "image") -> None:
+        self._generators = [generator(seed, stream, index) for index in indices]
 
     def __call__(self, x: Tensor) -> Tensor:
         """Returns noise shaped, typed and placed like ``x``, shape (B, *): drawn in float32 on the CPU."""

@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 from statistics import mean, stdev
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 from torch import Tensor
 
 from kakusan.proportions import student
-from kakusan.results import Value, shared
+from kakusan.results import Record, Value, shared
 
 _SHARES = ("share", "accuracy", "coverage", "plain_coverage")
 
 
-class Trial(BaseModel):
+class Trial(Record):
     """One thing that was tried.
 
     Attributes:
@@ -29,11 +29,9 @@ class Trial(BaseModel):
         protocol: How; empty where nothing was that needs to be told.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
     name: str
     values: dict[str, Value]
-    protocol: dict[str, Any] = {}
+    protocol: dict[str, Any] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from kakusan import config, schedules
 from kakusan.closed_form import GaussianMixture
 from kakusan.networks import UNet
 from kakusan.reporting.sections.network import read
+from kakusan.reporting.shown import Mixture, Moment, Neighbours
 from kakusan.reporting.story import Story
-from kakusan.results import Measured, Mixture, Moment, Neighbours
+from kakusan.results import Measured
 
 _VOID = {"meta", "img", "input", "br", "link", "hr"}
 METRICS: dict[str, Any] = {

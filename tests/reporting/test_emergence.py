@@ -4,7 +4,7 @@ import torch
 
 from kakusan.reporting.language import language
 from kakusan.reporting.sections import emergence
-from kakusan.results import Moment
+from kakusan.reporting.shown import Moment
 
 SAY = language("en")
 FINAL = torch.randn(1, 8, 8, generator=torch.Generator().manual_seed(0))

@@ -8,7 +8,7 @@ import torch
 
 from kakusan.reporting.language import language, languages
 from kakusan.reporting.sections.neighbours import finding, section
-from kakusan.results import Neighbours
+from kakusan.reporting.shown import Neighbours
 
 ENGLISH = language("en")
 

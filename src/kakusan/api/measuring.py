@@ -261,8 +261,7 @@ def _drawing(
 
 
 def _is_run(images: object) -> bool:
-    there = isinstance(images, (str, Path)) and (Path(images) / "config.yaml").is_file()
-    return there or isinstance(images, (Model, Run))
+    return isinstance(images, (Model, Run)) or (isinstance(images, (str, Path)) and Run.is_at(images))
 
 
 def _stored(images: object, like: Data | None, show: bool) -> ImageSet:

@@ -87,9 +87,9 @@ def evaluate(
             raise KakusanError(
                 f"--{name.replace('_', '-')} belongs to published metrics: say which (--metrics {which})"
             )
-    if metrics is None and what.exists() and not (what / "config.yaml").is_file():
+    if metrics is None and what.exists() and not Run.is_at(what):
         raise KakusanError(f"{what} is no run, and images alone are measured by published metrics (--metrics fid)")
-    run = Run.open(what) if metrics is None or (what / "config.yaml").is_file() else None
+    run = Run.open(what) if metrics is None or Run.is_at(what) else None
     try:
         _measure(run, what, metrics, how, {**for_metrics, "offline": offline}, json)
     except KeyboardInterrupt:

@@ -62,11 +62,11 @@ def machine() -> dict[str, Any]:
 
 
 def _facts(thing: Path) -> dict[str, Any]:
-    from kakusan.runs import Checkpoint
+    from kakusan.runs import Checkpoint, Run
 
     if not thing.exists():
         raise KakusanError(f"there is no {thing} (give {_THINGS}, or nothing)")
-    if (thing / "config.yaml").is_file():
+    if Run.is_at(thing):
         return run_facts(thing)
     if (thing / "state.json").is_file():
         return checkpoint_facts(Checkpoint(thing))

@@ -394,8 +394,8 @@ class Evaluation(Section):
     sampler: SamplerName | None = Field(default=None, description="how to walk; null: as sampling")
     steps: Count | None = Field(default=None, description="steps of the walk; null: as sampling")
     guidance: NotNegative | None = Field(default=None, description="w; null: as sampling")
-    every: Annotated[Integer, Field(ge=0)] = Field(
-        0, description="images between measurements of a few samples while training; 0: none"
+    every: CountOrZero = Field(
+        default=0, description="images between measurements of a few samples while training; 0: none"
     )
     every_n: Annotated[Integer, Field(ge=2)] = Field(default=500, description="samples of each of these measurements")
     metrics: tuple[str, ...] = Field(

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
+from kakusan.config.names import ARCHIVES
 from kakusan.data.trees.tree import Tree, read_whole
 from kakusan.errors import KakusanError, some
 
@@ -20,7 +21,7 @@ def images_in(tree: Tree) -> list[str]:
     """
     found = [name for name in tree.names if name.lower().endswith(SUFFIXES)]
     if not found:
-        packed = [name for name in tree.names if name.lower().endswith((".zip", ".tar", ".gz", ".tgz", ".xz"))]
+        packed = [name for name in tree.names if name.lower().endswith(ARCHIVES)]
         hint = f"; it holds archives such as {packed[0]}: unpack it, and give those one by one" if packed else ""
         raise KakusanError(
             f"{tree.path} holds no image (looked for {', '.join(SUFFIXES)}, at any depth{hint}; "

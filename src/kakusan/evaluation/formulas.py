@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from itertools import pairwise
 from statistics import mean, stdev
 from types import MappingProxyType
@@ -218,21 +218,22 @@ class Formula:
 
     Attributes:
         network, layer: Whose features.
+        measure: From the features of samples, and those of real images or their moments, to one estimate or several.
         fewest: Images that it needs on each side.
         compares: Whether with real images.
         of_moments: Whether their moments suffice for that.
+        of_training: Whether with those alone that a model learned from, where it is known which these are.
         within_class: Whether it tells apart what is of one class.
         told: What else a stamp says of it.
-        of_training: Whether with those alone that a model learned from, where it is known which these are.
-        measure: From the features of samples, and those of real images or their moments, to one estimate or several.
     """
 
     network: str
     layer: str
-    fewest: int
-    compares: bool
-    of_moments: bool
     measure: Callable[..., dict[str, Estimate]]
+    _: KW_ONLY
+    fewest: int = 2
+    compares: bool = False
+    of_moments: bool = False
     of_training: bool = False
     within_class: bool = False
     told: Mapping[str, Any] = field(default_factory=dict)
@@ -240,15 +241,20 @@ class Formula:
 
 FORMULAS: Mapping[str, Formula] = MappingProxyType(
     {
-        "fid": Formula("inception", "2048", 2, True, True, frechet),
-        "is": Formula("inception", "logits_unbiased", 2, False, False, inception, told={"splits": BLOCKS}),
-        "kid": Formula("inception", "2048", 2, True, False, kernel, told={"subsets": _SUBSETS}),
+        "fid": Formula("inception", "2048", frechet, compares=True, of_moments=True),
+        "is": Formula("inception", "logits_unbiased", inception, told={"splits": BLOCKS}),
+        "kid": Formula("inception", "2048", kernel, compares=True, told={"subsets": _SUBSETS}),
         "prc": Formula(
-            "vgg16", "fc2_relu", _NEIGHBOURS + 1, True, False, precision_recall, told={"neighbours": _NEIGHBOURS}
+            "vgg16",
+            "fc2_relu",
+            precision_recall,
+            fewest=_NEIGHBOURS + 1,
+            compares=True,
+            told={"neighbours": _NEIGHBOURS},
         ),
-        "copies": Formula("inception", "2048", 2, True, False, copies, of_training=True),
-        "copies-pixels": Formula("pixels", "pixels", 2, True, False, copies, of_training=True),
-        "diversity": Formula("lpips-alex", "pairs", 2, False, False, diversity, within_class=True),
-        "diversity-vgg": Formula("lpips-vgg", "pairs", 2, False, False, diversity, within_class=True),
+        "copies": Formula("inception", "2048", copies, compares=True, of_training=True),
+        "copies-pixels": Formula("pixels", "pixels", copies, compares=True, of_training=True),
+        "diversity": Formula("lpips-alex", "pairs", diversity, within_class=True),
+        "diversity-vgg": Formula("lpips-vgg", "pairs", diversity, within_class=True),
     }
 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from kakusan.errors import KakusanError, optional
+from kakusan.errors import KakusanError, optional, reason_of
 from kakusan.interop.diffusers import their_name
 from kakusan.networks.autoencoder import Autoencoder
 
@@ -63,10 +63,9 @@ def read_autoencoder(name: str | Path) -> AutoencoderKL:
     try:
         model: AutoencoderKL = AutoencoderKL.from_pretrained(name, use_safetensors=True)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        reason = (str(error) or type(error).__name__).partition("\n")[0]
         raise KakusanError(
-            f"there is no autoencoder {name}: {reason} (give the run of one, or the directory or the name of an "
-            "AutoencoderKL with safetensors)"
+            f"there is no autoencoder {name}: {reason_of(error)} (give the run of one, or the directory or the name of "
+            "an AutoencoderKL with safetensors)"
         ) from error
     return model
 

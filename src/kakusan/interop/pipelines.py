@@ -14,7 +14,7 @@ from kakusan import sampling, seeds
 from kakusan.condition import NULL_LABEL
 from kakusan.config.models import Sampling
 from kakusan.config.names import HUB
-from kakusan.errors import KakusanError, optional
+from kakusan.errors import KakusanError, optional, reason_of
 from kakusan.files import at_home
 from kakusan.interop.autoencoders import autoencoder_to_diffusers
 from kakusan.interop.card import card
@@ -22,6 +22,7 @@ from kakusan.interop.diffusers import unet_to_diffusers
 from kakusan.interop.schedulers import ddim_config, steps_that_divide
 from kakusan.model import Model
 from kakusan.networks import UNet
+from kakusan.networks.mode import evaluating
 from kakusan.schedules import Chain
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def compare(model: Model, directory: Path) -> Difference:
     noise = seeds.ImageNoise(plan.seed, range(_IMAGES))(torch.empty(_IMAGES, *model.latent_shape, device=device))
     start = noise * chain(plan.times[0])[1].float()
     labels = None if plan.condition is None else plan.condition.labels.to(device) % (len(model.class_names) + 1)
-    with torch.no_grad(), sampling.evaluating(model.denoiser):
+    with torch.no_grad(), evaluating(model.denoiser):
         clock = torch.full((_IMAGES,), float(chain.steps - 1), device=device)
         condition = None if plan.condition is None else plan.condition.to(device)
         given = (start, clock) if condition is None else (start, clock, condition)
@@ -206,7 +207,7 @@ def _part(load: Any, name: str, folder: str, **options: Any) -> Any:
             return _whole(load(name, **place, **options))
         # Of a file, of the hub, of a configuration: its errors have no common class.
         except Exception as error:
-            reasons.append((str(error) or type(error).__name__).partition("\n")[0])
+            reasons.append(reason_of(error))
     raise KakusanError(
         f"{name} holds no {folder} that diffusers loads: {reasons[0]} (give the directory of a pipeline, or its name)"
     )

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from kakusan.config import Config
 from kakusan.reporting.sections.network import Network
-from kakusan.results import Judgement, Measured, Mixture, Moment, Neighbours, Reconstructed
+from kakusan.reporting.shown import Mixture, Moment, Neighbours, Reconstructed
+from kakusan.results import Judgement, Measured
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
-"""What was found: records that experiments write and reports tell, without how either is done.
+"""What was found: records of plain numbers that experiments write and reports tell, without how either is done.
 
-Those of plain numbers are read back from JSON, where what is unknown is passed over and what is wrong is refused.
+They are read back from JSON, where what is unknown is passed over and what is wrong is refused.
 """
 
 from kakusan.results.comparison import Comparison, Side, differing, shared
@@ -15,8 +15,7 @@ from kakusan.results.judgement import (
     values_in,
 )
 from kakusan.results.measured import GuidanceResult, GuidanceSweep, Measured, MixtureEnds, Mode, SamplerResult
-from kakusan.results.shown import Mixture, Moment, Neighbours, Reconstructed
-from kakusan.results.value import Value
+from kakusan.results.value import Record, Value
 
 __all__ = [
     "Comparison",
@@ -26,13 +25,10 @@ __all__ = [
     "Judgement",
     "Measured",
     "Measurement",
-    "Mixture",
     "MixtureEnds",
     "Mode",
-    "Moment",
-    "Neighbours",
     "OfClass",
-    "Reconstructed",
+    "Record",
     "SamplerResult",
     "Side",
     "Value",

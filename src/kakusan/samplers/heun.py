@@ -41,8 +41,7 @@ def heun(
         here = denoise(x, t)
         reached = x + along_x0 * here.x0 + along_epsilon * here.epsilon
         if s > 0:  # at clean data σ = 0, and ε is unknown
-            there = denoise(reached, s)
-            x0, epsilon = torch.lerp(here.x0, there.x0, 0.5), torch.lerp(here.epsilon, there.epsilon, 0.5)
-            reached = x + along_x0 * x0 + along_epsilon * epsilon
+            middle = here.towards(denoise(reached, s), 0.5)
+            reached = x + along_x0 * middle.x0 + along_epsilon * middle.epsilon
         x = reached
         yield Step(index=index, t=s, x=x, x0=here.x0)

@@ -19,12 +19,14 @@ from kakusan.build import Learner
 from kakusan.config.models import Evaluation
 from kakusan.data.batches import Batches
 from kakusan.data.parting import kept_out
+from kakusan.denoiser import modules_in
 from kakusan.devices import device_of, keep_freed_memory, memory_of, peak_memory, resolve, synchronize
 from kakusan.files import atomic_write
 from kakusan.model import Model
+from kakusan.networks.mode import evaluating
 from kakusan.progress import Bar
 from kakusan.results import Forecast
-from kakusan.sampling import Plan, evaluating
+from kakusan.sampling import Plan
 from kakusan.seeds import Draws
 from kakusan.studies.advice import advice
 from kakusan.tensors import pack
@@ -180,7 +182,7 @@ def _walk_seconds(plan: Plan, seconds: float) -> float:
     """Returns how long samples take to draw, from as many steps of their walk as there is time for."""
     chunks = plan.chunks()
     done, took, started = 0, 0.0, time.perf_counter()
-    with evaluating(plan.denoiser):
+    with evaluating(*modules_in(plan.denoiser)):
         for _ in plan.walk(chunks[0]):
             synchronize(plan.device)
             done, took = done + 1, time.perf_counter() - started

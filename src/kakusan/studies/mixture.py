@@ -16,7 +16,8 @@ from kakusan.denoiser import Bind, Denoise, Denoiser
 from kakusan.networks.embeddings import TimeEmbedding
 from kakusan.objective import TimeSampling, denoising_loss, q_step
 from kakusan.parametrization import Epsilon
-from kakusan.results import Mixture, MixtureEnds, Mode
+from kakusan.reporting.shown import Mixture
+from kakusan.results import MixtureEnds, Mode
 from kakusan.samplers import ddpm
 
 _SEED = 0

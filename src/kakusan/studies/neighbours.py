@@ -8,8 +8,8 @@ from torch import Tensor
 from kakusan import seeds
 from kakusan.data.parting import all_but
 from kakusan.pictures import from_uint8
+from kakusan.reporting.shown import Neighbours
 from kakusan.reporting.thumbnails import shrunk
-from kakusan.results import Neighbours
 from kakusan.seeing.sources import Stored
 
 _REAL = 500  # whose neighbours are looked for; their median is known well enough

@@ -11,7 +11,8 @@ from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError
 from kakusan.evaluation.pairs import measure_pairs
 from kakusan.pictures import from_uint8, to_uint8
-from kakusan.results import Measurement, Reconstructed
+from kakusan.reporting.shown import Reconstructed
+from kakusan.results import Measurement
 from kakusan.seeing.sources import Stored
 
 _SHOWN, _MEASURED, _CHUNK = 10, 500, 64
@@ -33,7 +34,7 @@ def reconstructed(codec: Codec, data: Stored) -> Reconstructed | None:
     which = torch.arange(data.n) if data.held_out is None else data.held_out
     images = data.at(which[:_MEASURED])
     parts = torch.split(images, _CHUNK)
-    found = torch.cat([codec.decode(codec.encode(from_uint8(part)).mean).cpu() for part in parts])
+    found = torch.cat([codec.reconstruct(from_uint8(part)).cpu() for part in parts])
     return Reconstructed(
         from_uint8(images[:_SHOWN]),
         found[:_SHOWN],

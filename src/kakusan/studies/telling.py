@@ -25,8 +25,9 @@ from kakusan.reporting.language import language
 from kakusan.reporting.report import render
 from kakusan.reporting.sections.network import Network, read
 from kakusan.reporting.sections.samples import layout
+from kakusan.reporting.shown import Moment
 from kakusan.reporting.story import Story
-from kakusan.results import Judgement, Moment, best_judgement, judgements_in
+from kakusan.results import Judgement, best_judgement, judgements_in
 from kakusan.runs import Checkpoint, Run
 from kakusan.seeing.sources import Stored
 from kakusan.studies import guidance

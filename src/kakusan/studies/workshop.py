@@ -128,7 +128,7 @@ class Workshop:
         if base is None:
             base = config.changed(self.settings, {"training.images": self.images_to_see})
         settings = config.changed(base, {"training.seed": base.training.seed + seed, **(changes or {})})
-        if (place / "config.yaml").is_file():
+        if Run.is_at(place):
             run = api.train(resume=place, show=self.show and not _finished(place))
         else:
             run = api.train(settings, run=place, overwrite=True, show=self.show)

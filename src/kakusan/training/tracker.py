@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from kakusan import config
-from kakusan.errors import KakusanError
+from kakusan.errors import KakusanError, reason_of
 from kakusan.results import values_in
 from kakusan.runs import Run
 
@@ -55,7 +55,7 @@ def tracking(name: str | None, run: Run | None, step: int = 0) -> Iterator[Calla
     # It may want a login, a network or a newer version of itself: each has errors of its own.
     except Exception as error:
         raise KakusanError(
-            f"training.tracker {name} does not start: {_reason(error)} (mend that, or leave training.tracker out: "
+            f"training.tracker {name} does not start: {reason_of(error)} (mend that, or leave training.tracker out: "
             "metrics.jsonl is written anyway)"
         ) from error
     told: set[str] = set()
@@ -65,7 +65,7 @@ def tracking(name: str | None, run: Run | None, step: int = 0) -> Iterator[Calla
         try:
             yield
         except Exception as error:  # whatever it is, training is worth more
-            if (reason := _reason(error)) not in told:
+            if (reason := reason_of(error)) not in told:
                 told.add(reason)
                 run.log(f"{name} failed: {reason}")
 
@@ -117,10 +117,6 @@ def _trackio(run: Run, settings: dict[str, Any], step: int) -> tuple[Log, Finish
 
 
 _START = {"tensorboard": _tensorboard, "wandb": _wandb, "trackio": _trackio}
-
-
-def _reason(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def _numbers(line: Mapping[str, Any]) -> dict[str, float]:

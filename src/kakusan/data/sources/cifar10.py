@@ -19,7 +19,7 @@ from platformdirs import user_cache_path
 
 from kakusan.data.images import ImageSet
 from kakusan.data.trees import Archive, Folder, Tree, read_whole
-from kakusan.errors import KakusanError
+from kakusan.errors import KakusanError, reason_of
 from kakusan.files import atomic_path
 from kakusan.progress import say
 
@@ -125,8 +125,7 @@ def _pickled(where: Path, content: bytes) -> tuple[NDArray[np.uint8], NDArray[np
     # What is no batch makes an unpickler raise almost anything.
     except Exception as error:
         raise KakusanError(
-            f"{where} is cut short or no batch of CIFAR-10: {str(error) or type(error).__name__} "
-            f"(get the archive anew, from {_PAGE})"
+            f"{where} is cut short or no batch of CIFAR-10: {reason_of(error)} (get the archive anew, from {_PAGE})"
         ) from error
 
 

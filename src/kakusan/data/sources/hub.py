@@ -7,7 +7,7 @@ from typing import Any
 from PIL import Image
 
 from kakusan.data.sources.files import opened
-from kakusan.errors import KakusanError, optional
+from kakusan.errors import KakusanError, optional, reason_of
 
 _CAPTIONS = ("text", "caption")
 
@@ -50,8 +50,7 @@ class Rows:
             rows = load(datasets)
         # Of the network, of the hub, of the file: its errors have no common class.
         except Exception as error:
-            reason = (str(error) or type(error).__name__).partition("\n")[0]
-            raise KakusanError(f"{name} cannot be loaded: {reason} (check its name, or the file)") from error
+            raise KakusanError(f"{name} cannot be loaded: {reason_of(error)} (check its name, or the file)") from error
         kinds: dict[str, Any] = rows.features
         images = [
             column

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from kakusan.errors import KakusanError
+from kakusan.errors import KakusanError, reason_of
 
 
 class Tree(Protocol):
@@ -42,8 +42,7 @@ def told(path: Path, *errors: type[Exception]) -> Iterator[None]:
     except KakusanError:
         raise
     except errors as error:
-        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0].rstrip(":") or type(error).__name__
-        raise KakusanError(f"{path} cannot be read, it may be cut short: {reason} (get it anew)") from error
+        raise KakusanError(f"{path} cannot be read, it may be cut short: {reason_of(error)} (get it anew)") from error
 
 
 def hidden(name: str) -> bool:

@@ -8,7 +8,7 @@ from kakusan.reporting.correlation import correlation, holds_from
 from kakusan.reporting.film import Frame, film
 from kakusan.reporting.html import Figure, Section
 from kakusan.reporting.language import Language
-from kakusan.results import Moment
+from kakusan.reporting.shown import Moment
 
 _AGREES = 0.9
 

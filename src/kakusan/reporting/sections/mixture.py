@@ -17,7 +17,8 @@ from kakusan.proportions import Z_95
 from kakusan.reporting.canvas import ACCENT, QUIET, panel
 from kakusan.reporting.html import Figure, Section, fragment
 from kakusan.reporting.language import Language
-from kakusan.results import Mixture, MixtureEnds, Mode
+from kakusan.reporting.shown import Mixture
+from kakusan.results import MixtureEnds, Mode
 from kakusan.schedules import Chain
 
 INDICES = (*range(0, 45, 5), 49)

@@ -11,7 +11,7 @@ from kakusan.reporting.canvas import ACCENT, QUIET, panel
 from kakusan.reporting.film import evenly
 from kakusan.reporting.html import Figure, Section, fragment
 from kakusan.reporting.language import Language
-from kakusan.results import Neighbours
+from kakusan.reporting.shown import Neighbours
 
 _FAR = 0.95  # the share of real images that has a nearer neighbour
 _PAIRS, _BINS = 10, 30

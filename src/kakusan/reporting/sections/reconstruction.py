@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kakusan.reporting.html import Figure, Section, fragment
 from kakusan.reporting.language import Language
-from kakusan.results import Reconstructed
+from kakusan.reporting.shown import Reconstructed
 
 
 def section(say: Language, found: Reconstructed | None) -> Section | None:

@@ -120,7 +120,7 @@ def _reconstructed(shop: Workshop, encoder: Run, codec: Codec) -> Trial:
     """Returns how far real images lie from others once they went through latents: no model of these draws nearer."""
     real, (half, other) = shop.real, shop.real.halves[0]
     parts = torch.split(other, _CHUNK)
-    found = [codec.decode(codec.encode(from_uint8(shop.images.images[part])).mean).cpu() for part in parts]
+    found = [codec.reconstruct(from_uint8(shop.images.images[part])).cpu() for part in parts]
     features = torch.cat([real.eye.see(to_uint8(part))[0] for part in found])
     distance = frechet_distance(features, real.features[half])
     values = {

@@ -78,9 +78,7 @@ class Denoising:
         """At every level with the same noise; an image's place within the levels is its own, spread evenly over all."""
         own = self._model.denoiser
         denoiser = Denoiser(network, own.schedule, own.parametrization)
-        shape = self._model.latent_shape
-        drawn = [torch.randn(shape, generator=seeds.generator(seed, "held-out noise", i)) for i in numbers]
-        noise = torch.stack(drawn).to(batch.images.device)
+        noise = seeds.ImageNoise(seed, numbers, "held-out noise")(batch.images)
         place = (torch.tensor(numbers, dtype=torch.float64) + 0.5) * _GOLDEN % 1
         condition = None
         if self._model.class_names:

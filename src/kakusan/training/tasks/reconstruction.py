@@ -61,8 +61,9 @@ class Reconstruction:
 
     def held_out(self, network: nn.Module, batch: Batch, seed: int, numbers: Sequence[int]) -> Tensor:
         """With the same noise of every image's own each time."""
-        drawn = [torch.randn(self._latent_shape, generator=seeds.generator(seed, "held-out noise", i)) for i in numbers]
-        return self._cost(batch.images, *network(batch.images, torch.stack(drawn).to(batch.images)))[:, None]
+        latents = batch.images.new_empty(len(numbers), *self._latent_shape)
+        noise = seeds.ImageNoise(seed, numbers, "held-out noise")(latents)
+        return self._cost(batch.images, *network(batch.images, noise))[:, None]
 
     @torch.no_grad()
     def preview(self, network: nn.Module) -> Tensor | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from kakusan.closed_form import GaussianMixture
-from kakusan.results.judgement import Measurement
+from kakusan.results import Measurement
 
 
 @dataclass(frozen=True, eq=False)
