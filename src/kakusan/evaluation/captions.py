@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError, counted, optional
 from kakusan.evaluation.average import average
+from kakusan.evaluation.protocol import how_seen
 from kakusan.results import Measurement
 from kakusan.sampling import Progress
 from kakusan.seeing.seen import seen
@@ -66,14 +67,7 @@ def measure_captions(
             "metric": "clip",
             "n": source.n,
             **source.told,
-            "features": clip.name,
-            "rounding": "to bytes",
-            "resize": clip.resize,
-            "seen_on": clip.device.type,
-            "kakusan": version("kakusan"),
-            "torch": torch.__version__,
-            "torchmetrics": version("torchmetrics"),
-            "transformers": version("transformers"),
+            **how_seen(clip),
         },
         remarks=[f"{counted(left, 'image')} of {images.name} have no caption and were left out"] if left else [],
     )

@@ -20,6 +20,7 @@ from kakusan.evaluation.eye import Eye
 from kakusan.evaluation.formulas import Estimate, frechet
 from kakusan.evaluation.judge import Judge, judge
 from kakusan.evaluation.moments import Moments, frechet_distance
+from kakusan.evaluation.protocol import how_seen
 from kakusan.model import Model
 from kakusan.results import Judgement
 from kakusan.sampling import Progress
@@ -285,15 +286,11 @@ def judged(
                 "reference_hash": against.digest,
                 "splits": len(against.halves),
                 "score_splits": 1,
-                "features": against.eye.name,
+                **how_seen(against.eye.extractor),
                 "layer": against.eye.features,
                 "classifier": against.judge.name,
-                "library": against.eye.extractor.library,
-                "seen_on": against.eye.extractor.device.type,
                 "held_out": None if against.held_out is None else len(against.held_out),
                 "mirrored": against.mirrored is not None,
-                "rounding": "to bytes",
-                "resize": against.eye.extractor.resize,
                 **samples.told,
             },
             remarks=against.remarks,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from kakusan.evaluation.copies import nearest
 from kakusan.evaluation.features import Extractor, extractor
 from kakusan.evaluation.formulas import FEW_LOGITS, FORMULAS, Estimate, Formula
 from kakusan.evaluation.moments import Moments
+from kakusan.evaluation.protocol import how_seen
 from kakusan.evaluation.statistics import Statistics
 from kakusan.results import Measurement
 from kakusan.sampling import Progress
@@ -182,13 +182,7 @@ def _protocol(seer: Extractor, samples: Source, real: Source | Statistics | None
         "n": samples.n,
         **samples.told,
         **{_of_reference(key): value for key, value in theirs.items()},
-        "rounding": "to bytes",
-        "resize": seer.resize,
-        "features": seer.name,
-        "seen_on": seer.device.type,
-        "library": seer.library,
-        "kakusan": version("kakusan"),
-        "torch": torch.__version__,
+        **how_seen(seer),
     }
 
 

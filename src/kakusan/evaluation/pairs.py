@@ -17,6 +17,7 @@ from torch import Tensor
 from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError, counted, optional, some, unknown
 from kakusan.evaluation.average import average
+from kakusan.evaluation.protocol import how_seen
 from kakusan.perception import Lpips, resizing
 from kakusan.results import Measurement
 from kakusan.sampling import Progress
@@ -67,7 +68,9 @@ def measure_pairs(
         for metric, seer in zip(metrics, seers, strict=True):
             values = stores[seer.name]["pairs"].flatten().double()
             if values.isfinite().any():
-                found.append(_told(metric, values, {**pairs.told, **seer.told}, _unpaired(pairs)))
+                found.append(
+                    _told(metric, values, {**pairs.told, **how_seen(seer), "range": "0 to 255"}, _unpaired(pairs))
+                )
             else:
                 left.append(f"all {len(values):,} pairs are identical: their {metric} is infinite, and left out")
     if not found:
@@ -122,7 +125,6 @@ class _Seer:
     Attributes:
         name, resize, device, library, layers: As of any seer.
         measure: The metric.
-        told: What a protocol says of it.
     """
 
     name: str
@@ -130,7 +132,6 @@ class _Seer:
     device: torch.device
     library: str
     measure: Measure
-    told: dict[str, str]
     layers: ClassVar[dict[str, int]] = {"pairs": 1}
 
     def __call__(self, a: Tensor, b: Tensor) -> dict[str, Tensor]:
@@ -179,15 +180,6 @@ def _seer(
     with optional(metric, "metrics"):
         from torchmetrics.functional import image as functional
     library = f"torchmetrics {version('torchmetrics')}"
-    told = {
-        "rounding": "to bytes",
-        "resize": "not at all",
-        "range": "0 to 255",
-        "seen_on": "cpu",
-        "torchmetrics": version("torchmetrics"),
-        "kakusan": version("kakusan"),
-        "torch": torch.__version__,
-    }
     match metric:
         case "psnr":
             measure = partial(functional.peak_signal_noise_ratio, data_range=_WHITE, reduction="none", dim=(1, 2, 3))
@@ -198,12 +190,10 @@ def _seer(
         case "lpips" | "lpips-vgg":
             net = "vgg" if metric == "lpips-vgg" else "alex"
             lpips = Lpips(net, weights, device=device, offline=offline, show=show)
-            resize = resizing(shape)
-            told = {**told, "features": lpips.name, "resize": resize, "seen_on": device.type}
-            return _Seer(lpips.name, resize, device, library, lpips, told)
+            return _Seer(lpips.name, resizing(shape), device, library, lpips)
         case _:
             raise unknown("metric of pairs", metric, PAIRED)
-    return _Seer(metric, "not at all", torch.device("cpu"), library, _of_floats(measure), told)
+    return _Seer(metric, "not at all", torch.device("cpu"), library, _of_floats(measure))
 
 
 def _of_floats(measure: Callable[..., Tensor]) -> Measure:
