@@ -618,7 +618,7 @@ def test_what_cannot_be_resized_is_told_with_a_mend_that_there_is(tmp_path):
     model = tiny.model(shape=(1, 4, 6))
     for name, width in (("a", 6), ("b", 7)):
         pictures.save(tmp_path / name / "1.png", torch.zeros(1, 4, width))
-    with pytest.raises(KakusanError, match=r"images differ in size: .* .* or make them one size\)$"):
+    with pytest.raises(KakusanError, match=r"images differ in size: .*; or make them one size\)$"):
         kakusan.evaluate(model, against=tmp_path)
 
 

@@ -90,6 +90,24 @@ def test_a_place_without_them_falls_back_on_the_cache(tiny, tmp_path):
     assert weights.find("tiny", tmp_path / "elsewhere") == tiny.cached
 
 
+def test_a_place_that_was_named_must_hold_some_of_them(tiny, tmp_path):
+    put(tmp_path / "mine" / "tiny.pth")
+    weights.require_some(["tiny"], tmp_path / "mine")
+    weights.require_some(["tiny"], None)
+    with pytest.raises(KakusanError, match=r"holds none of tiny\.pth \(put them there, or leave out --weights\)"):
+        weights.require_some(["tiny"], tmp_path)
+    with pytest.raises(KakusanError, match=r"there is no directory .*nowhere"):
+        weights.require_some([], tmp_path / "nowhere")
+
+
+def test_cached_ones_that_are_cut_short_are_known_as_such(tiny, tmp_path):
+    weights.obtain("tiny", show=False)
+    assert not weights.damaged(tiny, tiny.cached)
+    put(tiny.cached, {"fc.weight": torch.zeros(2, 3)})
+    assert weights.damaged(tiny, tiny.cached)
+    assert not weights.damaged(tiny, put(tmp_path / "mine" / "tiny.pth"))  # which may be any
+
+
 @pytest.mark.parametrize(
     "state", [{"fc.weight": torch.zeros(3, 3)}, {"other": torch.zeros(1)}, [1, 2], {"fc.weight": 3, "state": {}}]
 )

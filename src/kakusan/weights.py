@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pickle
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from hashlib import file_digest
 from http.client import HTTPException
 from pathlib import Path
 from types import MappingProxyType
+from typing import ClassVar
 from urllib.error import URLError
 
 import torch
@@ -46,6 +47,21 @@ class Pretrained:
     def cached(self) -> Path:
         """Where torch hub keeps it, and with it torch-fidelity and torchvision."""
         return Path(torch.hub.get_dir()) / "checkpoints" / self.file
+
+    @property
+    def place(self) -> str:
+        """Where it goes, for people."""
+        return str(self.cached.parent)
+
+    def find(self, directory: Path | None = None) -> Path | None:
+        """Returns its file, in a place of the user's own, looked into first, or in torch hub's cache; None where it is
+        missing."""
+        places = [*([directory / self.file] if directory is not None else []), self.cached]
+        return next((place for place in places if place.is_file()), None)
+
+    def weights_at(self, path: Path) -> Path:
+        """Returns the file whose hash was published."""
+        return path
 
 
 _VISION = "https://download.pytorch.org/models"
@@ -98,16 +114,33 @@ class Repository:
     sha256: str
     size: int
     network: str
+    place: ClassVar[str] = "the cache of the Hugging Face hub"
 
     @property
-    def folder(self) -> str:
-        """What it is called in a place of the user's own."""
+    def file(self) -> str:
+        """What its folder is called in a place of the user's own."""
         return self.name.rpartition("/")[2]
 
     @property
     def url(self) -> str:
         """Where it is published."""
         return f"https://huggingface.co/{self.name}"
+
+    def find(self, directory: Path | None = None) -> Path | None:
+        """Returns its folder, in a place of the user's own, looked into first, or in the hub's cache; None where it is
+        missing."""
+        if directory is not None and (directory / self.file / _TENSORS).is_file():
+            return directory / self.file
+        try:
+            from huggingface_hub import try_to_load_from_cache
+        except ImportError:
+            return None
+        there = try_to_load_from_cache(self.name, _TENSORS, revision=self.revision)
+        return Path(there).parent if isinstance(there, str) else None
+
+    def weights_at(self, path: Path) -> Path:
+        """Returns the file whose hash was published."""
+        return path / _TENSORS
 
 
 CLIP = Repository(
@@ -117,6 +150,8 @@ CLIP = Repository(
     1_710_540_580,
     "CLIP ViT-L/14 of OpenAI",
 )
+PUBLISHED: Mapping[str, Pretrained | Repository] = MappingProxyType({**PRETRAINED, "clip": CLIP})
+"""All that is known here."""
 _CLIP_FILES = ["*.json", "merges.txt", "model.safetensors"]
 
 
@@ -131,23 +166,6 @@ class Folder:
 
     path: Path
     sha256: str
-
-
-def find_repository(wanted: Repository, directory: Path | None = None) -> Path | None:
-    """Returns the folder of a model, in ``directory`` or in the hub's cache; None where it is missing.
-
-    Args:
-        wanted: Which.
-        directory: A place of the user's own, looked into first.
-    """
-    if directory is not None and (directory / wanted.folder / _TENSORS).is_file():
-        return directory / wanted.folder
-    try:
-        from huggingface_hub import try_to_load_from_cache
-    except ImportError:
-        return None
-    there = try_to_load_from_cache(wanted.name, _TENSORS, revision=wanted.revision)
-    return Path(there).parent if isinstance(there, str) else None
 
 
 def obtain_repository(
@@ -166,22 +184,18 @@ def obtain_repository(
     Raises:
         KakusanError: It is missing and cannot be had, or has another hash.
     """
-    path = find_repository(wanted, directory)
+    path = wanted.find(directory)
     where = (
         f"get {wanted.url} ({wanted.size / _MEGABYTE:.0f} MB of {_TENSORS}, and its other files) and put it into "
-        f"DIR/{wanted.folder} of --weights DIR"
+        f"DIR/{wanted.file} of --weights DIR"
     )
     if path is None:
         if offline:
             raise KakusanError(f"{wanted.network} is missing, and may not be downloaded: {where}")
         path = _snapshot(wanted, where, show)
-    with (path / _TENSORS).open("rb") as file:
-        digest = file_digest(file, "sha256").hexdigest()
-    if (directory is None or path != directory / wanted.folder) and digest != wanted.sha256:
-        raise KakusanError(
-            f"{path / _TENSORS} has the hash {digest[:8]}…, and the published file {wanted.sha256[:8]}…: "
-            "it is cut short, or another one (remove it, or give yours with --weights)"
-        )
+    digest = _digest(path / _TENSORS)
+    if directory is None or path != directory / wanted.file:
+        _require_published(path / _TENSORS, digest, wanted.sha256)
     return Folder(path, digest)
 
 
@@ -218,9 +232,36 @@ def find(name: str, directory: Path | None = None) -> Path | None:
         name: One of :data:`PRETRAINED`.
         directory: A place of the user's own, looked into first.
     """
-    wanted = PRETRAINED[name]
-    places = [*([directory / wanted.file] if directory is not None else []), wanted.cached]
-    return next((place for place in places if place.is_file()), None)
+    return PRETRAINED[name].find(directory)
+
+
+def require_some(names: Collection[str], directory: Path | None) -> None:
+    """Refuses a place of the user's own that is not there, or holds none of some pretrained weights: whoever names one
+    means to measure by what is in it.
+
+    Args:
+        names: Out of :data:`PRETRAINED`.
+        directory: The place, if one was named.
+
+    Raises:
+        KakusanError: There is nothing of that.
+    """
+    if directory is None:
+        return
+    require_place(directory)
+    files = [PRETRAINED[name].file for name in names]
+    if files and not any((directory / file).is_file() for file in files):
+        raise KakusanError(f"{directory} holds none of {', '.join(files)} (put them there, or leave out --weights)")
+
+
+def require_place(directory: Path | None) -> None:
+    """Refuses a place of the user's own that is no directory.
+
+    Raises:
+        KakusanError: It is none.
+    """
+    if directory is not None and not directory.is_dir():
+        raise KakusanError(f"there is no directory {directory} (check the path of --weights)")
 
 
 def obtain(name: str, directory: Path | None = None, *, offline: bool = False, show: bool = True) -> Weights:
@@ -244,14 +285,28 @@ def obtain(name: str, directory: Path | None = None, *, offline: bool = False, s
         if offline:
             raise missing(name)
         path = _download(name, show)
+    digest = _digest(path)
+    if path == wanted.cached:
+        _require_published(path, digest, wanted.sha256)
+    return Weights(path, digest, _read(path, wanted))
+
+
+def damaged(wanted: Pretrained | Repository, path: Path) -> bool:
+    """Whether what lies in a cache is not what was published; of a place of the user's own nobody knows."""
+    return path == wanted.find() and not _digest(wanted.weights_at(path)).startswith(wanted.sha256)
+
+
+def _digest(path: Path) -> str:
     with path.open("rb") as file:
-        digest = file_digest(file, "sha256").hexdigest()
-    if path == wanted.cached and not digest.startswith(wanted.sha256):
+        return file_digest(file, "sha256").hexdigest()
+
+
+def _require_published(path: Path, digest: str, published: str) -> None:
+    if not digest.startswith(published):
         raise KakusanError(
-            f"{path} has the hash {digest[:8]}…, and the published file {wanted.sha256}…: "
+            f"{path} has the hash {digest[:8]}…, and the published file {published[:8]}…: "
             "it is cut short, or another one (remove it, or give yours with --weights)"
         )
-    return Weights(path, digest, _read(path, wanted))
 
 
 def missing(name: str) -> KakusanError:

@@ -202,8 +202,16 @@ def test_shrinking_is_antialiased(tmp_path):
 def test_mixed_sizes_need_a_size(tmp_path):
     put(tmp_path / "a.png", grey(size=(4, 6)))
     put(tmp_path / "b.png", grey(size=(5, 6)))
-    with pytest.raises(KakusanError, match=r"b\.png is 5×6, those before it 4×6 \(set --data\.size"):
+    with pytest.raises(KakusanError, match=r"b\.png is 5×6, those before it 4×6 \(kakusan data prepare --size N"):
         folder(tmp_path)
+
+
+def test_a_folder_without_images_is_no_class_and_is_told_of(tmp_path):
+    put(tmp_path / "cat" / "1.png", grey(1))
+    (tmp_path / "dog").mkdir()
+    found = folder(tmp_path)
+    assert found.class_names == ("cat",)
+    assert found.notes == ("no image lies in dog, and no class is made of it",)
 
 
 def test_broken_files_are_skipped_and_listed(tmp_path, monkeypatch):

@@ -23,7 +23,7 @@ CAPTIONS = ("a cat", "a dog", "an owl", "a cat and a dog", "a bad hat")
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A directory with a CLIP of random weights, named as the published one."""
-    folder = tmp_path_factory.mktemp("weights") / weights.CLIP.folder
+    folder = tmp_path_factory.mktemp("weights") / weights.CLIP.file
     folder.mkdir()
     letters = [chr(code) for code in range(97, 123)]
     words = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
@@ -57,7 +57,7 @@ def test_it_is_that_of_torchmetrics(place):
     def clip():
         from kakusan.evaluation.captions import _Embeds
 
-        folder = place / weights.CLIP.folder
+        folder = place / weights.CLIP.file
         model = _Embeds(transformers.CLIPModel.from_pretrained(folder))
         return model, transformers.CLIPProcessor.from_pretrained(folder)
 
@@ -130,7 +130,7 @@ def test_images_without_captions_are_refused(place):
 
 
 def test_what_is_missing_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(weights, "find_repository", lambda wanted, directory: None)
+    monkeypatch.setattr(weights.Repository, "find", lambda wanted, directory: None)
     with pytest.raises(KakusanError) as told:
         score(pictures(), tmp_path)
     for part in ("CLIP ViT-L/14", "huggingface.co/openai/clip-vit-large-patch14", "1711 MB", "--weights DIR"):
@@ -138,15 +138,15 @@ def test_what_is_missing_is_named(tmp_path, monkeypatch):
 
 
 def test_another_hash_in_the_cache_is_refused(place, monkeypatch):
-    monkeypatch.setattr(weights, "find_repository", lambda wanted, directory: place / wanted.folder)
+    monkeypatch.setattr(weights.Repository, "find", lambda wanted, directory: place / wanted.file)
     with pytest.raises(KakusanError, match=r"has the hash .*…, and the published file a2bf730a…"):
         weights.obtain_repository(weights.CLIP, offline=True)
 
 
 def test_a_folder_that_is_cut_short_is_told_of(place, tmp_path):
-    folder = tmp_path / weights.CLIP.folder
+    folder = tmp_path / weights.CLIP.file
     folder.mkdir()
-    for file in (place / weights.CLIP.folder).iterdir():
+    for file in (place / weights.CLIP.file).iterdir():
         content = file.read_bytes()
         (folder / file.name).write_bytes(content[: len(content) // 2] if file.suffix == ".safetensors" else content)
     with pytest.raises(KakusanError, match="holds no whole CLIP"):
@@ -156,4 +156,4 @@ def test_a_folder_that_is_cut_short_is_told_of(place, tmp_path):
 def test_the_list_of_weights_knows_it(place, capsys):
     assert main(["weights", "--weights", str(place), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)["weights"]["clip"]
-    assert told["path"] == str(place / weights.CLIP.folder)
+    assert told["path"] == str(place / weights.CLIP.file)

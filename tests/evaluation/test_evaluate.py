@@ -20,10 +20,10 @@ from kakusan.errors import KakusanError
 from kakusan.evaluation import evaluate as evaluating
 from kakusan.evaluation.evaluate import evaluate, reference
 from kakusan.evaluation.moments import frechet_distance
-from kakusan.parametrization import X0
+from kakusan.parametrization import X0, V
 from kakusan.pictures import from_uint8, save
-from kakusan.schedules import cosine
-from kakusan.seeing.sources import Stored
+from kakusan.schedules import cosine, linear
+from kakusan.seeing.sources import Drawn, Stored, _noise_of
 from tests import tiny
 from tests.oracles import Recorder
 
@@ -242,6 +242,8 @@ def test_the_protocol_says_all_there_is_to_repeat_it(cache):
         "kakusan": version("kakusan"),
         "torch": torch.__version__,
         "weights": "by heart",
+        "schedule": _noise_of(perfect().denoiser.schedule),
+        "parametrization": repr(perfect().denoiser.parametrization),
         "weights_from": "",
         "images_seen": 0,
         "weights_hash": "abc",
@@ -301,6 +303,28 @@ def test_a_run_is_judged_as_it_was_configured(cache, folder, tmp_path):
     assert 0 <= result.class_accuracy <= 1
     repeated = kakusan.evaluate(run, show=False).as_dict()
     assert {**result.as_dict(), "seconds": 0} == {**repeated, "seconds": 0}
+
+
+def test_other_images_in_the_place_of_those_it_learned_from_are_refused(cache, folder, tmp_path):
+    """Which of them it held out would be others, and those looked for among copies too."""
+    run = train(folder, tmp_path / "run")
+    save(folder / tiny.CLASSES[0] / "more.png", from_uint8(DATA.images[0]))
+    for ask in (kakusan.evaluate, lambda it, **how: kakusan.measure(it, "copies-pixels", **how)):
+        with pytest.raises(KakusanError, match=r"learned from 200 images, and there are 201 .*: --against SOURCE\)"):
+            ask(run, show=False)
+    assert kakusan.evaluate(run, against=folder, n=20, show=False).protocol["reference"] == "pets"
+
+
+def test_the_same_weights_under_another_process_have_another_stamp():
+    def told(schedule, parametrization):
+        model = tiny.model()
+        denoiser = Denoiser(model.network, schedule, parametrization)
+        model = replace(model, denoiser=denoiser)
+        return Drawn(model, sampling.plan(model, n=2, settings=model.sampling)).told
+
+    stamps = [told(*it) for it in ((cosine(20), X0()), (linear(20), X0()), (cosine(20), V()), (cosine(21), X0()))]
+    assert all(one != other for i, one in enumerate(stamps) for other in stamps[:i])
+    assert told(cosine(20), X0()) == stamps[0]
 
 
 def test_what_is_asked_for_goes_before_what_was_configured(cache, folder, tmp_path):

@@ -43,7 +43,7 @@ def examination(settings: Evaluation, model: Model, batches: ImageBatches, devic
         if name not in FORMULAS:
             raise unknown("metric", name, FORMULAS)
     make = _published if settings.metrics else _judged
-    return make(settings, model, Stored.learned(batches), device, show)
+    return make(settings, model, Stored.of_batches(batches), device, show)
 
 
 def _judged(settings: Evaluation, model: Model, real: Stored, device: torch.device, show: bool) -> Examine:

@@ -9,6 +9,7 @@ from typing import Any
 from kakusan import config, feeding, sampling
 from kakusan.api.drawing import load, settings_of
 from kakusan.config.models import Data, Evaluation
+from kakusan.data.batches import ImageBatches
 from kakusan.data.images import ImageSet
 from kakusan.data.remarks import remarks_on
 from kakusan.data.sources import require_here, source_named
@@ -28,6 +29,8 @@ from kakusan.progress import Bar, say
 from kakusan.results import Judgement, Measurement
 from kakusan.runs import Run, WeightsFrom
 from kakusan.seeing.sources import Drawn, Source, Stored, classes_like
+from kakusan.training import identity
+from kakusan.weights import require_place
 
 _MOST = 50_000  # samples, as publications measure
 CAPTIONED = "clip"
@@ -74,30 +77,24 @@ def evaluate(
             raise KakusanError('a model alone does not know its data: say against what (against="digits")')
         if (checkpoint, weights_from, device) != (None, None, None):
             raise KakusanError("a model has its weights and its device: choose them when it is loaded, or give its run")
-        own, data, settings = Evaluation(), None, None
+        run = None
     else:
         run = model if isinstance(model, Run) else Run.open(model)
-        settings = config.load(run.config_path)
-        own, data = settings.evaluation, settings.data
         model = load(run, checkpoint=checkpoint, weights_from=weights_from or "ema", device=device or "auto")
+    settings = None if run is None else config.load(run.config_path)
+    own = Evaluation() if settings is None else settings.evaluation
     given = {name: value if value is not None else getattr(own, name) for name, value in given.items()}
+    if against is None and run is not None:
+        real = _learned_from(run, checkpoint, show)
+    else:
+        data = None if settings is None else settings.data
+        real = Stored(_stored(against, _like(against, model.shape, data), show))
+    require_alike(model, real.images, real.name)  # before a judge is trained
     n = own.n if n is None else n
-    known = settings if against is None else None
-    if not isinstance(against, ImageSet):
-        against = feeding.images(_compared_with(against, model.shape, data), show)
-        for remark in remarks_on(against) if show else ():
-            say(remark)
-    require_alike(model, against, against.name)  # before a judge is trained
-    prepared = reference(
-        Stored.of_run(against, known),
-        n=n,
-        splits=own.splits,
-        device=str(model.device),
-        show=show,
-    )
+    prepared = reference(real, n=n, splits=own.splits, device=str(model.device), show=show)
     with Bar("sampling", 1, show=show) as bar:
         judgement = judge_samples(
-            model, prepared, settings=settings_of(model, **given), seed=seed, name=against.name, progress=bar.report
+            model, prepared, settings=settings_of(model, **given), seed=seed, name=real.name, progress=bar.report
         )
     for remark in judgement.remarks if show else ():
         say(remark)
@@ -151,6 +148,7 @@ def measure(
     directory, keep, picture = (None if it is None else Path(it) for it in (weights, keep_statistics, draw_nearest))
     _require_places(names, keep, picture)
     _require_kind(names, images, against)
+    require_place(directory)
     features.require([_NETWORKS[name] for name in names if name in _NETWORKS], directory, offline)
     how = {"sampler": sampler, "steps": steps, "guidance_scale": guidance_scale}
     chosen = {"checkpoint": checkpoint, "weights_from": weights_from}
@@ -223,7 +221,8 @@ def _sides(
         how: Of it, how a model draws.
         chosen: Of it, which weights of a run.
     """
-    model, own = _drawing(images, device=device, **chosen)
+    model, run = _drawing(images, device=device, **chosen)
+    own = None if run is None else config.load(run.config_path)
     for source in (images, against, own.data.source if own is not None and against is None else None):
         if offline and isinstance(source, str):
             require_here(source)
@@ -231,7 +230,10 @@ def _sides(
         _refuse_drawing(n=None if _is_run(against) else n, **how, **chosen)
         samples = Stored(_stored(images, None, show))
         return samples, _real(against, None, None, samples.n if n is None else n, seed, device, show)
-    real = _real(against, model.shape, own, n, seed, device, show)
+    if against is None and run is not None:
+        real: Source | Statistics | None = _learned_from(run, chosen["checkpoint"], show)
+    else:
+        real = _real(against, model.shape, own, n, seed, device, show)
     walk = {"guidance" if name == "guidance_scale" else name: value for name, value in how.items()}
     return _drawn(model, own, real, n, seed, **walk), real
 
@@ -248,16 +250,26 @@ def _drawing(
     checkpoint: int | None = None,
     weights_from: WeightsFrom | None = None,
     device: str | None = None,
-) -> tuple[Model | None, config.Config | None]:
-    """Returns the model that draws the images, and the configuration of its run; of stored ones, neither."""
+) -> tuple[Model | None, Run | None]:
+    """Returns the model that draws the images, and its run; of stored ones, neither."""
     if isinstance(images, Model):
         return images, None
     if isinstance(images, (str, Path)) and _is_run(images):
         images = Run.open(images)
     if not isinstance(images, Run):
         return None, None
-    settings = config.load(images.config_path)
-    return load(images, checkpoint=checkpoint, weights_from=weights_from or "ema", device=device or "auto"), settings
+    return load(images, checkpoint=checkpoint, weights_from=weights_from or "ema", device=device or "auto"), images
+
+
+def _learned_from(run: Run, checkpoint: int | None, show: bool) -> Stored:
+    """Returns the images that a run learns from, and which of them it held out; refuses others in their place."""
+    settings = config.load(run.config_path)
+    images = _stored(None, settings.data, show)
+    mend = "bring them back, or say what to compare with: --against SOURCE"
+    identity.require_same_images(
+        run, ImageBatches(images), settings.data.source, run.checkpoint(checkpoint).state(), mend
+    )
+    return Stored.of_run(images, settings)
 
 
 def _is_run(images: object) -> bool:
@@ -287,14 +299,13 @@ def _real(
     """Returns what is compared with; None where nothing was said and no run knows."""
     if isinstance(against, (str, Path)) and Path(against).suffix == statistics.SUFFIX:
         return statistics.read(against)
-    model, settings = _drawing(against, device=device)
+    model, run = _drawing(against, device=device)
     if model is not None:
+        settings = None if run is None else config.load(run.config_path)
         return _drawn(model, settings, None, n, seed=seed + 1)  # or the same noise would lie under both
-    if isinstance(against, (str, Path)) or (against is None and own is not None):
-        data = None if own is None else own.data
-        like = None if shape is None else _compared_with(against, shape, data)
-        return Stored.of_run(_stored(against, like, show), own if against is None else None)
-    return None if against is None else Stored(_stored(against, None, show))
+    if against is None:
+        return None
+    return Stored(_stored(against, _like(against, shape, None if own is None else own.data), show))
 
 
 def _drawn(
@@ -313,17 +324,16 @@ def _drawn(
     return Drawn(model, sampling.plan(model, n=n, settings=settings_of(model, **how), seed=seed, labels=labels))
 
 
-def _compared_with(against: str | Path | None, shape: tuple[int, int, int], own: Data | None) -> Data:
-    """Returns where real images come from that are like the pictures of a model, of ``shape``.
+def _like(against: object, shape: tuple[int, int, int] | None, own: Data | None) -> Data | None:
+    """Returns how real images are read so that they are like the pictures of a model; None where they are as they are.
 
     Args:
-        against: The source; None is the data of the model's run.
-        shape: (C, H, W).
-        own: That data; None for a model alone.
+        against: Where they come from, by name or path; or they themselves.
+        shape: (C, H, W) of the model's pictures; None where nothing is drawn.
+        own: The data of the model's run, whose other settings are kept; None for a model alone.
     """
-    if against is None:
-        assert own is not None, "a model alone does not know its data"
-        return own
+    if shape is None or not isinstance(against, (str, Path)):
+        return None
     channels, height, width = shape
     alike = {"size": height if height == width else None, "channels": channels if channels in (1, 3) else None}
     source = source_named(against)

@@ -104,7 +104,7 @@ def check(
     listed = open_source(source)
     findings = check_source(listed, size)
     show_json(asdict(findings)) if json else _show(findings, size)
-    for remark in remarks_on_classes(tuple(findings.classes)):
+    for remark in (*listed.notes, *remarks_on_classes(tuple(findings.classes))):
         say(remark)
     if out is not None:
         pictures.save(out, contact_sheet(listed))

@@ -27,13 +27,19 @@ def evaluate(
     n: Annotated[
         int | None,
         typer.Option(
-            "-n", "--n", metavar="N", help="images on each side  [default: half of the real ones; for --metrics, all]"
+            "-n",
+            "--n",
+            metavar="N",
+            help="samples to draw; without --metrics as many real ones stand on each side  [default: half of the real "
+            "images; for --metrics as many as those, at most 50,000]",
         ),
     ] = None,
     against: Annotated[
         str | None,
         typer.Option(
-            metavar="SOURCE", help="real images, a run, or FILE.npz of statistics  [default: what it learned from]"
+            metavar="SOURCE",
+            help="real images, FILE.npz of statistics, or a run, which draws as it is configured, whatever the options "
+            "say of the first  [default: what it learned from]",
         ),
     ] = None,
     metrics: Annotated[
@@ -174,7 +180,9 @@ def _share(value: float | None) -> str:
 def _show_measurements(found: list[Measurement]) -> None:
     from kakusan.results import shared
 
-    rows = [("", "value", "95 % interval", "of infinitely many samples", "real images (noise floor)")]
+    drawn = any("reference_weights" in it.protocol for it in found)
+    others = "the other run's samples alone" if drawn else "real images"
+    rows = [("", "value", "95 % interval", "of infinitely many samples", f"{others} (noise floor)")]
     for it in found:
         interval = "" if it.interval is None else "{:.4g} to {:.4g}".format(*it.interval)
         floor = "" if it.noise_floor is None else f"{it.noise_floor:.4g}, of {it.noise_floor_n:,}"

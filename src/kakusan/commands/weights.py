@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from kakusan.commands import options
 from kakusan.commands.options import Debug, Json
 from kakusan.commands.output import show_json, show_table
@@ -9,38 +11,29 @@ from kakusan.commands.output import show_json, show_table
 
 def weights(directory: options.Weights = None, json: Json = False, debug: Debug = False) -> None:
     """Lists the pretrained weights that measurements need: those that are here, and where the others come from."""
-    from kakusan.weights import CLIP, PRETRAINED, find, find_repository
+    from kakusan.weights import PUBLISHED, damaged, require_place
 
-    clip = find_repository(CLIP, directory)
-    found = {name: find(name, directory) for name in PRETRAINED}
+    require_place(directory)
+    listed: dict[str, dict[str, Any]] = {}
+    for name, wanted in PUBLISHED.items():
+        path = wanted.find(directory)
+        listed[name] = {
+            "network": wanted.network,
+            "file": wanted.file,
+            "megabytes": wanted.size // 1_000_000,
+            "path": None if path is None else str(path),
+            "damaged": path is not None and damaged(wanted, path),
+            "url": wanted.url,
+            "sha256": wanted.sha256,
+            "place": wanted.place,
+        }
     if json:
-        listed = {
-            name: {
-                "network": it.network,
-                "file": it.file,
-                "megabytes": it.size // 1_000_000,
-                "path": None if found[name] is None else str(found[name]),
-                "url": it.url,
-                "sha256": it.sha256,
-                "place": str(it.cached.parent),
-            }
-            for name, it in PRETRAINED.items()
-        }
-        listed["clip"] = {
-            "network": CLIP.network,
-            "file": CLIP.folder,
-            "megabytes": CLIP.size // 1_000_000,
-            "path": None if clip is None else str(clip),
-            "url": CLIP.url,
-            "sha256": CLIP.sha256,
-            "place": "the cache of the Hugging Face hub",
-        }
         show_json({"weights": listed})
         return
     rows = [("", "network", "size", "here, or where from and where to")]
-    for name, it in PRETRAINED.items():
-        where = str(found[name]) if found[name] is not None else f"missing: {it.url} into {it.cached.parent}"
-        rows.append((name, it.network, f"{it.size / 1e6:.0f} MB", where))
-    where = str(clip) if clip is not None else f"missing: {CLIP.url} into the cache of the Hugging Face hub"
-    rows.append(("clip", CLIP.network, f"{CLIP.size / 1e6:.0f} MB", where))
+    for name, it in listed.items():
+        where = it["path"] or f"missing: {it['url']} into {it['place']}"
+        if it["damaged"]:
+            where = f"damaged, of another hash than the published one: {where} (remove it, and get it anew)"
+        rows.append((name, it["network"], f"{it['megabytes']} MB", where))
     show_table(rows)

@@ -22,7 +22,7 @@ class ImageSet:
         class_names: The K names of the classes; empty without labels.
         name: What a person calls this set.
         captions: What every image shows in words, empty where nobody said; or nothing at all.
-        notes: Each kind of conversion once, as a sentence for the person whose images they are.
+        notes: What is to be said of their source, and each kind of conversion once, for the person whose they are.
         skipped: Files that could not be read: path below the source, and reason.
         names: What each image is called, its path below the source; or nothing at all.
 

@@ -33,7 +33,7 @@ class Taken:
 
     Attributes:
         kept: Which entries were taken, in order.
-        notes: Each kind of conversion once, as a sentence.
+        notes: What is to be said of the source, and each kind of conversion once, as a sentence.
         skipped: The entries that could not be read, and why.
     """
 
@@ -149,8 +149,8 @@ def _take(
             if (height, width) != shape[1:]:
                 raise KakusanError(
                     f"images differ in size: {source.entry(index)} is {width}×{height}, those before it "
-                    f"{shape[2]}×{shape[1]} (set --data.size, or --size of kakusan data prepare, to resize and crop "
-                    "them all, or make them one size)"
+                    f"{shape[2]}×{shape[1]} (kakusan data prepare --size N makes them all square, and so does "
+                    "--data.size N where one trains; or make them one size)"
                 )
             if own > shape[0]:
                 raise _ColourAmongGrey
@@ -162,7 +162,7 @@ def _take(
     if grey:
         conversions["grey", "RGB"] = grey
     notes = tuple(describe(*conversion, count) for conversion, count in conversions.items())
-    return Taken(tuple(kept), notes, tuple(skipped))
+    return Taken(tuple(kept), (*source.notes, *notes), tuple(skipped))
 
 
 def _refuse_broken(source: Source, skipped: list[tuple[str, str]], max_broken: float) -> None:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from kakusan.errors import KakusanError, optional
 from kakusan.perception import BACKBONES, Diversity, Lpips
 from kakusan.seeing.stream import Seer
-from kakusan.weights import find, missing, obtain
+from kakusan.weights import find, missing, obtain, require_some
 
 _BATCH = 64
 _SIDE = 32  # pixels, beyond which images are compared smaller
@@ -86,10 +86,11 @@ def require(kinds: Iterable[str], directory: Path | None, offline: bool) -> None
     """Refuses, before images are read or drawn, what cannot be seen without the network of computers.
 
     Raises:
-        KakusanError: Weights are missing, and may not be downloaded.
+        KakusanError: Weights are missing, and may not be downloaded; or the directory holds none of them.
     """
-    for kind in set(kinds) - {"pixels"}:
-        name = BACKBONES.get(kind.removeprefix("lpips-"), kind)
+    names = sorted(BACKBONES.get(kind.removeprefix("lpips-"), kind) for kind in set(kinds) - {"pixels"})
+    require_some(names, directory)
+    for name in names:
         if offline and find(name, directory) is None:
             raise missing(name)
 

@@ -227,7 +227,7 @@ def _measured(
             remarks=[
                 *_remarks(metric, samples),
                 *(_remarks(metric, views[0]) if views and formula.compares else ()),
-                *_remarks_on_floor(formula, len(samples), each, beside, held_out),
+                *_remarks_on_floor(formula, len(samples), each, beside),
                 *remarks,
             ],
         )
@@ -251,6 +251,11 @@ def _remarks_on_sides(formula: Formula, samples: Source, real: Source | Statisti
         return real.remarks
     if formula.within_class and not samples.labelled:
         return [f"{samples.name} has no classes: distances are those of any two of its images, and not within a class"]
+    if formula.of_training and isinstance(real, Stored) and real.learned and real.held_out is None:
+        return [
+            "nothing was held out, so the real images beside the copies were learned from as well (data.held_out of a "
+            "training keeps some)"
+        ]
     return []
 
 
@@ -272,15 +277,8 @@ def _remarks(metric: str, images: Tensor | Moments | None) -> list[str]:
     ]
 
 
-def _remarks_on_floor(
-    formula: Formula, n: int, each: int | None, beside: int | None, held_out: Tensor | None
-) -> list[str]:
+def _remarks_on_floor(formula: Formula, n: int, each: int | None, beside: int | None) -> list[str]:
     """Returns what makes the number of real images less than it seems."""
-    if formula.of_training and each is not None and held_out is None:
-        return [
-            "nothing was held out, so the real images beside the copies were learned from as well (data.held_out of a "
-            "training keeps some)"
-        ]
     if formula.of_moments and each is not None and beside is not None:
         everything = each + beside
         if each < n or _MUCH * beside < everything:

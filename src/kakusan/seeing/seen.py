@@ -130,7 +130,7 @@ def _fill(
 
         def report(parts: int, total: int) -> None:
             bar.update(source.n * parts // total)
-            told(parts / total)
+            told(parts / total, seen=False)
             if progress is not None:
                 progress(parts, total)
 
@@ -144,11 +144,11 @@ def _fill(
                     stores[seer.name].add(seer(*given), seconds)
             done += len(given[0])
             bar.update(done)
-            told(done / source.n)
+            told(done / source.n, seen=True)
 
 
 class _Teller:
-    """Says once, as soon as it is known, how long all images will take, where that is long.
+    """Says, as soon as it is known, how long all images will take, where that is long: first to draw, and then in all.
 
     Args:
         source: The images.
@@ -157,18 +157,20 @@ class _Teller:
     """
 
     def __init__(self, source: Stream, done: int, show: bool) -> None:
-        self._source, self._first, self._show = source, done / max(1, source.n), show
+        self._source, self._first = source, done / max(1, source.n)
+        self._unsaid = {"to draw, and more to be seen", "in all"} if show else set()
         self._started = time.perf_counter()
 
-    def __call__(self, share: float) -> None:
-        spent = time.perf_counter() - self._started
-        if not self._show or spent < _AWHILE or share <= self._first:
+    def __call__(self, share: float, *, seen: bool) -> None:
+        """Takes the share of all that is done, and whether of that all was seen as well."""
+        spent, what = time.perf_counter() - self._started, "in all" if seen else "to draw, and more to be seen"
+        if what not in self._unsaid or spent < _AWHILE or share <= self._first:
             return
-        self._show = False
+        self._unsaid = set() if seen else self._unsaid - {what}
         left = spent / (share - self._first) * (1 - share)
         if left > _LONG:
-            what = f"{counted(self._source.n, 'image')} of {self._source.name}"
-            say(f"{what} will take about {timedelta(seconds=round(left))}")
+            images = f"{counted(self._source.n, 'image')} of {self._source.name}"
+            say(f"{images} will take about {timedelta(seconds=round(left))} {what}")
 
 
 def _key(source: Stream, seer: Seer) -> str:

@@ -20,9 +20,11 @@ from kakusan.data.parting import all_but, kept_out, parted
 from kakusan.model import Model
 from kakusan.pictures import to_uint8
 from kakusan.sampling import Progress
+from kakusan.schedules import Schedule
 from kakusan.seeing.stream import Stream
 
 _CHUNK = 256
+_LEVELS = 65
 
 
 class Source(Stream, Protocol):
@@ -49,13 +51,16 @@ class Stored:
 
     Attributes:
         images: The set.
-        held_out: Numbers of those that a model did not learn from, int64, shape (k,); None where nobody knows.
+        held_out: Numbers of those that a model did not learn from, int64, shape (k,); None where there are none, or
+            nobody knows.
         mirrored: Whether it saw the others mirrored, too.
+        learned: Whether a model is known to have learned from them.
     """
 
     images: ImageSet
     held_out: Tensor | None = None
     mirrored: bool = False
+    learned: bool = False
 
     @property
     def labelled(self) -> bool:
@@ -92,13 +97,13 @@ class Stored:
             return cls(images)
         count = kept_out(settings.data.held_out, len(images))
         held_out = parted(len(images), images.labels, count, settings.training.seed)[1] if count else None
-        return cls(images, held_out, settings.data.flip)
+        return cls(images, held_out, settings.data.flip, learned=True)
 
     @classmethod
-    def learned(cls, batches: ImageBatches) -> Stored:
+    def of_batches(cls, batches: ImageBatches) -> Stored:
         """Returns the images of which batches are made, where it is known which were left out, and seen mirrored."""
         held_out = None if batches.among is None else all_but(batches.among, len(batches.images))
-        return cls(batches.images, held_out, batches.flips)
+        return cls(batches.images, held_out, batches.flips, learned=True)
 
     def at(self, indices: Tensor) -> Tensor:
         return self.images.images[indices]
@@ -174,6 +179,8 @@ class Drawn:
             "weights_from": self.model.weights_from,
             "weights_hash": self.model.weights_hash,
             "images_seen": self.model.images,
+            "schedule": _noise_of(self.model.denoiser.schedule),
+            "parametrization": repr(self.model.denoiser.parametrization),
             **self.plan.settings.model_dump(),
             "nfe": self.plan.network_calls,
             "seed": self.plan.seed,
@@ -208,6 +215,13 @@ class Drawn:
                 pixels = to_uint8(sampling.draw(self.plan, images)).cpu()
                 drawn |= {index: pixels[index - images.start] for index in here}
         return torch.stack([drawn[index] for index in wanted])
+
+
+def _noise_of(schedule: Schedule) -> str:
+    """Returns what tells a schedule from others, of whatever class: that, and a hash of its noise levels."""
+    levels = schedule.log_snr(torch.linspace(0, 1, _LEVELS, dtype=torch.float64)).tolist()
+    digest = sha256(" ".join(f"{level:.5g}" for level in levels).encode()).hexdigest()[:8]
+    return f"{type(schedule).__name__} {digest}"
 
 
 def classes_like(model: Model, n: int, real: object) -> list[int] | None:

@@ -7,12 +7,13 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
 from kakusan import api, config, feeding, sampling
 from kakusan.config.models import Autoencoder, OwnNetwork
+from kakusan.data.batches import ImageBatches
 from kakusan.data.images import ImageSet
 from kakusan.data.parting import kept_out
 from kakusan.devices import resolve
@@ -35,6 +36,7 @@ from kakusan.studies.mixture import mixture
 from kakusan.studies.neighbours import neighbours
 from kakusan.studies.reconstruction import reconstructed
 from kakusan.tensors import read_tensors
+from kakusan.training import identity
 from kakusan.training.timetable import Timetable
 
 Loaded = TypeVar("Loaded")
@@ -64,7 +66,7 @@ def tell(run: Run, *, device: str = "auto", show: bool = True) -> Story:
     """Gathers what there is to tell of a run: its books, its measurements, and pictures from its last checkpoint."""
     device = str(resolve(device))  # refused here, for what goes wrong with a checkpoint is passed over
     settings = config.load(run.config_path)
-    data = _data(settings)
+    data = _data(run, settings)
     story = _from_its_books(run, settings, data)
     if isinstance(settings.network, OwnNetwork):
         own = _own_network(run, settings.network.name)
@@ -116,18 +118,28 @@ def _accuracy(judgement: Judgement | None, model: Model) -> float | None:
     return judgement.class_accuracy if judgement.drawn_by(how) else None
 
 
-def _data(settings: config.Config) -> ImageSet | None:
-    """Returns the images that a run learns from; None where they are not to be had any more."""
+def _data(run: Run, settings: config.Config) -> ImageSet | None:
+    """Returns the images that a run learns from; None where they are not to be had any more, or others in their
+    place."""
     with suppress(KakusanError):
-        return feeding.images(settings.data)
+        images = feeding.images(settings.data)
+        identity.require_same_images(run, ImageBatches(images), settings.data.source, _state(run))
+        return images
     return None
+
+
+def _state(run: Run) -> dict[str, Any]:
+    """Returns what the last checkpoint that can be read says; nothing where there is none."""
+    for checkpoint in reversed(run.checkpoints()):
+        with suppress(KakusanError):
+            return checkpoint.state()
+    return {}
 
 
 def _total_images(settings: config.Config, run: Run, data: ImageSet | None) -> int:
     """Returns how many images a run sees in all; 0 where its length is in epochs of data that are not to be had."""
-    for checkpoint in reversed(run.checkpoints()):
-        with suppress(KakusanError):
-            return int(checkpoint.state().get("total_images", 0))
+    if state := _state(run):
+        return int(state.get("total_images", 0))
     if settings.training.epochs is not None and data is None:
         return 0
     images = 0 if data is None else len(data)

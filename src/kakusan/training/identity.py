@@ -75,19 +75,31 @@ def lasting(settings: config.Config) -> dict[str, Any]:
     }
 
 
-def require_same_images(run: Run, batches: ImageBatches, source: str, state: Mapping[str, Any]) -> None:
-    """Refuses images that a run did not learn from, as far as a glance at some of them tells."""
+def require_same_images(
+    run: Run,
+    batches: ImageBatches,
+    source: str,
+    state: Mapping[str, Any],
+    mend: str = "give the images that it was trained on",
+) -> None:
+    """Refuses images that a run did not learn from, as far as a glance at some of them tells.
+
+    Args:
+        run: The run.
+        batches: The images.
+        source: Where they are from.
+        state: Of one of its checkpoints.
+        mend: What to do about it.
+    """
     there = batches.epoch
     if state.get("epoch", there) != there:
         raise KakusanError(
             f"{run.path} learned from {counted(state['epoch'], 'image')}, and there are {there:,} in {source} now: "
-            "their order would be another, and those held out would be learned from (give the images that it was "
-            "trained on)"
+            f"which of them it held out, and their order, would be others ({mend})"
         )
     if state.get("fingerprint") not in (None, batches.fingerprint):
         raise KakusanError(
-            f"{run.path} learned from other images, or other labels, than those in {source} now "
-            "(give the images that it was trained on)"
+            f"{run.path} learned from other images, or other labels, than those in {source} now ({mend})"
         )
 
 

@@ -9,6 +9,7 @@ from kakusan.data.sources.cifar10 import ARCHIVES, holds_cifar10, read_cifar10
 from kakusan.data.sources.held import Held
 from kakusan.data.sources.source import Source
 from kakusan.data.trees import Archive, Folder, Tree
+from kakusan.errors import some
 
 
 def from_tree(tree: Tree) -> Source:
@@ -41,6 +42,10 @@ class ImageFiles:
         folders, self.labels = classes_of(tree, self._names)
         self.class_names = tuple(map(_printable, folders))
         self.captions = captions_of(tree, self._names)
+        empty = [] if self.labels is None else sorted(map(_printable, set(tree.folders).difference(folders)))
+        self.notes: tuple[str, ...] = (
+            (f"no image lies in {some(empty, 3)}, and no class is made of it",) if empty else ()
+        )
 
     def __len__(self) -> int:
         return len(self._names)

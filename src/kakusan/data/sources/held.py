@@ -14,6 +14,8 @@ class Held:
         images: The set.
     """
 
+    notes: tuple[str, ...] = ()
+
     def __init__(self, images: ImageSet) -> None:
         self.images = images
         self.name, self.class_names, self.captions = images.name, images.class_names, images.captions

@@ -43,6 +43,8 @@ class Rows:
         KakusanError: It cannot be loaded, or has no images.
     """
 
+    notes: tuple[str, ...] = ()
+
     def __init__(self, name: str, load: Callable[[Any], Any]) -> None:
         with optional(name, "datasets"):
             import datasets

@@ -14,12 +14,14 @@ class Source(Protocol):
         class_names: The names of the K classes; empty without labels.
         labels: The class of every entry, in [0, K); or None.
         captions: The caption of every entry, empty where it has none; or nothing at all.
+        notes: What is to be said of the source itself, a sentence each.
     """
 
     name: str
     class_names: tuple[str, ...]
     labels: Sequence[int] | None
     captions: tuple[str, ...]
+    notes: tuple[str, ...]
 
     def __len__(self) -> int:
         """How many entries there are, broken ones included."""

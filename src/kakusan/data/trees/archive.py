@@ -69,6 +69,7 @@ class Archive:
         below = f"{folder}/" if folder else ""
         self._files = {name.removeprefix(below): read for name, read in files.items() if name.startswith(below)}
         self.names = list(self._files)
+        self.folders = list({name.partition("/")[0]: None for name in self.names if "/" in name})
         if files and not self.names:
             raise KakusanError(f"{path} holds no folder {inside} (its first file is {next(iter(files))})")
 

@@ -20,6 +20,7 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.names: list[str] = []
+        self.folders: list[str] = []
         entered: set[str] = set()
         for directory, folders, files in os.walk(path, followlinks=True, onerror=_refuse):
             real = os.path.realpath(directory)
@@ -28,6 +29,8 @@ class Folder:
                 continue
             entered.add(real)
             folders[:] = sorted(name for name in folders if not hidden(name))
+            if directory == os.fspath(path):
+                self.folders = list(folders)
             below = Path(directory).relative_to(path).as_posix()
             prefix = "" if below == "." else f"{below}/"
             self.names += [prefix + name for name in files if not hidden(name)]

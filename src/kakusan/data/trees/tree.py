@@ -14,10 +14,12 @@ class Tree(Protocol):
     Attributes:
         path: Where it is, for sentences.
         names: Every file, relative to the root, with ``/``; hidden ones are left out.
+        folders: The folders of the root itself, by name.
     """
 
     path: Path
     names: list[str]
+    folders: list[str]
 
     def read(self, name: str) -> bytes:
         """Returns the content of a file; from any thread, and with whatever error the system or the archive has."""
