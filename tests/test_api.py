@@ -127,6 +127,12 @@ def test_what_makes_another_run_cannot_change_in_one(train, given, answer):
         kakusan.train(given.pop("preset", None), resume=run, steps=9, show=False, **given)
 
 
+def test_how_a_run_is_watched_may_change(train):
+    run = train("digits")
+    again = train(resume=run, steps=3, overrides={"sampling.steps": 3, "evaluation.splits": 2})
+    assert (settings_of(again).sampling.steps, settings_of(again).evaluation.splits) == (3, 2)
+
+
 def test_a_run_does_not_go_on_with_images_that_have_become_more(tmp_path):
     """Their order would be another, and what was held out would be learned from."""
     for index in range(6):

@@ -135,6 +135,23 @@ def test_a_line_that_is_no_object_is_left_out(there):
     assert judgements_in(there.metrics()) == []
 
 
+def test_what_else_is_damaged_is_left_out_and_forgotten(there):
+    there.record({"step": 1})
+    with there.metrics_path.open("ab") as file:
+        file.write(b'\xff\xfe\x00\n{"step": null}\n')
+    assert there.metrics() == [{"step": 1}, {"step": None}]
+    there.forget_after(1)
+    assert there.metrics() == [{"step": 1}]
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", '{"step": 3}', "no"])
+def test_a_checkpoint_that_does_not_say_where_it_stands_is_told_of(there, content):
+    (there.path / "checkpoints" / "0000008").mkdir(parents=True)
+    (there.path / "checkpoints" / "0000008" / "state.json").write_text(content)
+    with pytest.raises(KakusanError, match=r"has no readable state\.json"):
+        there.checkpoint().state()
+
+
 def test_what_comes_after_a_step_is_forgotten(there):
     lines = [{"step": 1}, {"step": 2, "epoch": 1}, {"step": 2}, {"evaluation": True}, {"step": 3}]
     for line in lines:

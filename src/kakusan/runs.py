@@ -60,15 +60,20 @@ class Checkpoint:
         try:
             state: dict[str, Any] = dict(json.loads((self.path / "state.json").read_text("utf-8")))
         except (OSError, TypeError, ValueError) as error:
-            raise KakusanError(
-                f"checkpoint {self.path} has no readable state.json (choose another checkpoint, or remove this one)"
-            ) from error
+            raise self._unreadable() from error
         if state.get("format", 1) > FORMAT:
             raise KakusanError(
                 f"checkpoint {self.path} is of format {state['format']}, written by kakusan "
                 f"{state.get('version', 'of a later version')}, and this one reads up to {FORMAT}: install that version"
             )
+        if not {"step", "images"} <= state.keys():
+            raise self._unreadable()
         return state
+
+    def _unreadable(self) -> KakusanError:
+        return KakusanError(
+            f"checkpoint {self.path} has no readable state.json (choose another checkpoint, or remove this one)"
+        )
 
     def weights_path(self, which: WeightsFrom) -> Path:
         """Where its averaged (``"ema"``) or its plain weights (``"raw"``) are.
@@ -230,7 +235,7 @@ class Run:
         if not self.metrics_path.exists():
             return []
         lines = []
-        for line in self.metrics_path.read_text("utf-8").splitlines():
+        for line in self.metrics_path.read_text("utf-8", errors="replace").splitlines():
             with suppress(ValueError):
                 read = json.loads(line)
                 lines += [read] if isinstance(read, dict) else []
@@ -259,8 +264,8 @@ class Run:
             file.write(start + json.dumps(dict(line)).encode() + b"\n")
 
     def forget_after(self, step: int) -> None:
-        """Drops the lines of steps that a resumed run will take again."""
-        kept = [line for line in self.metrics() if line.get("step", 0) <= step]
+        """Drops the lines of steps that a resumed run will take again, and those that are damaged."""
+        kept = [line for line in self.metrics() if isinstance(at := line.get("step", 0), int) and at <= step]
         atomic_write(self.metrics_path, "".join(json.dumps(line) + "\n" for line in kept))
 
     def log(self, message: str) -> None:

@@ -26,7 +26,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise KakusanError(f"{path} is missing (choose another checkpoint, or remove this one)") from error
     except (OSError, SafetensorError) as error:
         raise KakusanError(
-            f"{path} is damaged or cut short (choose another checkpoint, or remove this one): {error}"
+            f"{path} is damaged or cut short (choose another checkpoint, or remove {path.parent}, and the one before "
+            f"is the last): {error}"
         ) from error
 
 

@@ -117,3 +117,39 @@ def test_without_datasets_it_is_named(tmp_path, monkeypatch):
             KakusanError, match=r"needs datasets, which is not installed \(pip install 'kakusan\[datasets\]'\)"
         ):
             load(source)
+
+
+def test_parts_of_a_data_set_in_a_folder_are_one(write, tmp_path):
+    (tmp_path / "parts").mkdir()
+    for part, name in enumerate(("train-00000-of-00002.parquet", "train-00001-of-00002.parquet")):
+        rows = slice(3 * part, 3 * part + 3)
+        write(name, img=[png(it) for it in PIXELS[rows]], label=[0, 1, 0][:3], text=["a", "b", "c"]).rename(
+            tmp_path / "parts" / name
+        )
+    images = load(tmp_path / "parts")
+    assert np.array_equal(images.images.numpy(), PIXELS.transpose(0, 3, 1, 2))
+    assert images.name == "parts"
+
+
+@pytest.mark.parametrize(
+    ("label", "names", "labels"),
+    [
+        ([7, 2, 7, 2, 9, 9], ("2", "7", "9"), [1, 0, 1, 0, 2, 2]),
+        (["cat", "dog"] * 3, ("cat", "dog"), [0, 1] * 3),
+        ([-1] * 6, (), None),
+        ([0, None, 1, 0, 1, 0], (), None),
+        ([0.5] * 6, (), None),
+    ],
+)
+def test_labels_may_be_plain_numbers_or_names_and_images_plain_bytes(tmp_path, monkeypatch, label, names, labels):
+    datasets = pytest.importorskip("datasets")
+    import pyarrow
+    from pyarrow import parquet
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    table = pyarrow.table({"jpg": [png(pixels)["bytes"] for pixels in PIXELS], "label": label})
+    parquet.write_table(table, tmp_path / "plain.parquet")
+    images = load(tmp_path / "plain.parquet")
+    assert np.array_equal(images.images.numpy(), PIXELS.transpose(0, 3, 1, 2))
+    assert images.class_names == names
+    assert (None if images.labels is None else images.labels.tolist()) == labels

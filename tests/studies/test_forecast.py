@@ -43,7 +43,7 @@ def test_the_moments_are_those_of_a_training(tmp_path, monkeypatch, checkpoints,
         held_out=2,
     )
     monkeypatch.setattr(engine, "_save", lambda validated: seen["checkpoints"].add(engine.step))
-    monkeypatch.setattr(engine, "_draw_samples", lambda run: seen["samples"].add(engine.step))
+    monkeypatch.setattr(engine, "_draw_samples", lambda run, stop: seen["samples"].add(engine.step))
     monkeypatch.setattr(engine, "_validate", lambda: seen["validations"].add(engine.step) or {})
     engine.train(there)
     timetable = Timetable(engine._training, 11)

@@ -225,7 +225,7 @@ def test_who_wishes_for_an_end_waits_for_nothing_that_is_not_due(tmp_path):
     engine(task=interrupted_at(7), samples_every=25, held_out=3, checkpoint_every=1000).train(there)
     assert there.checkpoint().images == 35
     assert [path.name for path in there.samples_path.iterdir()] == ["0000025.png"]
-    assert not any("held_out_loss" in line for line in there.metrics())
+    assert [line["images"] for line in there.metrics() if "held_out_loss" in line] == [25]
 
 
 def test_a_grid_that_the_death_of_its_process_prevented_is_drawn_on_resuming(tmp_path):
@@ -233,7 +233,7 @@ def test_a_grid_that_the_death_of_its_process_prevented_is_drawn_on_resuming(tmp
     engine(samples_every=25, checkpoint_every=25).train(whole)
 
     class Killed(Denoising):
-        def preview(self, network):
+        def preview(self, network, progress=None):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -247,12 +247,32 @@ def test_a_grid_that_the_death_of_its_process_prevented_is_drawn_on_resuming(tmp
     assert_same(there, whole)
 
 
+def test_who_wishes_for_an_end_while_a_grid_is_drawn_does_not_wait_for_it_and_has_lost_nothing(tmp_path):
+    class Slow(Denoising):
+        def preview(self, network, progress=None):
+            signal.raise_signal(signal.SIGINT)
+            for done in range(10**9):
+                progress(done, 10**9)
+
+    there, whole = run(tmp_path / "run"), run(tmp_path / "whole")
+    ended = engine(task=Slow, samples_every=25, checkpoint_every=1000).train(there)
+    assert ended.interrupted
+    assert there.checkpoint().images == 25  # saved before it was drawn
+    for of in (there, whole):
+        again = engine(samples_every=25, checkpoint_every=1000)
+        again.resume(of)
+        again.train(of)
+    drawn, expected = ({path.name: path.read_bytes() for path in of.samples_path.iterdir()} for of in (there, whole))
+    assert drawn == expected
+    assert_same(there, whole)
+
+
 @pytest.mark.parametrize(
     "error", [KakusanError("the samples became NaN"), torch.OutOfMemoryError("CUDA out of memory.")]
 )
 def test_a_grid_that_cannot_be_drawn_does_not_stop_training(tmp_path, error):
     class Blind(Denoising):
-        def preview(self, network):
+        def preview(self, network, progress=None):
             raise error
 
     there = run(tmp_path / "run")
@@ -268,7 +288,7 @@ def test_a_held_out_loss_that_is_no_number_is_left_out_and_is_not_the_best(tmp_p
 
         first = True
 
-        def preview(self, network):
+        def preview(self, network, progress=None):
             type(self).first = False  # the first grid comes after the first held-out loss
 
     there = run(tmp_path / "run")

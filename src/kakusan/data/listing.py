@@ -1,16 +1,36 @@
 """Which files of a tree are images, in an order that is the same on every machine; their classes and captions."""
 
+import csv
+import io
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import PurePosixPath
+from typing import Any
 
 from kakusan.config.names import ARCHIVES
 from kakusan.data.trees.tree import Tree, read_whole
 from kakusan.errors import KakusanError, some
 
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-METADATA = "metadata.jsonl"
+SUFFIXES = (
+    *(".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"),
+    *(".pbm", ".pgm", ".png", ".ppm", ".tga", ".tif", ".tiff", ".webp"),
+)
+METADATA = ("metadata.jsonl", "metadata.csv")
+CAPTION_KEYS = ("text", "caption")
+_ASIDE = (
+    ".txt",
+    ".jsonl",
+    ".json",
+    ".csv",
+    ".tsv",
+    ".md",
+    ".html",
+    ".py",
+    ".ini",
+    ".db",
+)  # which nobody takes for images
 
 
 def images_in(tree: Tree) -> list[str]:
@@ -28,6 +48,18 @@ def images_in(tree: Tree) -> list[str]:
             "give one that holds some)"
         )
     return sorted(found, key=natural_key)
+
+
+def shards_in(tree: Tree) -> list[str]:
+    """Returns the parquet files of a tree that holds no image files, in natural order: they are parts of one set."""
+    if any(name.lower().endswith(SUFFIXES) for name in tree.names):
+        return []
+    return sorted((name for name in tree.names if name.lower().endswith(".parquet")), key=natural_key)
+
+
+def left_out(tree: Tree) -> list[str]:
+    """Returns the files that may have been meant as images, and are of a kind that is not read."""
+    return sorted(name for name in tree.names if "." in name and not name.lower().endswith((*SUFFIXES, *_ASIDE)))
 
 
 def classes_of(tree: Tree, images: list[str]) -> tuple[tuple[str, ...], Sequence[int] | None]:
@@ -53,22 +85,22 @@ def classes_of(tree: Tree, images: list[str]) -> tuple[tuple[str, ...], Sequence
 def captions_of(tree: Tree, images: list[str]) -> tuple[str, ...]:
     """Returns the caption of every image, empty where it has none; nothing where none has one.
 
-    A caption is the ``text`` of the line whose ``file_name`` is the image's, in a ``metadata.jsonl`` of a folder that
-    it lies in, or else the content of the ``.txt`` beside it.
+    A caption is the ``text`` or the ``caption`` of the line whose ``file_name`` is the image's, in a ``metadata.jsonl``
+    or ``.csv`` of a folder that it lies in, or else the content of the ``.txt`` beside it.
 
     Raises:
         KakusanError: A line of metadata is none, or of no file that is there: it is named; or a file of captions is
             damaged.
     """
     captions: dict[str, str] = {}
-    for name in sorted(name for name in tree.names if f"/{name}".endswith(f"/{METADATA}")):
+    for name in sorted(name for name in tree.names if PurePosixPath(name).name in METADATA):
         captions |= _metadata(tree, name)
     if astray := captions.keys() - set(tree.names):
         raise KakusanError(
-            f"a {METADATA} in {tree.path} names {some(sorted(astray), 3)}, and there is no such file (mend or remove "
+            f"the metadata in {tree.path} names {some(sorted(astray), 3)}, and there is no such file (mend or remove "
             f"{'this line' if len(astray) == 1 else 'these lines'})"
         )
-    texts = {name.removesuffix(".txt"): name for name in tree.names if name.endswith(".txt")}
+    texts = {name[: -len(".txt")]: name for name in tree.names if name.lower().endswith(".txt")}
     for image in images:
         text = texts.get(image.rpartition(".")[0])
         if text is not None and image not in captions:
@@ -77,26 +109,30 @@ def captions_of(tree: Tree, images: list[str]) -> tuple[str, ...]:
     return told if any(told) else ()
 
 
-def natural_key(path: str) -> tuple[list[list[str | int]], str]:
+def natural_key(path: str) -> tuple[list[list[str | tuple[int, str]]], str]:
     """Orders ``2.png`` before ``10.png``, folder by folder; letters regardless of case, ties by code point."""
     parts = [
-        [int(piece) if odd % 2 else piece.casefold() for odd, piece in enumerate(re.split(r"(\d+)", part))]
+        [_number(piece) if odd % 2 else piece.casefold() for odd, piece in enumerate(re.split(r"(\d+)", part))]
         for part in path.split("/")
     ]
     return parts, path
+
+
+def _number(digits: str) -> tuple[int, str]:
+    """Orders numbers of any length by their value; Python reads none of more than 4,300 digits."""
+    significant = digits.lstrip("0")
+    return len(significant), significant
 
 
 def _metadata(tree: Tree, name: str) -> Mapping[str, str]:
     """Returns the captions in a file of metadata, by the images' names in the tree."""
     folder = PurePosixPath(name).parent
     captions: dict[str, str] = {}
-    for number, line in enumerate(read_whole(tree, name).splitlines(), start=1):
-        if not line.strip():
-            continue
+    for number, read in _entries(tree, name):
         try:
-            entry = json.loads(line)
+            entry = read()
             path = (folder / entry["file_name"]).as_posix()
-            text = entry.get("text") or ""
+            text = next((entry[key] for key in CAPTION_KEYS if entry.get(key)), "")
             caption = text.strip()
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise KakusanError(
@@ -108,6 +144,19 @@ def _metadata(tree: Tree, name: str) -> Mapping[str, str]:
                 f"{tree.path / name}:{number}: another caption of {entry['file_name']} than a line before (keep one)"
             )
     return captions
+
+
+def _entries(tree: Tree, name: str) -> Iterator[tuple[int, Callable[[], Any]]]:
+    """Yields the number of every line of metadata that is not empty, and how it is read."""
+    content = read_whole(tree, name)
+    if name.endswith(".csv"):
+        rows = csv.DictReader(io.StringIO(content.decode("utf-8-sig", "replace")))
+        for row in rows:
+            yield rows.line_num, partial(dict, row)
+        return
+    for number, line in enumerate(content.splitlines(), start=1):
+        if line.strip():
+            yield number, partial(json.loads, line)
 
 
 def _text(tree: Tree, name: str) -> str:

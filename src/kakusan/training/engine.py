@@ -172,7 +172,7 @@ class Engine:
             return
         self._run = run
         if self._timetable.draws(self.step) and not self._samples_path(run).exists():
-            self._draw_samples(run)
+            self._draw_samples(run, threading.Event())
         if self._timetable.measures(self.step) and not any(map(self._is_measured, run.metrics())):
             self._measure_samples(run, threading.Event())
 
@@ -222,7 +222,8 @@ class Engine:
                     self._go_back()
                 else:
                     self._keep_books(norm, bar, stopping, stop)
-                if self._timetable.measures(self.step):  # which may have been ended, and is made up for from here
+                # Which may have been ended, and is made up for from here.
+                if self._timetable.draws(self.step) or self._timetable.measures(self.step):
                     stopping = self._processes.any(stop.is_set())
         return stop.terminate
 
@@ -276,7 +277,7 @@ class Engine:
             if saving:
                 self._save(validated)
             if self._timetable.draws(self.step):
-                self._draw_samples(self._run)
+                self._draw_samples(self._run, stop)
             if self._timetable.measures(self.step):
                 self._measure_samples(self._run, stop)
 
@@ -373,10 +374,10 @@ class Engine:
     def _samples_path(self, run: Run) -> Path:
         return run.samples_path / f"{self.images:07d}.png"
 
-    def _draw_samples(self, run: Run) -> None:
-        """Draws a grid, or says why there is none."""
-        with self._going_on(run, "samples"):
-            picture = self._task.preview(self._average.network)
+    def _draw_samples(self, run: Run, stop: threading.Event) -> None:
+        """Draws a grid, or says why there is none; who wishes for an end does not wait for it."""
+        with self._going_on(run, "samples"), suppress(UnfinishedError):
+            picture = self._task.preview(self._average.network, until(stop))
             if picture is not None:
                 pictures.save(self._samples_path(run), picture)
 

@@ -32,13 +32,11 @@ _RESUMABLE = (
     "training.validate_every",
     "training.tracker",
     "training.keep",
-    "evaluation.every",
-    "evaluation.every_n",
-    "evaluation.metrics",
 )
+_WATCHED = ("sampling.", "evaluation.")  # how samples are drawn and measured on the way, which teaches nothing
 _GIVEN_AGAIN = ("network.kind", "network.name")  # of a network of one's own
 # What training does not ask when it goes on; its autoencoder a run keeps.
-_IDLE = ("sampling.", "evaluation.", "network.init", "data.latent", *_GIVEN_AGAIN)
+_IDLE = (*_WATCHED, "network.init", "data.latent", *_GIVEN_AGAIN)
 
 
 def require_resumable(changes: Iterable[str]) -> None:
@@ -48,10 +46,10 @@ def require_resumable(changes: Iterable[str]) -> None:
         KakusanError: One of them may not change.
     """
     for key in changes:
-        if key not in (*_RESUMABLE, *_GIVEN_AGAIN):
+        if key not in (*_RESUMABLE, *_GIVEN_AGAIN) and not key.startswith(_WATCHED):
             raise KakusanError(
                 f"{key} cannot change in a run that goes on: only its length, device and what it writes can "
-                f"({', '.join(_RESUMABLE)}); start another run instead"
+                f"({', '.join((*_RESUMABLE, *_WATCHED))}); start another run instead"
             )
 
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from kakusan.data.batches import Batch
+from kakusan.sampling import Progress
 from kakusan.seeds import Draws
 
 
@@ -44,9 +45,9 @@ class Task(Protocol):
             numbers: Which image each is: its draws follow from that and the seed, whatever the batch.
         """
 
-    def preview(self, network: nn.Module) -> Tensor | None:
+    def preview(self, network: nn.Module, progress: Progress | None = None) -> Tensor | None:
         """Returns a picture that shows how far ``network`` has come, shape (C, H, W), always of the same seeds, and
-        large enough for people."""
+        large enough for people. Who draws it slowly calls ``progress`` on the way."""
 
 
 def decay_matrices_only(network: nn.Module) -> list[dict[str, Any]]:

@@ -1,15 +1,17 @@
 """Image files in a folder or an archive; its sub-folders, if it has any, are the classes."""
 
+from collections.abc import Collection, Iterator
 from io import BytesIO
+from pathlib import PurePosixPath
 
 from PIL import Image
 
-from kakusan.data.listing import captions_of, classes_of, images_in
+from kakusan.data.listing import captions_of, classes_of, images_in, left_out
 from kakusan.data.sources.cifar10 import ARCHIVES, holds_cifar10, read_cifar10
 from kakusan.data.sources.held import Held
 from kakusan.data.sources.source import Source
 from kakusan.data.trees import Archive, Folder, Tree
-from kakusan.errors import some
+from kakusan.errors import counted, some
 
 
 def from_tree(tree: Tree) -> Source:
@@ -42,10 +44,7 @@ class ImageFiles:
         folders, self.labels = classes_of(tree, self._names)
         self.class_names = tuple(map(_printable, folders))
         self.captions = captions_of(tree, self._names)
-        empty = [] if self.labels is None else sorted(map(_printable, set(tree.folders).difference(folders)))
-        self.notes: tuple[str, ...] = (
-            (f"no image lies in {some(empty, 3)}, and no class is made of it",) if empty else ()
-        )
+        self.notes = tuple(_notes(tree, () if self.labels is None else folders))
 
     def __len__(self) -> int:
         return len(self._names)
@@ -55,6 +54,15 @@ class ImageFiles:
 
     def read(self, index: int) -> Image.Image:
         return opened(self._tree.read(self._names[index]))
+
+
+def _notes(tree: Tree, classes: Collection[str]) -> Iterator[str]:
+    """Yields what was left out, which a person may not know."""
+    if classes and (empty := sorted(map(_printable, set(tree.folders).difference(classes)))):
+        yield f"no image lies in {some(empty, 3)}, and no class is made of it"
+    if others := left_out(tree):
+        kinds = ", ".join(sorted({PurePosixPath(name).suffix.lower() for name in others}))
+        yield _printable(f"left out, for of {kinds} none is read: {counted(len(others), 'file')}, such as {others[0]}")
 
 
 def _printable(name: str) -> str:

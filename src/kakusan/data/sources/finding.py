@@ -6,10 +6,11 @@ from pathlib import Path
 
 from kakusan.config import names
 from kakusan.config.wording import either
+from kakusan.data.listing import shards_in
 from kakusan.data.sources.cifar10 import is_here
 from kakusan.data.sources.files import from_tree
 from kakusan.data.sources.held import Held
-from kakusan.data.sources.hub import hub
+from kakusan.data.sources.hub import hub, parquet
 from kakusan.data.sources.source import Source
 from kakusan.data.trees import Archive, Folder
 from kakusan.errors import KakusanError, unknown
@@ -35,7 +36,8 @@ def open_source(source: str | Path) -> Source:
         raise KakusanError(f"these images were given in Python, as {name}: give them again (data=…)")
     path = at_home(source)
     if os.path.isdir(path):  # not Path.is_dir, which raises where a name is too long
-        return from_tree(Folder(path))
+        tree = Folder(path)
+        return parquet(*map(path.joinpath, shards)) if (shards := shards_in(tree)) else from_tree(tree)
     file = next((place for place in (path, *path.parents) if os.path.isfile(place)), None)
     if file is None:
         raise _unknown(str(source))

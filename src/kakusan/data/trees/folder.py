@@ -36,7 +36,10 @@ class Folder:
             self.names += [prefix + name for name in files if not hidden(name)]
 
     def read(self, name: str) -> bytes:
-        return (self.path / name).read_bytes()
+        path = self.path / name
+        if path.exists() and not path.is_file():  # a pipe would be waited for, and for ever
+            raise OSError("no regular file")
+        return path.read_bytes()
 
 
 def _refuse(error: OSError) -> NoReturn:

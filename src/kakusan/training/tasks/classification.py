@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from kakusan.data.batches import Batch
+from kakusan.sampling import Progress
 from kakusan.seeds import Draws
 from kakusan.training.task import decay_matrices_only
 
@@ -39,5 +40,5 @@ class Classification:
         assert batch.labels is not None, "a classifier is judged on labelled data only"
         return cross_entropy(network(batch.images), batch.labels, reduction="none")[:, None]
 
-    def preview(self, network: nn.Module) -> None:
+    def preview(self, network: nn.Module, progress: Progress | None = None) -> None:
         """A classifier draws no pictures."""

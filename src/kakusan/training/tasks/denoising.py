@@ -93,7 +93,7 @@ class Denoising:
         first, end = self._times(schedule, torch.tensor([0.0, last], dtype=torch.float64))
         return self._times(schedule, (share if first < end else 1 - share).clamp(max=last))
 
-    def preview(self, network: nn.Module) -> Tensor | None:
+    def preview(self, network: nn.Module, progress: sampling.Progress | None = None) -> Tensor | None:
         """Draws a column of 4 images for every class, or 16 images without classes; of many classes, 64 images.
 
         None where the channels make no picture.
@@ -101,7 +101,7 @@ class Denoising:
         if self._model.shape[0] not in (1, 3):
             return None
         classes = len(self._model.class_names)
-        images = sampling.sample(self.preview_plan(network))
+        images = sampling.sample(self.preview_plan(network), progress)
         sheet = pictures.grid(images, columns=classes if 0 < 4 * classes <= len(images) else None)
         return pictures.legible(sheet, images.shape[-1])
 

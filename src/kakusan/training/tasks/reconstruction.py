@@ -14,6 +14,7 @@ from kakusan.config.models import Reconstruction as Settings
 from kakusan.data.batches import Batch
 from kakusan.devices import device_of, sent
 from kakusan.networks.autoencoder import Posterior
+from kakusan.sampling import Progress
 from kakusan.seeds import Draws
 from kakusan.training.task import decay_matrices_only
 
@@ -66,7 +67,7 @@ class Reconstruction:
         return self._cost(batch.images, *network(batch.images, noise))[:, None]
 
     @torch.no_grad()
-    def preview(self, network: nn.Module) -> Tensor | None:
+    def preview(self, network: nn.Module, progress: Progress | None = None) -> Tensor | None:
         """Draws images, and below each what is left of it once it went through its latents."""
         if not len(self._shown) or self._shown.shape[1] not in (1, 3):
             return None
