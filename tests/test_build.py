@@ -4,12 +4,13 @@ import pytest
 import torch
 
 from kakusan import build, feeding, schedules
+from kakusan.codec import Codec
 from kakusan.config import from_mapping, to_yaml
 from kakusan.config.loading import load
 from kakusan.config.models import variants
 from kakusan.data.batches import ImageBatches, LoaderBatches
 from kakusan.errors import KakusanError
-from kakusan.networks import SimpleUNet, UNet
+from kakusan.networks import Autoencoder, SimpleUNet, UNet
 from kakusan.objective import TimeSampling
 from kakusan.parametrization import Epsilon
 from kakusan.schedules import Chain
@@ -359,3 +360,13 @@ def test_the_average_of_the_ddpm_recipe_forgets_as_theirs(preset):
     settings = load(preset)
     assert 0.5 ** (settings.training.batch_size / settings.ema.half_life) == pytest.approx(0.9999, abs=1e-7)
     assert settings.optimizer.warmup_images == 5_000 * settings.training.batch_size
+
+
+def test_in_latents_attention_keeps_its_level():
+    """A preset for pixels names widths of maps that latents do not have; those that they have are meant as they are."""
+    codec = Codec(Autoencoder(1, channels=(8, 8, 8), middle_attention=False), (1, 32, 32))
+    for resolutions, levels in (("16", (1,)), ("8", (0,)), ("32,16", (0, 1)), ("4", (1,))):
+        settings = unet(network__channels="8,16", network__attention_resolutions=resolutions)
+        assert build.model(settings, (1, 32, 32), codec=codec).denoiser.network.attention_levels == levels
+    with pytest.raises(KakusanError, match="8, 4 for latents 8 wide, not 12"):
+        build.model(unet(network__attention_resolutions="12"), (1, 32, 32), codec=codec)

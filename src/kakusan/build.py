@@ -70,7 +70,8 @@ def model(
         KakusanError: Network, schedule and parametrization do not go together, or the network cannot take the shape.
     """
     if network is None:
-        network = _network(settings, shape if codec is None else codec.latent_shape, len(class_names))
+        factor = 1 if codec is None else codec.network.factor
+        network = _network(settings, shape if codec is None else codec.latent_shape, len(class_names), factor)
     else:
         require_network(network)
         _require_arguments(network, bool(class_names))
@@ -254,12 +255,12 @@ def _require_arguments(network: nn.Module, conditional: bool) -> None:
         ) from error
 
 
-def _network(settings: config.Config, shape: tuple[int, int, int], classes: int) -> nn.Module:
+def _network(settings: config.Config, shape: tuple[int, int, int], classes: int, factor: int) -> nn.Module:
     with _drawn_from(settings.training.seed):
         match settings.network:
             case config.UNet() as unet:
                 check_images(torch.empty(1, *shape, device="meta"), shape[0], 2 ** (len(unet.channels) - 1))
-                return _unet(unet, shape, classes)
+                return _unet(unet, shape, classes, factor)
             case config.SimpleUNet() as simple:
                 check_images(torch.empty(1, *shape, device="meta"), shape[0], 8)
                 return SimpleUNet(shape[0], shape[0], simple.time_emb_dim, simple.base_channels)
@@ -279,15 +280,18 @@ def _drawn_from(seed: int) -> Iterator[None]:
         yield
 
 
-def _unet(settings: config.UNet, shape: tuple[int, int, int], classes: int) -> UNet:
+def _unet(settings: config.UNet, shape: tuple[int, int, int], classes: int, factor: int) -> UNet:
     channels, _, width = shape
     widths = [width // 2**level for level in range(len(settings.channels))]
     resolutions = widths[-1:] if settings.attention_resolutions is None else settings.attention_resolutions
+    if not set(resolutions) <= set(widths):  # in latents: those of the same level of a network for the pixels
+        resolutions = tuple(resolution // factor for resolution in resolutions)
     for resolution in resolutions:
         if resolution not in widths:
+            what = f"images {width} pixels" if factor == 1 else f"latents {width}"
             raise KakusanError(
                 f"network.attention_resolutions must be among the widths of the feature maps, "
-                f"{', '.join(map(str, widths))} for images {width} pixels wide, not {resolution} "
+                f"{', '.join(map(str, widths))} for {what} wide, not {resolution * factor} "
                 "(use some of these, [] for nowhere, or null for the lowest)"
             )
     fields = settings.model_dump(exclude={"kind", "init", "attention_resolutions", "class_conditional"})

@@ -15,7 +15,7 @@ from kakusan.codec import Codec
 from kakusan.commands import main
 from kakusan.errors import KakusanError
 from kakusan.interop import pipelines
-from kakusan.interop.schedulers import chain_of, ddim_config, parametrization_of
+from kakusan.interop.schedulers import chain_of, ddim_config, parametrization_of, steps_near
 from kakusan.networks import Autoencoder
 from kakusan.parametrization import Flow, V
 from kakusan.schedules import Chain, RectifiedFlow, cosine, linear, quadratic
@@ -54,6 +54,8 @@ KINDS = {
     "unconditional": {},
     "epsilon, linear": {"parametrization": "epsilon", "schedule": "linear", "schedule.steps": 20},
     "x0, quadratic": {"parametrization": "x0", "schedule": "quadratic", "schedule.steps": 20},
+    "epsilon, cosine": {"parametrization": "epsilon", "schedule.steps": 1000},
+    "diffusers' own network": {"network.freq_shift": 0, "network.downsample_padding": 1},
     "classes": {"network.class_conditional": True, "sampling.guidance": 2.0},
     "scale and shift, heads": {"network.scale_shift": True, "network.head_channels": 8, "network.norm_eps": 1e-5},
 }
@@ -114,6 +116,15 @@ def test_a_schedule_survives_its_scheduler(schedule):
         ({"_class_name": "EDMEulerScheduler", "sigma_data": 0.5}, "EDMEulerScheduler with sigma_data"),
         ({"_class_name": "ScoreSdeVpScheduler", "num_train_timesteps": 2000}, "ScoreSdeVpScheduler has no betas"),
         ({"beta_schedule": "linear", "rescale_betas_zero_snr": True}, "rescale_betas_zero_snr"),
+        (
+            {"_class_name": "UniPCMultistepScheduler", "beta_schedule": "linear", "use_flow_sigmas": True},
+            "use_flow_sigmas",
+        ),
+        (
+            {"_class_name": "CogVideoXDDIMScheduler", "beta_schedule": "linear", "snr_shift_scale": 3.0},
+            "snr_shift_scale",
+        ),
+        ({"_class_name": "IPNDMScheduler", "trained_betas": None}, "IPNDMScheduler has no betas"),
     ],
 )
 def test_a_scheduler_that_is_not_known_is_named(config, field):
@@ -209,6 +220,61 @@ def test_a_model_of_latents_comes_back_in_latents_and_leaves_nothing_of_what_it_
     import_(tmp_path / "out", tmp_path / "back", overwrite=True)
     assert kakusan.load(tmp_path / "back").codec is None
     assert not (tmp_path / "back" / ".earlier").exists()
+
+
+@pytest.mark.parametrize(
+    ("steps", "wanted", "near"), [(1000, 50, 50), (1000, 300, 250), (70, 50, 70), (997, 50, 997), (4, 50, 4)]
+)
+def test_the_card_draws_by_steps_that_divide_the_chain(steps, wanted, near):
+    """By others diffusers' DDIM leaves noise: its trailing times and its strides differ."""
+    assert steps_near(cosine(steps), wanted) == near
+    assert steps % near == 0
+
+
+def test_a_chain_that_does_not_end_in_noise_begins_on_the_card_as_it_does_here(tmp_path):
+    made = run(tmp_path / "run", schedule="linear", **{"schedule.steps": 100})
+    export(made, tmp_path / "out")
+    (code,) = re.findall(r"```python\n(.*?)```", (tmp_path / "out" / "README.md").read_text(), re.DOTALL)
+    sigma = float(linear(100)(torch.ones((), dtype=torch.float64))[1])
+    assert f"x = {sigma:.6g} * torch.randn(4, 1, 8, 8)" in code
+    assert "class_labels" not in code
+
+
+def test_a_pipeline_made_by_diffusers_own_defaults_becomes_a_run(tmp_path):
+    unet = randomised(diffusers.UNet2DModel(sample_size=16, block_out_channels=(8,) * 4, norm_num_groups=4)).eval()
+    scheduler = diffusers.DDPMScheduler(prediction_type="v_prediction", clip_sample=False)
+    diffusers.DDPMPipeline(unet, scheduler).save_pretrained(tmp_path / "theirs")
+    made = import_(tmp_path / "theirs", tmp_path / "run")
+    ours = kakusan.load(made, device="cpu").network
+    x, t = torch.randn(2, 3, 16, 16), torch.tensor([3.0, 600.0])
+    with torch.no_grad():
+        torch.testing.assert_close(ours(x, t), unet(x, t).sample, atol=1e-5, rtol=0)
+    assert export(made, tmp_path / "back").image <= 1e-3
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "threshold"),
+    [
+        ({"clip_sample": True}, "clip"),
+        ({"clip_sample": True, "clip_sample_range": 3.0}, "none"),
+        ({"clip_sample": False}, "none"),
+        ({"thresholding": True}, "clip"),
+        ({"thresholding": True, "sample_max_value": 100.0}, "dynamic"),
+    ],
+)
+def test_pixels_are_kept_as_the_scheduler_does_or_that_is_said(tmp_path, scheduler, threshold, capsys):
+    export(run(tmp_path / "run"), tmp_path / "out")
+    diffusers.DDPMScheduler(**scheduler).save_pretrained(tmp_path / "out" / "scheduler")
+    made = import_(tmp_path / "out", tmp_path / "back")
+    assert kakusan.load(made).sampling.threshold == threshold
+    assert ("keeps pixels within ±3" in capsys.readouterr().err) == ("clip_sample_range" in scheduler)
+
+
+@pytest.mark.parametrize("names", ["a,a", ","])
+def test_class_names_must_tell_classes_apart(tmp_path, names):
+    export(run(tmp_path / "run", **KINDS["classes"]), tmp_path / "out")
+    with pytest.raises(KakusanError, match="class names must differ, and none may be empty"):
+        import_(tmp_path / "out", tmp_path / "back", class_names=names.split(","))
 
 
 def test_an_import_can_be_gone_on_with(tmp_path):

@@ -82,6 +82,18 @@ def test_what_is_bound_reaches_the_network_in_both_halves():
     assert not torch.allclose(another(x, t, condition).epsilon, halves[1])
 
 
+@pytest.mark.parametrize("guidance", [1.0, 3.0])
+def test_entries_of_all_images_are_never_bound_to_some(guidance):
+    unet = texts(addition_embed_type="text_time", addition_time_embed_dim=2, projection_class_embeddings_input_dim=16)
+    added = {"text_embeds": torch.randn(4, 4), "time_ids": torch.arange(24.0).reshape(4, 6)}
+    denoiser = wrap(unet, diffusers.DDIMScheduler(**STABLE), tokens=TOKENS, null_tokens=NULL, added_cond_kwargs=added)
+    how = {"n": 4, "shape": SHAPE, "labels": [0, 1, 2, 0], "guidance_scale": guidance, "steps": 2}
+    assert kakusan.sample(denoiser, batch=4, **how).isfinite().all()
+    for batch in (1, 2, 3):
+        with pytest.raises(KakusanError, match=f"4 bound entries do not fit {batch} images drawn at a time"):
+            kakusan.sample(denoiser, batch=batch, **how)
+
+
 def test_a_network_of_pixels_is_wrapped_with_its_classes():
     unet = randomised(
         diffusers.UNet2DModel(
@@ -104,5 +116,13 @@ def test_what_cannot_be_wrapped_is_refused():
         wrap(texts(), scheduler)
     with pytest.raises(KakusanError, match=r"not \(3, 5, 6\) and \(1, 4, 6\)"):
         wrap(texts(), scheduler, tokens=TOKENS, null_tokens=NULL[:, :4])
+    for other, why in (
+        (diffusers.DDIMScheduler(rescale_betas_zero_snr=True), "rescale_betas_zero_snr ends in a β of 1"),
+        (diffusers.DPMSolverMultistepScheduler(use_flow_sigmas=True), "use_flow_sigmas walks no chain"),
+        (diffusers.CogVideoXDDIMScheduler(), "snr_shift_scale walks no chain"),
+        (diffusers.IPNDMScheduler(), "has no betas"),
+    ):
+        with pytest.raises(KakusanError, match=why):
+            wrap(texts(), other, tokens=TOKENS, null_tokens=NULL)
     with pytest.raises(KakusanError, match="a FlowMatchEulerDiscreteScheduler has no betas"):
         wrap(texts(), diffusers.FlowMatchEulerDiscreteScheduler(), tokens=TOKENS, null_tokens=NULL)

@@ -23,6 +23,7 @@ from kakusan.interop.pipelines import Difference, read_pipeline, write_pipeline
 from kakusan.interop.schedulers import chain_of, parametrization_of
 from kakusan.networks import UNet
 from kakusan.networks.arguments import arguments_of
+from kakusan.progress import say
 from kakusan.runs import Run, WeightsFrom
 from kakusan.training import checkpoints, identity
 from kakusan.training.ledger import Ledger
@@ -106,6 +107,8 @@ def import_(name: str | Path, path: str | Path, *, class_names: Sequence[str] = 
         codec = Codec(autoencoder, shape, source=f"{name}/vae")
     count = network.classes or 0
     classes = tuple(class_names) or tuple(map(str, range(count)))
+    if len(set(classes)) < len(classes) or not all(classes):
+        raise KakusanError(f"class names must differ, and none may be empty, unlike {', '.join(map(repr, classes))}")
     if len(classes) != count:
         raise KakusanError(f"{name} has {count} classes, and {len(classes)} names were given")
     settings = config.from_mapping(
@@ -144,8 +147,13 @@ def import_(name: str | Path, path: str | Path, *, class_names: Sequence[str] = 
 def _threshold(scheduler: Mapping[str, Any]) -> str:
     """Returns how a scheduler keeps predicted pixels in their range."""
     if scheduler.get("thresholding"):
-        return "dynamic"
-    return "clip" if scheduler.get("clip_sample", "clip_sample_range" in scheduler) else "none"
+        return "dynamic" if scheduler.get("sample_max_value", 1.0) > 1 else "clip"
+    if not scheduler.get("clip_sample", "clip_sample_range" in scheduler):
+        return "none"
+    if (limit := scheduler.get("clip_sample_range", 1.0)) == 1:
+        return "clip"
+    say(f"its scheduler keeps pixels within ±{limit:g}, and nothing does here (threshold clip keeps them within ±1)")
+    return "none"
 
 
 def _section(network: UNet, width: int) -> dict[str, Any]:

@@ -132,6 +132,12 @@ class UNet(AnyNetwork):
     scale_shift: bool = Field(
         default=False, description="time scales and shifts the features instead of being added to them"
     )
+    freq_shift: Literal[0, 1] = Field(
+        default=1, description="how the frequencies of the time embedding are spread: 0 as diffusers' default"
+    )
+    downsample_padding: Literal[0, 1] = Field(
+        default=0, description="padding of what halves the map: 1 on all sides, as diffusers' default"
+    )
     class_conditional: bool = Field(default=False, description="the labels of the data condition the network")
 
 

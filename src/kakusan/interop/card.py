@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
+import torch
+
+from kakusan.interop.schedulers import steps_near
 from kakusan.model import Model
 from kakusan.schedules import Chain
+
+_ALL = 0.9999  # of the deviation at the end of a chain, from which on it is noise
 
 _UNCONDITIONAL = """\
 from diffusers import DDIMPipeline
@@ -21,7 +26,7 @@ from diffusers import {imports}
 unet = UNet2DModel.from_pretrained("unet")
 scheduler = DDIMScheduler.from_pretrained("scheduler")
 {vae}{labels}scheduler.set_timesteps({steps})
-x = torch.randn({n}, {shape})
+x = {start}torch.randn({n}, {shape})
 with torch.no_grad():
     for t in scheduler.timesteps:
 {call}
@@ -62,9 +67,11 @@ def card(model: Model, name: str) -> str:
 
 def code(model: Model) -> str:
     """Returns Python that draws a few images with diffusers alone."""
-    schedule = model.denoiser.schedule
-    steps = min(model.sampling.steps or 50, schedule.steps if isinstance(schedule, Chain) else 50)
-    if model.codec is None and not model.class_names:
+    chain = model.denoiser.schedule
+    assert isinstance(chain, Chain), "no other process is written"
+    steps = steps_near(chain, model.sampling.steps or 50)
+    noise = float(chain(torch.ones((), dtype=torch.float64))[1])
+    if model.codec is None and not model.class_names and noise > _ALL:
         return _UNCONDITIONAL.format(steps=steps)
     few = list(range(min(4, len(model.class_names) or 4)))
     vae = model.codec is not None
@@ -77,6 +84,7 @@ def code(model: Model) -> str:
         if model.class_names
         else "",
         steps=steps,
+        start="" if noise > _ALL else f"{noise:.6g} * ",  # a chain that does not end in noise alone
         n=len(few),
         shape=", ".join(map(str, model.latent_shape)),
         call=_GUIDED if model.class_names else _PLAIN,

@@ -20,11 +20,9 @@ if TYPE_CHECKING:
 _DECIDED: dict[str, tuple[Any, ...]] = {
     "center_input_sample": (False,),
     "time_embedding_type": ("positional",),
-    "flip_sin_to_cos": (False,),
-    "freq_shift": (1,),
+    "flip_sin_to_cos": (False, True),
     "mid_block_type": ("UNetMidBlock2D",),
     "mid_block_scale_factor": (1,),
-    "downsample_padding": (0,),
     "downsample_type": ("conv",),
     "upsample_type": ("conv",),
     "act_fn": ("silu", "swish"),
@@ -43,9 +41,13 @@ _SHARED = {
     "groups": "norm_num_groups",
     "norm_eps": "norm_eps",
     "dropout": "dropout",
+    "freq_shift": "freq_shift",
+    "downsample_padding": "downsample_padding",
 }
 
-_AS_IT_IS = "run it as it is, through kakusan.interop.diffusers.DiffusersNetwork"
+_AS_IT_IS = "run it as it is: kakusan.interop.wrap(unet, scheduler)"
+
+_WAVES = "time_embedding.linear_1.weight"  # of what the sines and cosines of time go through
 
 # Our names to theirs, applied one after the other: first where a weight lies, then what it is called there.
 _RENAMES = [
@@ -80,6 +82,8 @@ def unet_from_diffusers(model: UNet2DModel) -> UNet:
     except KakusanError as error:
         raise KakusanError(f"this UNet2DModel does not convert: {_AS_IT_IS} (our own refuses it: {error})") from error
     weights = model.state_dict()
+    if model.config["flip_sin_to_cos"]:  # their embedding begins with the cosines
+        weights[_WAVES] = _halves_exchanged(weights[_WAVES])
     # Assigned as copies, so that device and dtype come along.
     network.load_state_dict({name: weights[their_name(name)].clone() for name in network.state_dict()}, assign=True)
     return network.train(model.training)
@@ -142,6 +146,12 @@ def their_name(name: str) -> str:
     for ours, theirs in _RENAMES:
         name = re.sub(ours, theirs, name)
     return name
+
+
+def _halves_exchanged(weight: Tensor) -> Tensor:
+    """Returns a matrix with the halves of its columns exchanged; the last of an odd number stays."""
+    half = weight.shape[1] // 2
+    return torch.cat([weight[:, half : 2 * half], weight[:, :half], weight[:, 2 * half :]], dim=1)
 
 
 def _arguments(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -38,7 +38,8 @@ class Difference:
 
     Attributes:
         call: max |a − b| of one call of the network.
-        image: That of images of a short walk, nothing clipped.
+        image: That of images of a short walk, nothing clipped; where values go beyond 1, in units of the largest, for
+            rounding grows with them.
         steps: Its steps.
     """
 
@@ -113,7 +114,8 @@ def compare(model: Model, directory: Path) -> Difference:
         # By the network itself, for a codec keeps pixels in their range, where all that lies beyond agrees.
         ours = last.x if model.codec is None else model.codec.network.eval().decode(last.x)
     theirs = _drawn(unet, scheduler, vae, start, labels, steps)
-    return Difference(call.item(), (ours - theirs).abs().max().item(), steps)
+    apart = (ours - theirs).abs().max() / ours.abs().max().clamp(min=1)
+    return Difference(call.item(), apart.item(), steps)
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ from kakusan.schedules import Chain, Schedule
 _MEANINGS: Mapping[str, type[Parametrization]] = {"epsilon": Epsilon, "sample": X0, "v_prediction": V}
 _NAMED = {"linear": "linear", "scaled_linear": "quadratic"}
 # What other schedulers of diffusers have, and chains that preserve variance have not.
-_OTHERS = ("sigma_data", "shift", "base_shift", "beta_min", "beta_max")
+_OTHERS = ("sigma_data", "shift", "base_shift", "beta_min", "beta_max", "use_flow_sigmas", "snr_shift_scale")
 _ENDLESS = 1e6  # pixels, which dynamic thresholding here does not limit
 _CLOSE = 1e-6  # of betas that float32 rounded
 
@@ -27,13 +28,7 @@ def chain_of(config: Mapping[str, Any]) -> Chain:
         KakusanError: It describes another process, or one that we do not know; the field is named.
     """
     name = config.get("_class_name", "this scheduler")
-    for field in _OTHERS:
-        if config.get(field) is not None:
-            raise KakusanError(f"{name} with {field} walks no chain that preserves variance: it is not known here")
-    if not config.keys() & {"trained_betas", "beta_schedule"}:
-        raise KakusanError(f"{name} has no betas: it walks no chain that preserves variance")
-    if config.get("rescale_betas_zero_snr"):
-        raise KakusanError(f"{name} with rescale_betas_zero_snr ends in a β of 1, which no chain here has")
+    require_chain(config, name)
     steps = int(config.get("num_train_timesteps", 1000))
     betas, kind = config.get("trained_betas"), config.get("beta_schedule", "linear")
     if betas is not None:
@@ -49,6 +44,24 @@ def chain_of(config: Mapping[str, Any]) -> Chain:
         f"{name} with beta_schedule={kind!r} is not known here, only linear, scaled_linear, squaredcos_cap_v2 or "
         "trained_betas"
     )
+
+
+def require_chain(config: Mapping[str, Any], name: str) -> None:
+    """Refuses a scheduler's configuration of a process that is no chain that preserves variance.
+
+    Raises:
+        KakusanError: It describes another process; the field is named.
+    """
+    for field in _OTHERS:
+        if config.get(field) not in (None, False):
+            raise KakusanError(f"{name} with {field} walks no chain that preserves variance: it is not known here")
+    if config.get("trained_betas") is None and "beta_schedule" not in config:
+        raise KakusanError(f"{name} has no betas: it walks no chain that preserves variance")
+    if config.get("rescale_betas_zero_snr"):
+        raise KakusanError(
+            f"{name} with rescale_betas_zero_snr ends in a β of 1, where nothing is left of the image, and no chain "
+            "here does (set it to false)"
+        )
 
 
 def parametrization_of(config: Mapping[str, Any]) -> Parametrization:
@@ -111,3 +124,10 @@ def _betas(chain: Chain) -> dict[str, Any]:
 def steps_that_divide(chain: Chain, most: int = 10) -> int:
     """Returns the most steps, up to ``most``, that divide a chain: of others diffusers' grid differs from ours."""
     return max(steps for steps in range(1, most + 1) if chain.steps % steps == 0)
+
+
+def steps_near(chain: Chain, wanted: int) -> int:
+    """Returns those steps that divide a chain and are nearest, as a ratio, to so many: by others diffusers' DDIM walks
+    from one time to another than it is told the network stands at."""
+    divisors = [steps for steps in range(1, chain.steps + 1) if chain.steps % steps == 0]
+    return min(divisors, key=lambda steps: abs(math.log(steps / wanted)))

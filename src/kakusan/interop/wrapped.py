@@ -12,8 +12,10 @@ from kakusan.condition import NULL_LABEL, Condition
 from kakusan.denoiser import Denoiser
 from kakusan.errors import KakusanError
 from kakusan.interop.diffusers import DiffusersNetwork
-from kakusan.interop.schedulers import parametrization_of
+from kakusan.interop.schedulers import parametrization_of, require_chain
 from kakusan.schedules import Chain
+
+_CLOSE = 1e-4  # of products that float32 rounded
 
 if TYPE_CHECKING:
     from diffusers import SchedulerMixin, UNet2DConditionModel, UNet2DModel
@@ -38,26 +40,39 @@ def wrap(
         tokens: Encoded prompts, shape (K, L, D), for a ``UNet2DConditionModel``.
         null_tokens: The encoded null prompt, shape (1, L, D) or (L, D).
         bound: What else its ``forward`` takes, such as ``added_cond_kwargs`` or ``down_block_additional_residuals``; of
-            one entry, or of as many as there are images, in tensors anywhere inside.
+            one entry, or of as many as there are images, all drawn at once, in tensors anywhere inside. Guidance gives
+            both of its halves the same.
 
     Raises:
-        KakusanError: The scheduler has no betas or predicts something else, or prompts are wanting.
+        KakusanError: The scheduler walks no chain or predicts something else, or prompts are wanting.
 
     Example:
         >>> denoiser = wrap(pipe.unet, pipe.scheduler, tokens=prompts, null_tokens=empty)
         >>> latents = kakusan.sample(denoiser, n=2, shape=(4, 64, 64), labels=[0, 1], guidance_scale=7.5)
     """
-    betas = getattr(scheduler, "betas", None)
-    if betas is None:
-        raise KakusanError(f"a {type(scheduler).__name__} has no betas: it walks no chain that preserves variance")
+    chain = _chain(scheduler)
     if getattr(unet.config, "cross_attention_dim", None) is None:
         if tokens is not None or bound:
             raise KakusanError(f"a {type(unet).__name__} takes labels and nothing else (leave out tokens and the rest)")
         network: nn.Module = DiffusersNetwork(unet)
     else:
         network = Prompted(unet, tokens, null_tokens, **bound)
-    chain = Chain(torch.as_tensor(betas, dtype=torch.float64))
     return Denoiser(network, chain, parametrization_of(scheduler.config)).eval()
+
+
+def _chain(scheduler: SchedulerMixin) -> Chain:
+    """Returns the chain of a scheduler's own table."""
+    name, betas = type(scheduler).__name__, getattr(scheduler, "betas", None)
+    if betas is None:
+        raise KakusanError(f"a {name} has no betas: it walks no chain that preserves variance")
+    require_chain(scheduler.config, f"a {name}")
+    chain = Chain(torch.as_tensor(betas, dtype=torch.float64))
+    walked = getattr(scheduler, "alphas_cumprod", None)
+    if walked is not None and not torch.allclose(
+        walked.double(), (1 - chain.betas).cumprod(0), rtol=_CLOSE, atol=_CLOSE
+    ):
+        raise KakusanError(f"a {name} walks by another table than that of its betas: it is not known here")
+    return chain
 
 
 class Prompted(nn.Module):
@@ -96,13 +111,20 @@ class Prompted(nn.Module):
         labels = torch.full((len(x),), NULL_LABEL, device=x.device) if condition is None else condition.labels
         chosen = labels.masked_fill(labels == NULL_LABEL, last)
 
+        half = len(x) // 2
+        guided = len(x) == 2 * half and torch.equal(
+            x[:half], x[half:]
+        )  # one batch, twice: without the prompts, and with
+        images = half if guided else len(x)
+
         def as_many(given: Tensor) -> Tensor:
-            """Of guidance both halves are one batch, twice as large."""
             given = given.to(x if given.is_floating_point() else x.device)
-            if given.ndim and len(x) % len(given):
-                raise KakusanError(f"{len(given)} bound entries do not fit {len(x)} images: bind one, or one an image")
-            times = len(x) // len(given) if given.ndim else 1
-            return given.repeat(times, *[1] * (given.ndim - 1)) if times > 1 else given
+            if given.ndim and len(given) not in (1, images):
+                raise KakusanError(
+                    f"{len(given)} bound entries do not fit {images} images drawn at a time: bind one for all, or one "
+                    "an image, and draw all at once (batch)"
+                )
+            return given.repeat(len(x) // len(given), *[1] * (given.ndim - 1)) if given.ndim else given
 
         bound = tree_map_only(Tensor, as_many, self._bound)
         sample: Tensor = self.model(x, clock, encoder_hidden_states=self._tokens[chosen].to(x), **bound).sample

@@ -120,14 +120,19 @@ class Stage(Recomputed):
 
 
 class Downsample(nn.Conv2d):
-    """Halves height and width by a convolution of size 3 and stride 2, padded at the right and at the bottom."""
+    """Halves height and width by a convolution of size 3 and stride 2.
 
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, channels, 3, stride=2)
+    Args:
+        channels: Channels of input and output.
+        padding: 0 pads at the right and at the bottom alone, 1 on all sides.
+    """
+
+    def __init__(self, channels: int, padding: int = 0) -> None:
+        super().__init__(channels, channels, 3, stride=2, padding=padding)
 
     def forward(self, x: Tensor) -> Tensor:
         """Returns (B, C, H / 2, W / 2) from ``x``, (B, C, H, W)."""
-        return super().forward(functional.pad(x, (0, 1, 0, 1)))
+        return super().forward(x if self.padding[0] else functional.pad(x, (0, 1, 0, 1)))
 
 
 class Upsample(nn.Conv2d):

@@ -9,16 +9,17 @@ from torch.nn import functional
 from kakusan.condition import NULL_LABEL
 
 
-def sinusoidal_embedding(clock: Tensor, width: int) -> Tensor:
+def sinusoidal_embedding(clock: Tensor, width: int, freq_shift: int = 1) -> Tensor:
     r"""Returns sines, then cosines, of a clock at frequencies that fall geometrically from 1 to 10⁻⁴.
 
-    .. math:: \omega_k = 10^{-4 k / (h - 1)}, \qquad k = 0 \dots h - 1, \qquad h = \lfloor \text{width} / 2 \rfloor
+    .. math:: \omega_k = 10^{-4 k / (h - s)}, \qquad k = 0 \dots h - 1, \qquad h = \lfloor \text{width} / 2 \rfloor
 
     An odd width ends in a zero.
 
     Args:
         clock: One number an image, shape (B,); a chain's index is the usual unit.
         width: Length of the embedding.
+        freq_shift: s; 1, or 0, with which the last frequency lies a step above 10⁻⁴.
 
     Returns:
         float32, shape (B, width).
@@ -26,7 +27,7 @@ def sinusoidal_embedding(clock: Tensor, width: int) -> Tensor:
     Source: Vaswani et al., "Attention Is All You Need", 2017, section 3.5, in the layout of Ho, Jain & Abbeel, 2020.
     """
     half = width // 2
-    exponents = torch.arange(half, dtype=torch.float32, device=clock.device) / max(half - 1, 1)
+    exponents = torch.arange(half, dtype=torch.float32, device=clock.device) / max(half - freq_shift, 1)
     angles = clock.float()[:, None] * torch.exp(-math.log(1e4) * exponents)
     return functional.pad(torch.cat([angles.sin(), angles.cos()], dim=1), (0, width % 2))
 
@@ -37,17 +38,18 @@ class TimeEmbedding(nn.Module):
     Args:
         frequencies: Length of the sinusoidal embedding.
         width: Length of the hidden layer and of what comes out.
+        freq_shift: As in :func:`sinusoidal_embedding`.
     """
 
-    def __init__(self, frequencies: int, width: int) -> None:
+    def __init__(self, frequencies: int, width: int, freq_shift: int = 1) -> None:
         super().__init__()
-        self.frequencies = frequencies
+        self.frequencies, self.freq_shift = frequencies, freq_shift
         self.linear1 = nn.Linear(frequencies, width)
         self.linear2 = nn.Linear(width, width)
 
     def forward(self, clock: Tensor) -> Tensor:
         """Returns the embedding, shape (B, width), of a ``clock`` of shape (B,)."""
-        waves = sinusoidal_embedding(clock, self.frequencies).to(self.linear1.weight.dtype)
+        waves = sinusoidal_embedding(clock, self.frequencies, self.freq_shift).to(self.linear1.weight.dtype)
         embedding: Tensor = self.linear2(functional.silu(self.linear1(waves)))
         return embedding
 

@@ -64,6 +64,8 @@ class UNet(nn.Module):
         norm_eps: What every normalisation adds to the variance.
         dropout: Probability of dropping a value inside a residual block.
         scale_shift: Whether time scales and shifts what was normalised, or is added before.
+        freq_shift: 1, or 0 as diffusers' default is: how the frequencies of the time embedding are spread.
+        downsample_padding: 0, or 1 as diffusers' default is: where a level's end is padded.
         classes: How many classes condition the network, the null class not counted; unconditional, unless given.
 
     Raises:
@@ -86,6 +88,8 @@ class UNet(nn.Module):
         norm_eps: float = 1e-6,
         dropout: float = 0.0,
         scale_shift: bool = False,
+        freq_shift: int = 1,
+        downsample_padding: int = 0,
         classes: int | None = None,
     ) -> None:
         super().__init__()
@@ -99,6 +103,7 @@ class UNet(nn.Module):
         self.norm_eps = norm_eps
         self.dropout = dropout
         self.scale_shift = scale_shift
+        self.freq_shift, self.downsample_padding = freq_shift, downsample_padding
         self.classes = classes
         self._check_numbers()
         self.groups = most_groups(self.channels) if groups is None else groups
@@ -120,6 +125,9 @@ class UNet(nn.Module):
         for level in self.attention_levels:
             if not 0 <= level <= last:
                 raise KakusanError(f"attention_levels must lie between 0, the full resolution, and {last}, not {level}")
+        for name in ("freq_shift", "downsample_padding"):
+            if getattr(self, name) not in (0, 1):
+                raise KakusanError(f"{name} must be 0 or 1, not {getattr(self, name)}")
         if not 0 <= self.dropout < 1:
             raise KakusanError(f"dropout must lie in [0, 1), not {self.dropout}")
 
@@ -142,7 +150,7 @@ class UNet(nn.Module):
 
     def _build(self) -> None:
         first, last, bottom = self.channels[0], self.channels[-1], len(self.channels) - 1
-        self.time_embedding = TimeEmbedding(first, 4 * first)
+        self.time_embedding = TimeEmbedding(first, 4 * first, self.freq_shift)
         self.class_embedding = None if self.classes is None else ClassEmbedding(self.classes, 4 * first)
         self.input = nn.Conv2d(self.in_channels, first, 3, padding=1)
 
@@ -153,7 +161,7 @@ class UNet(nn.Module):
             for _ in range(self.blocks):
                 stages.append(self._stage(kept[-1], width, attention=level in self.attention_levels))
                 kept.append(width)
-            self.down.append(DownLevel(stages, Downsample(width) if level < bottom else None))
+            self.down.append(DownLevel(stages, Downsample(width, self.downsample_padding) if level < bottom else None))
             if level < bottom:
                 kept.append(width)
 
