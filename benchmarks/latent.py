@@ -20,7 +20,6 @@ from datetime import date
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from kakusan import sampling, schedules
 from kakusan.codec import Codec
@@ -36,6 +35,7 @@ from kakusan.networks import Autoencoder, UNet
 from kakusan.parametrization import V
 from kakusan.pictures import from_uint8
 from kakusan.seeing import seen
+from kakusan.studies.activations import activations
 
 RESULTS = Path(__file__).parent / "results" / "latent.json"
 CHANNELS = (32, 64, 128)
@@ -67,21 +67,6 @@ def step(model: Model) -> Callable[[], object]:
     return take
 
 
-def kept(model: Model) -> float:
-    """Returns what autograd keeps of a step, in MiB an image."""
-    held: dict[int, int] = {}
-
-    def note(tensor: Tensor) -> Tensor:
-        held[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        output = model.network(torch.randn(BATCH, *model.latent_shape), torch.full((BATCH,), 500.0))
-    weights = {weight.untyped_storage().data_ptr() for weight in model.network.parameters()}
-    del output
-    return sum(size for place, size in held.items() if place not in weights) / BATCH / 2**20
-
-
 def drawn(model: Model) -> Callable[[], object]:
     """Returns what draws a batch of samples."""
     how = sampling.settings(model.sampling, sampler="ddim", steps=STEPS)
@@ -107,7 +92,9 @@ def compared(size: int, rounds: int) -> dict[str, object]:
     rows = {
         "step_ms": in_turn({name: step(model) for name, model in made.items()}, rounds),
         "sample_ms": in_turn({name: drawn(model) for name, model in made.items()}, rounds),
-        "kept_mib": {name: round(kept(model), 2) for name, model in made.items()},
+        "kept_mib": {
+            name: round(activations(model.network, model.latent_shape) / 2**20, 2) for name, model in made.items()
+        },
     }
     ratios = {name: round(row["pixels"] / row["latents"], 2) for name, row in rows.items()}
     print(f"{size:4} px", "  ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items()), flush=True)

@@ -192,7 +192,7 @@ def perception(settings: config.Reconstruction, training: config.Training) -> Ca
     """
     if not settings.perceptual:
         return None
-    return Lpips("vgg", device=resolve(training.device), offline=True, show=False).apart
+    return Lpips("lpips-vgg", device=resolve(training.device), offline=True, show=False).apart
 
 
 def times(settings: config.Denoising) -> TimeSampling:

@@ -14,14 +14,15 @@ from kakusan.weights import obtain
 
 _SMALLEST = 64  # pixels: of fewer, the pools of these networks leave nothing
 _BATCH = 32
-BACKBONES = {"alex": "alexnet", "vgg": "vgg16"}
+BACKBONES = {"lpips-alex": "alexnet", "lpips-vgg": "vgg16"}
+"""The pretrained network of each kind; AlexNet is for measuring."""
 
 
 class Lpips:
     """A perceptual distance on a device.
 
     Args:
-        net: ``"alex"``, for measuring, or ``"vgg"``.
+        kind: One of :data:`BACKBONES`.
         directory: A place with weights of the user's own.
         device: Where to compute.
         offline: Never touch the network of computers.
@@ -38,21 +39,27 @@ class Lpips:
     """
 
     def __init__(
-        self, net: str, directory: Path | None = None, *, device: torch.device, offline: bool = False, show: bool = True
+        self,
+        kind: str,
+        directory: Path | None = None,
+        *,
+        device: torch.device,
+        offline: bool = False,
+        show: bool = True,
     ) -> None:
         with optional("this metric", "metrics"):
             from torchmetrics.functional.image.lpips import _NoTrainLpips
-        weights = obtain(BACKBONES[net], directory, offline=offline, show=show)
-        self._network: nn.Module = _NoTrainLpips(net=net, pnet_rand=True)
+        weights = obtain(BACKBONES[kind], directory, offline=offline, show=show)
+        self._network: nn.Module = _NoTrainLpips(net=kind.removeprefix("lpips-"), pnet_rand=True)
         # Its slices call the layers of the backbone by the numbers that they have in torchvision's ``features``.
         slices = {name: f"features.{name.split('.', 1)[1]}" for name in self._network.net.state_dict()}
         try:
             self._network.net.load_state_dict({name: weights.state[theirs] for name, theirs in slices.items()})
         except (RuntimeError, KeyError) as error:
-            raise KakusanError(f"{weights.path} does not fit {net}: {str(error).partition(':')[0]}") from error
+            raise KakusanError(f"{weights.path} does not fit {kind}: {str(error).partition(':')[0]}") from error
         self._network.to(device).requires_grad_(False)
         self.device = device
-        self.name = f"lpips-{net} {weights.sha256[:8]}"
+        self.name = f"{kind} {weights.sha256[:8]}"
 
     @torch.no_grad()
     def __call__(self, a: Tensor, b: Tensor) -> Tensor:

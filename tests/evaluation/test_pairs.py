@@ -103,7 +103,7 @@ def test_lpips_is_that_of_torchmetrics_with_the_same_weights(tmp_path, net, name
     a, b = pictures(side=64), pictures(side=64, seed=1)
     with torch.no_grad():
         expected = theirs(a / 127.5 - 1, b / 127.5 - 1).flatten()
-    torch.testing.assert_close(Lpips(net, tmp_path, device=CPU)(a, b), expected)
+    torch.testing.assert_close(Lpips(f"lpips-{net}", tmp_path, device=CPU)(a, b), expected)
 
 
 def test_small_and_grey_pictures_are_enlarged_and_said_to_be(weights):

@@ -36,7 +36,7 @@ _MOST = 50_000  # samples, as publications measure
 CAPTIONED = "clip"
 """The metric of images and their own captions."""
 _NETWORKS = {name: formula.network for name, formula in FORMULAS.items()}
-_NETWORKS |= {"lpips": "lpips-alex", "lpips-vgg": "lpips-vgg"}
+_NETWORKS |= {name: network for name, network in PAIRED.items() if network is not None}
 
 
 def evaluate(

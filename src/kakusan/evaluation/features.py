@@ -65,7 +65,7 @@ def extractor(
     """Returns what sees images.
 
     Args:
-        kind: One of :data:`NETWORKS`, ``"lpips-alex"`` or ``"lpips-vgg"``; or ``"pixels"``, which needs no network.
+        kind: One of :data:`NETWORKS` or of LPIPS; or ``"pixels"``, which needs no network.
         directory: A place with weights of the user's own.
         device: Where to compute.
         offline: Never touch the network of computers.
@@ -78,8 +78,7 @@ def extractor(
         return Pixels()
     if kind in NETWORKS:
         return Pretrained(kind, directory, device=device, offline=offline, show=show)
-    lpips = Lpips(kind.removeprefix("lpips-"), directory, device=device, offline=offline, show=show)
-    return Diversity(lpips)
+    return Diversity(Lpips(kind, directory, device=device, offline=offline, show=show))
 
 
 def require(kinds: Iterable[str], directory: Path | None, offline: bool) -> None:
@@ -88,7 +87,7 @@ def require(kinds: Iterable[str], directory: Path | None, offline: bool) -> None
     Raises:
         KakusanError: Weights are missing, and may not be downloaded; or the directory holds none of them.
     """
-    names = sorted(BACKBONES.get(kind.removeprefix("lpips-"), kind) for kind in set(kinds) - {"pixels"})
+    names = sorted(BACKBONES.get(kind, kind) for kind in set(kinds) - {"pixels"})
     require_some(names, directory)
     for name in names:
         if offline and find(name, directory) is None:

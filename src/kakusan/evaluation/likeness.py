@@ -15,6 +15,8 @@ from kakusan.perception import BACKBONES, Lpips
 from kakusan.results import Value
 from kakusan.weights import find
 
+_KIND = "lpips-alex"
+
 
 class Likeness:
     """The mean distance of pictures from their partners; nothing is downloaded.
@@ -34,8 +36,8 @@ class Likeness:
     def __init__(self, judge: Judge, device: str = "auto", directory: Path | None = None) -> None:
         self._judge = judge
         self._lpips: Lpips | None = None
-        if find_spec("torchmetrics") is not None and find(BACKBONES["alex"], directory) is not None:
-            self._lpips = Lpips("alex", directory, device=resolve(device), offline=True, show=False)
+        if find_spec("torchmetrics") is not None and find(BACKBONES[_KIND], directory) is not None:
+            self._lpips = Lpips(_KIND, directory, device=resolve(device), offline=True, show=False)
         self.name = judge.name if self._lpips is None else self._lpips.name
 
     def __call__(self, images: Tensor, others: Tensor) -> Value:

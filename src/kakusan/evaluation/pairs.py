@@ -24,7 +24,8 @@ from kakusan.sampling import Progress
 from kakusan.seeing.seen import seen
 from kakusan.seeing.sources import Stored
 
-PAIRED = ("psnr", "ssim", "lpips", "lpips-vgg")
+PAIRED = {"psnr": None, "ssim": None, "lpips": "lpips-alex", "lpips-vgg": "lpips-vgg"}
+"""The network of every metric of pairs, if it has one."""
 _VALUES = 2**20  # of either set, seen at a time
 _WINDOW = 11  # pixels of SSIM's
 _WHITE = 255.0
@@ -188,8 +189,7 @@ def _seer(
                 raise KakusanError(f"SSIM looks through a window of {_WINDOW} pixels, and images are {shape[-1]} wide")
             measure = partial(functional.structural_similarity_index_measure, data_range=_WHITE, reduction="none")
         case "lpips" | "lpips-vgg":
-            net = "vgg" if metric == "lpips-vgg" else "alex"
-            lpips = Lpips(net, weights, device=device, offline=offline, show=show)
+            lpips = Lpips(str(PAIRED[metric]), weights, device=device, offline=offline, show=show)
             return _Seer(lpips.name, resizing(shape), device, library, lpips)
         case _:
             raise unknown("metric of pairs", metric, PAIRED)

@@ -17,6 +17,7 @@ from kakusan.model import Model
 from kakusan.pictures import from_uint8, to_uint8
 from kakusan.results import Forecast, Judgement, Value
 from kakusan.runs import Run
+from kakusan.studies.activations import activations
 from kakusan.studies.forecast import forecast
 from kakusan.studies.timing import Times, in_turn
 from kakusan.studies.workshop import Workshop, train_seconds, trial_of
@@ -102,6 +103,7 @@ def _row(name: str, run: Run, model: Model, judged: Judgement, cost: Forecast, t
         "numbers": math.prod(model.latent_shape),
         "parameters": model.parameters,
         "operations": cost.flop_per_image / _MEGA,
+        "memory": activations(model.network, model.latent_shape) / _MEGA,
         "images": model.images,
         "seconds": times.seconds[name],
     }
