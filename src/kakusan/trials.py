@@ -16,8 +16,7 @@ from torch import Tensor
 
 from kakusan.proportions import student
 from kakusan.results import Record, Value, shared
-
-_SHARES = ("share", "accuracy", "coverage", "plain_coverage")
+from kakusan.results.quantities import SHARES
 
 
 class Trial(Record):
@@ -150,7 +149,7 @@ def _together(name: str, values: Sequence[Value]) -> Value:
     between = student(count) * stdev(it.value for it in values) / math.sqrt(count)
     # Trainings that happen to agree are no surer than what was measured of each.
     within = math.hypot(*((it.interval[1] - it.interval[0]) / 2 for it in values if it.interval is not None)) / count
-    half, most = max(between, within), 1.0 if name in _SHARES else math.inf
+    half, most = max(between, within), 1.0 if name in SHARES else math.inf
     reals = [it.real for it in values if it.real is not None]
     return Value(
         value=middle,

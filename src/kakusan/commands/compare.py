@@ -59,6 +59,8 @@ def compare(
 
 def _rows(found: Comparison) -> list[list[str]]:
     """Returns a column a run; what no run has is left out."""
+    from kakusan.results.quantities import SHARES
+
     rows = [["", *(side.run for side in found.sides)]]
     for name in found.sides[0].differs:
         rows.append([name, *(as_yaml(side.differs[name]) for side in found.sides)])
@@ -69,7 +71,7 @@ def _rows(found: Comparison) -> list[list[str]]:
         rows.append(
             [
                 _JUDGED.get(name, name),
-                *(_told(_judged(side).get(name), _SHARE if name == "accuracy" else _NUMBER) for side in found.sides),
+                *(_told(_judged(side).get(name), _SHARE if name in SHARES else _NUMBER) for side in found.sides),
             ]
         )
     for metric in dict.fromkeys(metric for side in found.sides for metric in side.measurements):

@@ -7,15 +7,7 @@ from typing import Any
 
 from kakusan.reporting.language import Language
 from kakusan.results import Value
-
-_GROWING = frozenset(
-    {"score", "accuracy", "is", "precision", "recall", "diversity", "coverage", "psnr", "ssim", "clip"}
-)
-_SHARES = frozenset(
-    {"accuracy", "coverage", "plain_coverage", "precision", "recall", "copies", "copies-pixels", "share", "spread"}
-)
-_TIMES = frozenset({"seconds", "train_seconds"})
-_COUNTS = frozenset({"nfe", "n", "images", "numbers", "parameters"})
+from kakusan.results.quantities import COUNTS, GROWING, SHARES, TIMES
 
 
 def title_of(say: Language, name: str) -> str:
@@ -25,16 +17,16 @@ def title_of(say: Language, name: str) -> str:
 
 def better(name: str) -> Callable[..., Any]:
     """Returns ``max`` for a quantity of which more is better, ``min`` for any other."""
-    return max if name in _GROWING else min
+    return max if name in GROWING else min
 
 
 def in_words(say: Language, name: str, value: float) -> str:
     """Returns a value as people write it: as a share, a time, a count, or a number."""
-    if name in _SHARES:
+    if name in SHARES:
         return say.percent(value)
-    if name in _TIMES:
+    if name in TIMES:
         return say.duration(value)
-    return say.count(value) if name in _COUNTS else say.number(value)
+    return say.count(value) if name in COUNTS else say.number(value)
 
 
 def doubt(say: Language, name: str, value: Value) -> str:

@@ -1,0 +1,10 @@
+"""What kind of number a measured quantity is, and whether more of it is better."""
+
+SHARES = frozenset(
+    {"accuracy", "coverage", "plain_coverage", "precision", "recall", "copies", "copies-pixels", "share", "spread"}
+)
+"""Of a whole, from 0 to 1."""
+TIMES = frozenset({"seconds", "train_seconds"})
+COUNTS = frozenset({"nfe", "n", "images", "numbers", "parameters"})
+GROWING = frozenset({"score", "accuracy", "is", "precision", "recall", "diversity", "coverage", "psnr", "ssim", "clip"})
+"""Better where there is more of it."""
