@@ -6,6 +6,7 @@ import torch
 import kakusan
 from kakusan import latents
 from kakusan.codec import Codec
+from kakusan.config.models import Data
 from kakusan.data.latents import LatentBatches
 from kakusan.errors import KakusanError
 from kakusan.networks import Autoencoder
@@ -194,8 +195,16 @@ def test_what_cannot_be_is_refused(tmp_path, file, made, more, answer):
     assert not (tmp_path / "run").exists()
 
 
+def test_larger_pictures_may_go_through_it_in_tiles(tmp_path, file):
+    run = train(tmp_path / "run", file, **{"data.latent_tile": 8})
+    assert kakusan.load(run).codec.tile == 8
+    assert latents.opened(Data(source="digits", latent=str(file), latent_tile=8), (1, 16, 16), "cpu").tile == 8
+    with pytest.raises(KakusanError, match="tile must be a multiple of 2, of 8 pixels or more, not 6"):
+        train(tmp_path / "other", file, **{"data.latent_tile": 6})
+
+
 def test_images_that_it_does_not_divide_are_refused(tmp_path, file):
-    with pytest.raises(KakusanError, match=r"does not divide images of 9×8: a height of 9 does not fit"):
+    with pytest.raises(KakusanError, match=r"does not take images of 9×8: a height of 9 does not fit"):
         kakusan.train(
             data=tiny.pictures(8, (1, 9, 8)), run=tmp_path / "run", show=False, overrides={"data.latent": str(file)}
         )

@@ -75,9 +75,9 @@ def opened(settings: Data, shape: tuple[int, int, int], device: str) -> Codec | 
             f"(--data.channels {network.in_channels}, or another autoencoder)"
         )
     try:
-        found = replace(found, shape=shape)
+        found = replace(found, shape=shape, tile=settings.latent_tile)
     except KakusanError as error:
-        raise KakusanError(f"{name} does not divide images of {shape[1]}×{shape[2]}: {error}") from error
+        raise KakusanError(f"{name} does not take images of {shape[1]}×{shape[2]}: {error}") from error
     network.to(resolve(device)).eval().requires_grad_(False)
     return replace(found, weights_hash=found.weights_hash or sha256(pack(network.state_dict())).hexdigest())
 
@@ -152,7 +152,7 @@ def kept(run: Run, settings: Data, device: str) -> Codec | None:
         )
     found = read(run.autoencoder_path)
     found.network.to(resolve(device)).eval().requires_grad_(False)
-    return found
+    return replace(found, tile=settings.latent_tile)
 
 
 def encoded(feed: Feed, codec: Codec, settings: Data, show: bool = True) -> Feed:
@@ -212,7 +212,7 @@ class _Encoder:
     """An autoencoder as it sees images.
 
     Args:
-        codec: It.
+        codec: The autoencoder.
 
     Attributes:
         name, layers, resize, device, library: As of any seer.

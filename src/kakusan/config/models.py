@@ -102,6 +102,10 @@ class Data(Section):
         min_length=1,
         description="learn in the latents of an autoencoder: its run, or one of diffusers; null: pixels",
     )
+    latent_tile: Count | None = Field(
+        default=None,
+        description="side in pixels of the tiles in which larger pictures go through it; null: whole",
+    )
 
 
 class AnyNetwork(Section):

@@ -37,7 +37,7 @@ class Estimate:
     """A number and the doubt about it.
 
     Attributes:
-        value: It.
+        value: What a formula found.
         interval: Its confidence interval of 95 %, over draws of as many samples; None where these are too few.
         infinity: What it would be of infinitely many samples, against the same real images; None where unknown.
         told: What a stamp says of how it was found.

@@ -37,7 +37,7 @@ class Judge:
     """A trained classifier, which is an :class:`~kakusan.evaluation.features.Extractor`.
 
     Attributes:
-        network: It.
+        network: The classifier.
         accuracy: Share of held-out real images that it recognises.
         name: What its features are called in a protocol.
     """

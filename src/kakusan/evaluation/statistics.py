@@ -29,7 +29,7 @@ class Statistics:
     Attributes:
         name: What a person calls them.
         n: How many images there were; None in a file that does not say.
-        moments: They.
+        moments: Mean and covariance of the features.
         features: Whose features, as in a stamp; None in a file of another program, which does not say.
         digest: Leading digits of the hash of the file.
     """

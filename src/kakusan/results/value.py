@@ -21,7 +21,7 @@ class Value(Record):
     """A number, and what there is to say about it.
 
     Attributes:
-        value: It.
+        value: The number.
         interval: Where it may as well lie; None where nobody knows.
         real: What real images score; None where that says nothing.
     """

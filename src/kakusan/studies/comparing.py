@@ -58,7 +58,7 @@ def write_page(path: Path, runs: Sequence[Run], found: Comparison, lang: str | N
 
     Args:
         path: Where to; what is there is replaced.
-        runs: They.
+        runs: Two or more.
         found: What :func:`compare` found of them.
         lang: Its language; None is the system's.
 
