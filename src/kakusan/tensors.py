@@ -25,10 +25,15 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     except FileNotFoundError as error:
         raise KakusanError(f"{path} is missing (choose another checkpoint, or remove this one)") from error
     except (OSError, SafetensorError) as error:
-        raise KakusanError(
-            f"{path} is damaged or cut short (choose another checkpoint, or remove {path.parent}, and the one before "
-            f"is the last): {error}"
-        ) from error
+        raise damaged(path, error) from error
+
+
+def damaged(path: Path, why: object) -> KakusanError:
+    """Returns the error of a checkpoint's file that cannot be relied upon."""
+    return KakusanError(
+        f"{path} is damaged or cut short (choose another checkpoint, or remove {path.parent}, and the one before is "
+        f"the last): {why}"
+    )
 
 
 def pack(tensors: Mapping[str, Tensor], about: dict[str, str] | None = None) -> bytes:

@@ -133,6 +133,16 @@ def test_many_in_a_row_go_back_to_the_last_good_checkpoint_at_a_lower_rate(tmp_p
     assert [checkpoint.images for checkpoint in there.checkpoints()] == [10, 20, 30, 40, 50, 60]
 
 
+def test_where_one_checkpoint_is_kept_it_is_the_one_to_go_back_to(tmp_path):
+    """Though no good step was taken from it: its successor would else be the end of training."""
+    there, made = run(tmp_path / "run"), []
+    task = spoilt(7, 8, 9, 10, while_=lambda: made[0]._guard.rollbacks == 0)
+    made.append(engine(task=task, guard=GUARD, checkpoint_every=10, keep=1))
+    made[0].train(there)
+    assert there.checkpoint().state()["guard"]["rollbacks"] == 1
+    assert "back to 30 images" in (there.path / "log.txt").read_text()
+
+
 def test_going_back_does_not_depend_on_how_often_books_are_kept(tmp_path):
     a, b = run(tmp_path / "a"), run(tmp_path / "b")
     troubled(a).train(a)

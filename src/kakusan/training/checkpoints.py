@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
+from zlib import crc32
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +19,9 @@ from torch.optim import Optimizer
 from kakusan.errors import KakusanError
 from kakusan.files import atomic_path, atomic_write, remove_whole
 from kakusan.runs import FORMAT, Checkpoint, Run
-from kakusan.tensors import load_weights, pack, read_tensors
+from kakusan.tensors import damaged, load_weights, pack, read_tensors
 
-_OPTIMIZER, _STATE = "optimizer.safetensors", "state.json"
+_OPTIMIZER, _STATE, _SUMS = "optimizer.safetensors", "state.json", "crc32"
 
 
 def save(
@@ -43,11 +45,16 @@ def save(
     path = run.path / "checkpoints" / f"{state['images']:07d}"
     with atomic_path(path) as temporary:
         temporary.mkdir()
-        new = Checkpoint(temporary)
-        new.weights_path("raw").write_bytes(pack(network.state_dict()))
-        new.weights_path("ema").write_bytes(pack(average.state_dict()))
-        (temporary / _OPTIMIZER).write_bytes(pack(_flatten(optimizer)))
-        (temporary / _STATE).write_text(as_json(state), encoding="utf-8")
+        new, sums = Checkpoint(temporary), {}
+        for file, tensors in (
+            (new.weights_path("raw"), network.state_dict()),
+            (new.weights_path("ema"), average.state_dict()),
+            (temporary / _OPTIMIZER, _flatten(optimizer)),
+        ):
+            content = pack(tensors)
+            file.write_bytes(content)
+            sums[file.name] = crc32(content)
+        (temporary / _STATE).write_text(as_json({**state, _SUMS: sums}), encoding="utf-8")
         remove_whole(path)  # of a time that training went back from, if it could not be removed then
     run.settle()
     there = run.checkpoints()
@@ -65,10 +72,19 @@ def restore(checkpoint: Checkpoint, *, network: nn.Module, average: nn.Module, o
         KakusanError: Part of it is missing, damaged, of another architecture, or of a later version.
     """
     state = checkpoint.state()  # first, for it refuses what a later version wrote
+    _require_unchanged(checkpoint, state.get(_SUMS, {}))
     load_weights(network, checkpoint.weights_path("raw"))
     load_weights(average, checkpoint.weights_path("ema"))
     _unflatten(optimizer, read_tensors(checkpoint.path / _OPTIMIZER))
     return state
+
+
+def _require_unchanged(checkpoint: Checkpoint, sums: Mapping[str, int]) -> None:
+    """Refuses files of which any bit is not as it was written: training would go on from it without a word."""
+    for name, checksum in sums.items():
+        path = checkpoint.path / name
+        if path.is_file() and crc32(path.read_bytes()) != checksum:
+            raise damaged(path, "its bytes are not those that were written")
 
 
 def written_by() -> dict[str, Any]:

@@ -24,7 +24,7 @@ from kakusan.data.batches import Batches
 from kakusan.devices import resolve
 from kakusan.errors import KakusanError
 from kakusan.progress import Bar, say
-from kakusan.runs import Run
+from kakusan.runs import Checkpoint, Run
 from kakusan.training import checkpoints, optimization, tracker
 from kakusan.training.average import Average
 from kakusan.training.examination import MEASURED, Examination, UnfinishedError, until
@@ -318,8 +318,7 @@ class Engine:
         """
         streak = self._guard.streak
         began = self.step - streak
-        # One is known to be good from which at least one good step was taken.
-        good = checkpoints.last_at(self._run, began - 1) if self._run is not None and self._guard.may_go_back else None
+        good = self._good(began) if self._guard.may_go_back else None
         if self._run is None or good is None:
             raise KakusanError(self._hopeless(began))
         self._processes.wait()  # every process has found the same one: now others may vanish
@@ -332,6 +331,13 @@ class Engine:
         if self.keeps_books:
             rate = f"{self._guard.rate:g} times the learning rate"
             self._tell(self._run, f"{trouble}: back to {good.images:,} images, at {rate}")
+
+    def _good(self, began: int) -> Checkpoint | None:
+        """Returns the last checkpoint from which at least one good step was taken, before those that fail from a step
+        on; where only one is kept, that one, which may be as good."""
+        if self._run is None:
+            return None
+        return checkpoints.last_at(self._run, began - 1) or checkpoints.last_at(self._run, began)
 
     def _hopeless(self, began: int) -> str:
         there = checkpoints.last_at(self._run, began) if self._run is not None else None
