@@ -8,7 +8,7 @@ import torch
 from kakusan import config, schedules
 from kakusan.closed_form import GaussianMixture
 from kakusan.networks import UNet
-from kakusan.reporting.sections.network import read
+from kakusan.reporting.anatomy import read
 from kakusan.reporting.shown import Mixture, Moment, Neighbours
 from kakusan.reporting.story import Story
 from kakusan.results import Measured

@@ -6,8 +6,9 @@ import pytest
 from torch import nn
 
 from kakusan.networks import SimpleUNet, UNet
+from kakusan.reporting.anatomy import Network, Stack, UShape, read
 from kakusan.reporting.language import language, languages
-from kakusan.reporting.sections.network import Network, Stack, UShape, finding, read, section
+from kakusan.reporting.sections.network import finding, section
 from tests.tiny import PlainNetwork
 
 ENGLISH = language("en")

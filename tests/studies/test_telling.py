@@ -11,7 +11,7 @@ from kakusan import api
 from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError
 from kakusan.pictures import save
-from kakusan.reporting.sections.network import Network
+from kakusan.reporting.anatomy import Network
 from kakusan.runs import Run
 from kakusan.studies.telling import tell, write_report
 from tests import tiny

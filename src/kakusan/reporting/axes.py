@@ -3,7 +3,14 @@
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, StrMethodFormatter
+
+
+def from_zero(axes: Axes) -> None:
+    """Makes the horizontal axis begin at 0, with counts such as images seen in full."""
+    axes.set_xlim(left=0)
+    axes.locator_params(axis="x", nbins=5)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda at, _: f"{at:,.0f}" if at == int(at) else f"{at:g}"))
 
 
 def logarithmic(axes: Axes, subs: Sequence[float] = (1,)) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 
 from markupsafe import Markup
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, NullLocator, StrMethodFormatter
+from matplotlib.ticker import FuncFormatter, NullLocator
 
+from kakusan.reporting.axes import from_zero
 from kakusan.reporting.canvas import ACCENT, INK, QUIET, panel
 from kakusan.results import Value
 
@@ -76,9 +77,7 @@ def chart(
             axes.xaxis.set_minor_locator(NullLocator())
             axes.xaxis.set_major_formatter(FuncFormatter(lambda at, _: f"{at:,g}"))
         else:
-            axes.set_xlim(left=0)
-            axes.locator_params(axis="x", nbins=5)
-            axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+            from_zero(axes)
         axes.margins(y=0.15)
         if len(curves) > 1 or floor is not None:
             axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)

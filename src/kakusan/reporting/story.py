@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from kakusan.config import Config
-from kakusan.reporting.sections.network import Network
+from kakusan.reporting.anatomy import Network
 from kakusan.reporting.shown import Mixture, Moment, Neighbours, Reconstructed
 from kakusan.results import Judgement, Measured
 

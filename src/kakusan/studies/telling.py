@@ -22,9 +22,9 @@ from kakusan.files import atomic_write
 from kakusan.model import Model
 from kakusan.pictures import from_uint8
 from kakusan.progress import say as tell_user
+from kakusan.reporting.anatomy import Network, read
 from kakusan.reporting.language import language
 from kakusan.reporting.report import render
-from kakusan.reporting.sections.network import Network, read
 from kakusan.reporting.sections.samples import layout
 from kakusan.reporting.shown import Moment
 from kakusan.reporting.story import Story

@@ -8,9 +8,9 @@ from typing import Any
 
 from markupsafe import Markup
 from matplotlib.axes import Axes
-from matplotlib.ticker import StrMethodFormatter
 from pydantic import BaseModel, ValidationError
 
+from kakusan.reporting.axes import from_zero
 from kakusan.reporting.canvas import ACCENT, QUIET, panel
 from kakusan.reporting.html import Figure, Section
 from kakusan.reporting.language import Language
@@ -82,9 +82,7 @@ def curve(say: Language, found: Sequence[HeldOut]) -> Markup:
     def draw(axes: Axes) -> None:
         axes.plot([loss.images for loss in found], [loss.held_out_loss for loss in found], "o-", color=ACCENT)
         axes.set(xlabel=say("loss.images"), ylabel=say("loss.loss"))
-        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-        axes.set_xlim(left=0)
-        axes.locator_params(axis="x", nbins=5)
+        from_zero(axes)
 
     return panel("held-out", draw)
 

@@ -8,9 +8,8 @@ from typing import Any
 
 from markupsafe import Markup
 from matplotlib.axes import Axes
-from matplotlib.ticker import StrMethodFormatter
 
-from kakusan.reporting.axes import logarithmic
+from kakusan.reporting.axes import from_zero, logarithmic
 from kakusan.reporting.canvas import ACCENT, QUIET, panel
 from kakusan.reporting.html import Figure, Section
 from kakusan.reporting.language import Language
@@ -53,9 +52,7 @@ def curve(say: Language, lines: Sequence[Mapping[str, Any]]) -> Markup:
         if min(values) > 0 and max(values) > 3 * min(values):
             logarithmic(axes, subs=(1, 2, 5))
         axes.set(xlabel=say("loss.images"), ylabel=say("loss.loss"))
-        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-        axes.set_xlim(left=0)
-        axes.locator_params(axis="x", nbins=5)
+        from_zero(axes)
         axes.legend()
 
     return panel("loss", draw)
