@@ -87,10 +87,8 @@ def test_statistics_are_kept_and_compared_with(kakusan, folders, tmp_path):
         ("a --metrics psnr", "psnr compares images in pairs: give a folder or archive of each (--against)"),
         ("a", "a is no run, and images alone are measured by published metrics (--metrics fid)"),
         ("a --metrics is -n 5", "n says how a model draws, and these images are there: leave it out"),
-        (
-            "a --metrics is --offline --weights b",
-            "is missing, and may not be downloaded: get https://github.com/toshas",
-        ),
+        ("a --metrics is --offline --weights b", "b holds none of weights-inception"),
+        ("a --metrics is --weights nowhere", "there is no directory nowhere (check the path of --weights)"),
         ("a --against b --metrics psnr,ssim,lpips --offline", "AlexNet of torchvision is missing, and may not be"),
         ("a --weights b", "--weights belongs to published metrics: say which (--metrics fid)"),
         ("a --metrics is --weights-from raw", "weights_from says how a model draws"),

@@ -320,7 +320,7 @@ def test_the_same_weights_under_another_process_have_another_stamp():
         model = tiny.model()
         denoiser = Denoiser(model.network, schedule, parametrization)
         model = replace(model, denoiser=denoiser)
-        return Drawn(model, sampling.plan(model, n=2, settings=model.sampling)).told
+        return Drawn(model, sampling.plan(model, n=2, settings=model.sampling)).provenance
 
     stamps = [told(*it) for it in ((cosine(20), X0()), (linear(20), X0()), (cosine(20), V()), (cosine(21), X0()))]
     assert all(one != other for i, one in enumerate(stamps) for other in stamps[:i])

@@ -478,7 +478,7 @@ def test_other_labels_are_other_images(pixels):
     a = images(30)
     first = Stored(replace(a, labels=torch.zeros(30, dtype=torch.int64), class_names=("x", "y")))
     second = Stored(replace(a, labels=torch.arange(30) % 2, class_names=("x", "y")))
-    assert len({str(it.told) for it in (Stored(a), first, second)}) == 3
+    assert len({str(it.provenance) for it in (Stored(a), first, second)}) == 3
 
 
 def test_statistics_that_do_not_say_whose_they_are_are_remarked_on(pixels, tmp_path):

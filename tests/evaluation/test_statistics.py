@@ -28,7 +28,7 @@ def test_those_of_another_program_are_read_though_they_say_less(tmp_path):
     mine = moments()
     np.savez(tmp_path / "theirs.npz", mu=mine.mean.numpy(), sigma=mine.covariance.numpy())
     found = statistics.read(tmp_path / "theirs.npz")
-    assert (found.n, found.features, found.told["images_n"]) == (None, None, None)
+    assert (found.n, found.features, found.provenance["images_n"]) == (None, None, None)
     assert frechet_distance(found.moments, mine) == pytest.approx(0, abs=1e-9)
     found.require("inception 12345678", 6)
 

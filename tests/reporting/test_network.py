@@ -62,12 +62,14 @@ def test_the_textbooks_network_halves_three_times():
 def test_every_parameter_stands_in_one_box(network):
     told = read(network, (network.in_channels, 16, 16))
     boxes = sum(stack.parameters for stack in (*told.shape.down, told.shape.bottom, *told.shape.up))
-    assert told.parameters == count(network) == boxes + told.shape.told
+    assert told.parameters == count(network) == boxes + told.shape.conditioning
 
 
 def test_the_title_says_where_most_parameters_work():
     small, large = Stack((8, 8), 4, 1, False, 100), Stack((4, 4), 4, 1, False, 300)
-    shape = UShape(1, down=[large, small], bottom=small, up=[small, small], waves=2, embedding=2, classes=0, told=0)
+    shape = UShape(
+        1, down=[large, small], bottom=small, up=[small, small], waves=2, embedding=2, classes=0, conditioning=0
+    )
     assert plain(finding(ENGLISH, Network("UNet", 1_234_000, shape))).startswith(
         "The network has 1,234,000 parameters, 4.94 MB in float32; the largest part"
     )

@@ -66,7 +66,7 @@ def measure_captions(
         protocol={
             "metric": "clip",
             "n": source.n,
-            **source.told,
+            **source.provenance,
             **how_seen(clip),
         },
         remarks=[f"{counted(left, 'image')} of {images.name} have no caption and were left out"] if left else [],
@@ -96,9 +96,9 @@ class Captioned:
         return len(self._which)
 
     @cached_property
-    def told(self) -> dict[str, Any]:
+    def provenance(self) -> dict[str, Any]:
         captions = sha256(repr(self.images.captions).encode()).hexdigest()[:8]
-        return {**Stored(self.images).told, "captions": captions}
+        return {**Stored(self.images).provenance, "captions": captions}
 
     def chunks(self, done: int, progress: Progress | None = None) -> Iterator[tuple[Tensor, list[str]]]:
         """Yields images, uint8, shape (B, C, H, W), and their captions."""

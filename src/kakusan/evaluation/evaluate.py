@@ -181,7 +181,7 @@ def reference(
     return Reference(
         judge=critic,
         eye=eye or own,
-        digest=real.told["images_hash"],
+        digest=real.provenance["images_hash"],
         shape=images.shape,
         class_names=images.class_names,
         features=features,
@@ -291,7 +291,7 @@ def judged(
                 "classifier": against.judge.name,
                 "held_out": None if against.held_out is None else len(against.held_out),
                 "mirrored": against.mirrored is not None,
-                **samples.told,
+                **samples.provenance,
             },
             remarks=against.remarks,
         )

@@ -40,13 +40,13 @@ class Estimate:
         value: What a formula found.
         interval: Its confidence interval of 95 %, over draws of as many samples; None where these are too few.
         infinity: What it would be of infinitely many samples, against the same real images; None where unknown.
-        told: What a stamp says of how it was found.
+        stamp: What a stamp says of how it was found.
     """
 
     value: float
     interval: tuple[float, float] | None = None
     infinity: float | None = None
-    told: Mapping[str, Any] = field(default_factory=dict)
+    stamp: Mapping[str, Any] = field(default_factory=dict)
 
 
 def frechet(samples: Tensor, real: Tensor | Moments, doubt: bool = True) -> dict[str, Estimate]:
@@ -105,12 +105,12 @@ def kernel(samples: Tensor, real: Tensor, doubt: bool = True) -> dict[str, Estim
     )
     value, stamp = told[KEY_METRIC_KID_MEAN], {"subset": subset}
     if not doubt:
-        return {"kid": Estimate(value, told=stamp)}
+        return {"kid": Estimate(value, stamp=stamp)}
     # More than a subset of each would take memory that grows with the square of their number.
     pairs = _pairs(samples, real, max(BLOCKS, min(len(samples), len(real)) // _SUBSET), subset)
     blocks = [kernel_mmd(a.numpy(), b.numpy()) for a, b in pairs if len(a) > 1]
     by_subsets = told[KEY_METRIC_KID_STD] / math.sqrt(_SUBSETS)
-    return {"kid": Estimate(value, _of_blocks(value, blocks, by_subsets), told=stamp)}
+    return {"kid": Estimate(value, _of_blocks(value, blocks, by_subsets), stamp=stamp)}
 
 
 def inception(samples: Tensor, doubt: bool = True) -> dict[str, Estimate]:
@@ -224,7 +224,7 @@ class Formula:
         of_moments: Whether their moments suffice for that.
         of_training: Whether with those alone that a model learned from, where it is known which these are.
         within_class: Whether it tells apart what is of one class.
-        told: What else a stamp says of it.
+        stamp: What else a stamp says of it.
     """
 
     network: str
@@ -236,21 +236,21 @@ class Formula:
     of_moments: bool = False
     of_training: bool = False
     within_class: bool = False
-    told: Mapping[str, Any] = field(default_factory=dict)
+    stamp: Mapping[str, Any] = field(default_factory=dict)
 
 
 FORMULAS: Mapping[str, Formula] = MappingProxyType(
     {
         "fid": Formula("inception", "2048", frechet, compares=True, of_moments=True),
-        "is": Formula("inception", "logits_unbiased", inception, told={"splits": BLOCKS}),
-        "kid": Formula("inception", "2048", kernel, compares=True, told={"subsets": _SUBSETS}),
+        "is": Formula("inception", "logits_unbiased", inception, stamp={"splits": BLOCKS}),
+        "kid": Formula("inception", "2048", kernel, compares=True, stamp={"subsets": _SUBSETS}),
         "prc": Formula(
             "vgg16",
             "fc2_relu",
             precision_recall,
             fewest=_NEIGHBOURS + 1,
             compares=True,
-            told={"neighbours": _NEIGHBOURS},
+            stamp={"neighbours": _NEIGHBOURS},
         ),
         "copies": Formula("inception", "2048", copies, compares=True, of_training=True),
         "copies-pixels": Formula("pixels", "pixels", copies, compares=True, of_training=True),

@@ -81,7 +81,7 @@ def measure(
     ):
         for name, formula in formulas.items():
             seer = seers[formula.network]
-            protocol = {**_protocol(seer, samples, real), "metric": name, "layer": formula.layer, **formula.told}
+            protocol = {**_protocol(seer, samples, real), "metric": name, "layer": formula.layer, **formula.stamp}
             views, remarks = theirs(formula), _remarks_on_sides(formula, samples, real)
             if formula.within_class and isinstance(real, (Stored, Drawn)) and real.labelled != samples.labelled:
                 views = ()  # distances within classes and between any two images do not compare
@@ -177,10 +177,10 @@ def _require_alike(samples: Source, real: Source | Statistics | None, formulas: 
 
 
 def _protocol(seer: Extractor, samples: Source, real: Source | Statistics | None) -> dict[str, Any]:
-    theirs = {} if real is None else real.told
+    theirs = {} if real is None else real.provenance
     return {
         "n": samples.n,
-        **samples.told,
+        **samples.provenance,
         **{_of_reference(key): value for key, value in theirs.items()},
         **how_seen(seer),
     }
@@ -223,7 +223,7 @@ def _measured(
             noise_floor=floors[part].value if floors else None,
             noise_floor_n=each,
             noise_floor_against=beside if formula.compares else None,
-            protocol={**protocol, **estimate.told, "metric": name},
+            protocol={**protocol, **estimate.stamp, "metric": name},
             remarks=[
                 *_remarks(metric, samples),
                 *(_remarks(metric, views[0]) if views and formula.compares else ()),

@@ -70,7 +70,7 @@ def measure_pairs(
             values = stores[seer.name]["pairs"].flatten().double()
             if values.isfinite().any():
                 found.append(
-                    _told(metric, values, {**pairs.told, **how_seen(seer), "range": "0 to 255"}, _unpaired(pairs))
+                    _told(metric, values, {**pairs.provenance, **how_seen(seer), "range": "0 to 255"}, _unpaired(pairs))
                 )
             else:
                 left.append(f"all {len(values):,} pairs are identical: their {metric} is infinite, and left out")
@@ -102,8 +102,8 @@ class Paired:
         return len(self.ours)
 
     @cached_property
-    def told(self) -> dict[str, Any]:
-        ours, theirs = Stored(self.a).told, Stored(self.b).told
+    def provenance(self) -> dict[str, Any]:
+        ours, theirs = Stored(self.a).provenance, Stored(self.b).provenance
         return {
             "n": self.n,
             **{name: ours[name] for name in ("images", "images_hash")},

@@ -41,7 +41,7 @@ class Statistics:
     digest: str
 
     @property
-    def told(self) -> dict[str, Any]:
+    def provenance(self) -> dict[str, Any]:
         """What decides them, for a stamp."""
         return {"images": self.name, "images_n": self.n, "images_hash": self.digest}
 

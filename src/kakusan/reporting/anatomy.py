@@ -42,7 +42,7 @@ class UShape:
         waves: Length of the sinusoidal embedding of time.
         embedding: Length of what every block is told.
         classes: That condition it; 0 for none.
-        told: Parameters of what makes that of time and class.
+        conditioning: Parameters of what makes that of time and class.
     """
 
     channels: int
@@ -52,7 +52,7 @@ class UShape:
     waves: int
     embedding: int
     classes: int
-    told: int
+    conditioning: int
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,9 @@ def _unet(network: UNet, picture: tuple[int, int, int]) -> UShape:
         waves=network.time_embedding.frequencies,
         embedding=network.time_embedding.linear2.out_features,
         classes=network.classes or 0,
-        told=sum(_parameters(part) for part in (network.time_embedding, network.class_embedding) if part is not None),
+        conditioning=sum(
+            _parameters(part) for part in (network.time_embedding, network.class_embedding) if part is not None
+        ),
     )
 
 
@@ -133,7 +135,7 @@ def _simple(network: SimpleUNet, picture: tuple[int, int, int]) -> UShape:
         waves=waves.dim,
         embedding=to_width.out_features,
         classes=0,
-        told=_parameters(network.time_mlp),
+        conditioning=_parameters(network.time_mlp),
     )
 
 

@@ -62,7 +62,7 @@ def seen(
 def _claimed_place(root: Path, source: Stream, seer: Seer, held: ExitStack) -> Path:
     """Returns where features of samples lie, this process's alone: under their name, unless somebody else is there, or
     they have none, for weights that were never saved may be any."""
-    if source.told.get("weights_hash") != "":
+    if source.provenance.get("weights_hash") != "":
         with suppress(KakusanError):
             directory = root / _key(source, seer)
             held.enter_context(claimed(directory))
@@ -176,7 +176,7 @@ class _Teller:
 def _key(source: Stream, seer: Seer) -> str:
     """Returns a name that two share only where what is seen would be the same."""
     names = ("images", "reference")  # what images are called decides nothing
-    decided = {name: value for name, value in source.told.items() if name not in names}
+    decided = {name: value for name, value in source.provenance.items() if name not in names}
     decided |= {"n": source.n, "features": seer.name, "resize": seer.resize, "seen on": seer.device.type}
     decided |= {"library": seer.library, "torch": torch.__version__}
     return sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:24]

@@ -79,7 +79,7 @@ class Stored:
         return self.images.shape
 
     @cached_property
-    def told(self) -> dict[str, Any]:
+    def provenance(self) -> dict[str, Any]:
         told = {"images": self.name, "images_n": self.n, "images_hash": digest_of(self.images.images)}
         if self.images.labels is None:
             return told
@@ -132,8 +132,8 @@ class Mirrored:
         return self.of.labelled
 
     @property
-    def told(self) -> dict[str, Any]:
-        return {**self.of.told, "mirrored": True}
+    def provenance(self) -> dict[str, Any]:
+        return {**self.of.provenance, "mirrored": True}
 
     def chunks(self, done: int, progress: Progress | None = None) -> Iterator[tuple[Tensor, Tensor | None]]:
         for images, labels in self.of.chunks(done):
@@ -172,7 +172,7 @@ class Drawn:
         return self.plan.shape
 
     @property
-    def told(self) -> dict[str, Any]:
+    def provenance(self) -> dict[str, Any]:
         labels = None if self.plan.condition is None else self.plan.condition.labels.tolist()
         return {
             "weights": self.model.source,

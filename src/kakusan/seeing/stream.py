@@ -23,7 +23,7 @@ class Stream(Protocol):
         """How many there are."""
 
     @property
-    def told(self) -> dict[str, Any]:
+    def provenance(self) -> dict[str, Any]:
         """What decides what it holds, for a stamp."""
 
     def chunks(self, done: int, progress: Progress | None = None) -> Iterator[tuple[Any, ...]]:

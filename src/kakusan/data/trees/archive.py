@@ -21,7 +21,7 @@ from tempfile import SpooledTemporaryFile, gettempdir
 from threading import Lock
 from typing import IO
 
-from kakusan.data.trees.tree import hidden, told
+from kakusan.data.trees.tree import hidden, readable
 from kakusan.errors import KakusanError
 from kakusan.files import writing
 
@@ -56,7 +56,7 @@ class Archive:
 
     def __init__(self, path: Path, inside: str = "") -> None:
         self.path = path / inside
-        with told(path, *_BROKEN):
+        with readable(path, *_BROKEN):
             files, links = _zip(path) if path.suffix.lower() == ".zip" else _tar(path)
         for name in links:
             end = name

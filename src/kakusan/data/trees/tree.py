@@ -32,12 +32,12 @@ def read_whole(tree: Tree, name: str) -> bytes:
         KakusanError: It is damaged, or cannot be read.
     """
     # Archives raise almost anything where they are damaged, packed in a way of their own or locked by a password.
-    with told(tree.path / name, Exception):
+    with readable(tree.path / name, Exception):
         return tree.read(name)
 
 
 @contextmanager
-def told(path: Path, *errors: type[Exception]) -> Iterator[None]:
+def readable(path: Path, *errors: type[Exception]) -> Iterator[None]:
     """Turns what a damaged file raises into one sentence."""
     try:
         yield

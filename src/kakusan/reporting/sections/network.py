@@ -61,7 +61,7 @@ def diagram(say: Language, shape: UShape, parameters: int) -> Markup:
         rows=[(words(down), words(up)) for down, up in zip(shape.down, shape.up, strict=True)],
         bottom=words(shape.bottom),
         shape=shape,
-        told=say.percent(shape.told / parameters),
+        told=say.percent(shape.conditioning / parameters),
     )
 
 
