@@ -368,5 +368,5 @@ def test_in_latents_attention_keeps_its_level():
     for resolutions, levels in (("16", (1,)), ("8", (0,)), ("32,16", (0, 1)), ("4", (1,))):
         settings = unet(network__channels="8,16", network__attention_resolutions=resolutions)
         assert build.model(settings, (1, 32, 32), codec=codec).denoiser.network.attention_levels == levels
-    with pytest.raises(KakusanError, match="8, 4 for latents 8 wide, not 12"):
+    with pytest.raises(KakusanError, match="8, 4 for latents 8 wide, or 32, 16 as for their pictures, not 12"):
         build.model(unet(network__attention_resolutions="12"), (1, 32, 32), codec=codec)

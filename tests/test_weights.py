@@ -29,6 +29,7 @@ def tiny(tmp_path, monkeypatch):
         "a tiny network",
     )
     monkeypatch.setattr(weights, "PRETRAINED", {"tiny": wanted})
+    monkeypatch.setattr(weights, "PUBLISHED", {"tiny": wanted})
     return wanted
 
 
@@ -102,10 +103,11 @@ def test_a_place_that_was_named_must_hold_some_of_them(tiny, tmp_path):
 
 def test_cached_ones_that_are_cut_short_are_known_as_such(tiny, tmp_path):
     weights.obtain("tiny", show=False)
-    assert not weights.damaged(tiny, tiny.cached)
-    put(tiny.cached, {"fc.weight": torch.zeros(2, 3)})
-    assert weights.damaged(tiny, tiny.cached)
-    assert not weights.damaged(tiny, put(tmp_path / "mine" / "tiny.pth"))  # which may be any
+    known = replace(tiny, size=tiny.cached.stat().st_size)
+    assert not weights.damaged(known, tiny.cached)
+    tiny.cached.write_bytes(tiny.cached.read_bytes()[:-100])
+    assert weights.damaged(known, tiny.cached)
+    assert not weights.damaged(known, put(tmp_path / "mine" / "tiny.pth", {}))  # which may be any
 
 
 @pytest.mark.parametrize(

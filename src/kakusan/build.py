@@ -284,16 +284,19 @@ def _unet(settings: config.UNet, shape: tuple[int, int, int], classes: int, fact
     channels, _, width = shape
     widths = [width // 2**level for level in range(len(settings.channels))]
     resolutions = widths[-1:] if settings.attention_resolutions is None else settings.attention_resolutions
+    known = widths
     if not set(resolutions) <= set(widths):  # in latents: those of the same level of a network for the pixels
-        resolutions = tuple(resolution // factor for resolution in resolutions)
+        known = [width * factor for width in widths]
     for resolution in resolutions:
-        if resolution not in widths:
-            what = f"images {width} pixels" if factor == 1 else f"latents {width}"
+        if resolution not in known:
+            what = f"images {width} pixels wide"
+            if factor > 1:
+                what = f"latents {width} wide, or {', '.join(map(str, known))} as for their pictures"
             raise KakusanError(
                 f"network.attention_resolutions must be among the widths of the feature maps, "
-                f"{', '.join(map(str, widths))} for {what} wide, not {resolution * factor} "
+                f"{', '.join(map(str, widths))} for {what}, not {resolution} "
                 "(use some of these, [] for nowhere, or null for the lowest)"
             )
     fields = settings.model_dump(exclude={"kind", "init", "attention_resolutions", "class_conditional"})
-    levels = [widths.index(resolution) for resolution in resolutions]
+    levels = [known.index(resolution) for resolution in resolutions]
     return UNet(channels, attention_levels=levels, classes=classes or None, **fields)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any
 
@@ -24,9 +24,11 @@ class Condition:
 
     Attributes:
         labels: Class of every image, int64, shape (B,). ``-1`` is the null class: no condition at all.
+        repeats: How often the batch holds the same images, one after the other: twice under guidance.
     """
 
     labels: Tensor
+    repeats: int = 1
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -44,12 +46,12 @@ class Condition:
 
     def to(self, device: torch.device | str) -> Condition:
         """Returns the conditions on another device."""
-        return Condition(labels=self.labels.to(device))
+        return replace(self, labels=self.labels.to(device))
 
     @staticmethod
     def cat(conditions: Sequence[Condition]) -> Condition:
-        """Joins batches of conditions along the batch."""
-        return Condition(labels=torch.cat([condition.labels for condition in conditions]))
+        """Joins conditions of the same images along the batch."""
+        return Condition(torch.cat([condition.labels for condition in conditions]), repeats=len(conditions))
 
 
 def one_an_image(labels: Labels, n: int) -> list[int | str]:

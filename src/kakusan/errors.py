@@ -40,10 +40,9 @@ def optional(who: str, extra: str) -> Iterator[None]:
 
 
 def reason_of(error: Exception) -> str:
-    """Returns why something of another library failed, in one line: the system's words for it, else the first line of
-    what the error says, else what it is called."""
-    words = str(error).strip().partition("\n")[0].rstrip(":")
-    return getattr(error, "strerror", None) or words or type(error).__name__
+    """Returns why something of another library failed, in one line: the first of what the error says, else what it is
+    called."""
+    return str(error).strip().partition("\n")[0].rstrip(":") or type(error).__name__
 
 
 def nearest(name: str, known: Collection[str], cutoff: float) -> str | None:

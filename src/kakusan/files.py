@@ -172,6 +172,7 @@ class Aside:
     def forget(self) -> None:
         """Removes them, at once: half of them would be brought back over what took their place."""
         remove_whole(self.place)
+        shutil.rmtree(self.place, ignore_errors=True)  # where it could not be renamed
 
 
 @contextmanager
@@ -189,6 +190,8 @@ def replacing(directory: Path, new: Collection[str], old: Collection[str] = ()) 
     """
     made = [place for place in (directory, *directory.parents) if not place.exists()]
     aside = Aside(directory / ".replaced")
+    if directory.exists():
+        sweep(directory)
     with writing(directory):
         aside.bring_back()  # what an earlier call left that was killed
         aside.put({*new, *old})

@@ -29,10 +29,10 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def damaged(path: Path, why: object) -> KakusanError:
-    """Returns the error of a checkpoint's file that cannot be relied upon."""
+    """Returns the error of a file that cannot be relied upon."""
     return KakusanError(
-        f"{path} is damaged or cut short (choose another checkpoint, or remove {path.parent}, and the one before is "
-        f"the last): {why}"
+        f"{path} is damaged or cut short (choose another checkpoint, or remove this one, and the one before is the "
+        f"last): {why}"
     )
 
 

@@ -20,6 +20,7 @@ from kakusan.errors import KakusanError
 from kakusan.files import writing
 
 _MEGABYTE = 1_000_000
+_ABOUT = 0.01  # by which a size may differ from that which was published
 _TENSORS = "model.safetensors"
 
 
@@ -240,7 +241,7 @@ def require_some(names: Collection[str], directory: Path | None) -> None:
     means to measure by what is in it.
 
     Args:
-        names: Out of :data:`PRETRAINED`.
+        names: Out of :data:`PUBLISHED`.
         directory: The place, if one was named.
 
     Raises:
@@ -249,8 +250,8 @@ def require_some(names: Collection[str], directory: Path | None) -> None:
     if directory is None:
         return
     require_place(directory)
-    files = [PRETRAINED[name].file for name in names]
-    if files and not any((directory / file).is_file() for file in files):
+    files = [PUBLISHED[name].file for name in names]
+    if files and not any((directory / file).exists() for file in files):
         raise KakusanError(f"{directory} holds none of {', '.join(files)} (put them there, or leave out --weights)")
 
 
@@ -292,8 +293,10 @@ def obtain(name: str, directory: Path | None = None, *, offline: bool = False, s
 
 
 def damaged(wanted: Pretrained | Repository, path: Path) -> bool:
-    """Whether what lies in a cache is not what was published; of a place of the user's own nobody knows."""
-    return path == wanted.find() and not _digest(wanted.weights_at(path)).startswith(wanted.sha256)
+    """Whether what lies in a cache is plainly not what was published, by its size: its hash, which is asked for when it
+    is read, would take long. Of a place of the user's own nobody knows."""
+    size = wanted.weights_at(path).stat().st_size
+    return path == wanted.find() and abs(size - wanted.size) > _ABOUT * wanted.size
 
 
 def _digest(path: Path) -> str:

@@ -18,7 +18,7 @@ def pair(kakusan, run, tmp_path):
     more = ("--optimizer.learning_rate=2e-3", "--data.held_out=20", "--training.log_every=1")
     assert kakusan("train", "digits", "--steps=3", "--run=b", *TINY, *more).status == 0
     for name, value, steps in (("a", 12.0, 50), ("b", 9.0, 20)):
-        protocol = {"metric": "fid", "n": 100, "steps": steps, "weights_hash": name}
+        protocol = {"metric": "fid", "n": 100, "steps": steps, "weights_hash": name, "schedule": f"Chain {name}"}
         found = Measurement(metric="fid", value=value, interval=(value - 1, value + 1), protocol=protocol)
         Run.open(tmp_path / name).record({"measurements": [found.as_dict()]})
     judged = Judgement(

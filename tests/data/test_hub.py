@@ -153,3 +153,21 @@ def test_labels_may_be_plain_numbers_or_names_and_images_plain_bytes(tmp_path, m
     assert np.array_equal(images.images.numpy(), PIXELS.transpose(0, 3, 1, 2))
     assert images.class_names == names
     assert (None if images.labels is None else images.labels.tolist()) == labels
+
+
+def test_of_parts_for_training_and_for_tests_the_first_are_read(write, tmp_path):
+    place = tmp_path / "set" / "data"
+    place.mkdir(parents=True)
+    for name in ("train-00000-of-00001.parquet", "test-00000-of-00001.parquet"):
+        write(name).rename(place / name)
+    images = load(tmp_path / "set")
+    assert len(images) == 6
+    assert "those for training are read: 1 other left out" in images.notes[0]
+
+
+def test_bytes_are_images_only_where_no_column_is_of_them(tmp_path, monkeypatch):
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    columns = {"md5": [b"no image"] * 6, "image": [png(pixels) for pixels in PIXELS]}
+    datasets.Dataset.from_dict(columns).cast_column("image", datasets.Image()).to_parquet(tmp_path / "a.parquet")
+    assert np.array_equal(load(tmp_path / "a.parquet").images.numpy(), PIXELS.transpose(0, 3, 1, 2))

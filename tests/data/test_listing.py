@@ -96,3 +96,12 @@ def test_a_pipe_that_is_called_an_image_is_a_broken_one(tmp_path):
     put(tmp_path, *(f"{index}.png" for index in range(30)))
     os.mkfifo(tmp_path / "pipe.png")
     assert load(tmp_path).skipped == (("pipe.png", "no regular file"),)
+
+
+def test_a_table_of_something_else_is_none_of_captions(tmp_path):
+    put(tmp_path, "a.png")
+    (tmp_path / "metadata.csv").write_text("image_id;dx\nISIC_1;mel\n")
+    assert load(tmp_path).captions == ()
+    (tmp_path / "metadata.csv").write_text(f"file_name,text\na.png,{'x' * 200_000}\n")
+    with pytest.raises(KakusanError, match=r"metadata\.csv:\d+: no line of a table: field larger than field limit"):
+        load(tmp_path)

@@ -63,6 +63,13 @@ def test_a_scheduler_of_any_sampler_tells_its_table():
     torch.testing.assert_close(chain.alphas_cumprod.float(), euler.alphas_cumprod, atol=1e-6, rtol=0)
 
 
+def test_a_scheduler_that_has_trained_elsewhere_is_read(recwarn):
+    """Which leaves half of its tables on another device."""
+    scheduler = diffusers.DDIMScheduler(**STABLE)
+    scheduler.alphas_cumprod = scheduler.alphas_cumprod.to(torch.float64)
+    assert wrap(texts(), scheduler, tokens=TOKENS, null_tokens=NULL).schedule.steps == 1000
+
+
 def test_what_is_bound_reaches_the_network_in_both_halves():
     more = {
         "addition_embed_type": "text_time",

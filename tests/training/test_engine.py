@@ -225,7 +225,7 @@ def test_who_wishes_for_an_end_waits_for_nothing_that_is_not_due(tmp_path):
     engine(task=interrupted_at(7), samples_every=25, held_out=3, checkpoint_every=1000).train(there)
     assert there.checkpoint().images == 35
     assert [path.name for path in there.samples_path.iterdir()] == ["0000025.png"]
-    assert [line["images"] for line in there.metrics() if "held_out_loss" in line] == [25]
+    assert not any("held_out_loss" in line for line in there.metrics())
 
 
 def test_a_grid_that_the_death_of_its_process_prevented_is_drawn_on_resuming(tmp_path):
@@ -257,7 +257,7 @@ def test_who_wishes_for_an_end_while_a_grid_is_drawn_does_not_wait_for_it_and_ha
     there, whole = run(tmp_path / "run"), run(tmp_path / "whole")
     ended = engine(task=Slow, samples_every=25, checkpoint_every=1000).train(there)
     assert ended.interrupted
-    assert there.checkpoint().images == 25  # saved before it was drawn
+    assert there.checkpoint().images == 25
     for of in (there, whole):
         again = engine(samples_every=25, checkpoint_every=1000)
         again.resume(of)

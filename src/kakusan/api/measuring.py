@@ -30,7 +30,7 @@ from kakusan.results import Judgement, Measurement
 from kakusan.runs import Run, WeightsFrom
 from kakusan.seeing.sources import Drawn, Source, Stored, classes_like
 from kakusan.training import identity
-from kakusan.weights import require_place
+from kakusan.weights import require_some
 
 _MOST = 50_000  # samples, as publications measure
 CAPTIONED = "clip"
@@ -148,8 +148,9 @@ def measure(
     directory, keep, picture = (None if it is None else Path(it) for it in (weights, keep_statistics, draw_nearest))
     _require_places(names, keep, picture)
     _require_kind(names, images, against)
-    require_place(directory)
-    features.require([_NETWORKS[name] for name in names if name in _NETWORKS], directory, offline)
+    networks = [_NETWORKS[name] for name in names if name in _NETWORKS]
+    require_some([*features.weights_of(networks), *(["clip"] if CAPTIONED in names else [])], directory)
+    features.require(networks, directory, offline)
     how = {"sampler": sampler, "steps": steps, "guidance_scale": guidance_scale}
     chosen = {"checkpoint": checkpoint, "weights_from": weights_from}
     samples, real = _sides(images, against, n, seed, how, chosen, offline=offline, device=device, show=show)

@@ -34,6 +34,6 @@ def weights(directory: options.Weights = None, json: Json = False, debug: Debug 
     for name, it in listed.items():
         where = it["path"] or f"missing: {it['url']} into {it['place']}"
         if it["damaged"]:
-            where = f"damaged, of another hash than the published one: {where} (remove it, and get it anew)"
+            where = f"damaged, of another size than the published one: {where} (remove it, and get it anew)"
         rows.append((name, it["network"], f"{it['megabytes']} MB", where))
     show_table(rows)

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import PurePosixPath
@@ -19,18 +20,12 @@ SUFFIXES = (
 )
 METADATA = ("metadata.jsonl", "metadata.csv")
 CAPTION_KEYS = ("text", "caption")
-_ASIDE = (
-    ".txt",
-    ".jsonl",
-    ".json",
-    ".csv",
-    ".tsv",
-    ".md",
-    ".html",
-    ".py",
-    ".ini",
-    ".db",
-)  # which nobody takes for images
+_TRAIN = re.compile(r"(^|/)train(ing)?[-_./]", re.IGNORECASE)
+_TEST = re.compile(r"(^|/)(test|validation|valid|val|dev)[-_./]", re.IGNORECASE)
+_ASIDE = (  # which nobody takes for images
+    *(".txt", ".jsonl", ".json", ".csv", ".tsv", ".md", ".html", ".xml", ".yaml", ".yml", ".pdf"),
+    *(".py", ".ini", ".db", ".npy", ".npz", ".mat"),
+)
 
 
 def images_in(tree: Tree) -> list[str]:
@@ -51,15 +46,19 @@ def images_in(tree: Tree) -> list[str]:
 
 
 def shards_in(tree: Tree) -> list[str]:
-    """Returns the parquet files of a tree that holds no image files, in natural order: they are parts of one set."""
+    """Returns the parquet files of a tree that holds no image files, in natural order: they are parts of one set. Of
+    several, for training and for tests, those for training count."""
     if any(name.lower().endswith(SUFFIXES) for name in tree.names):
         return []
-    return sorted((name for name in tree.names if name.lower().endswith(".parquet")), key=natural_key)
+    found = sorted((name for name in tree.names if name.lower().endswith(".parquet")), key=natural_key)
+    train = [name for name in found if _TRAIN.search(name)]
+    return train if any(_TEST.search(name) for name in found) and train else found
 
 
 def left_out(tree: Tree) -> list[str]:
     """Returns the files that may have been meant as images, and are of a kind that is not read."""
-    return sorted(name for name in tree.names if "." in name and not name.lower().endswith((*SUFFIXES, *_ASIDE)))
+    suffixes = {name: PurePosixPath(name).suffix.lower() for name in tree.names}
+    return sorted(name for name, suffix in suffixes.items() if suffix and suffix not in (*SUFFIXES, *_ASIDE))
 
 
 def classes_of(tree: Tree, images: list[str]) -> tuple[tuple[str, ...], Sequence[int] | None]:
@@ -120,7 +119,7 @@ def natural_key(path: str) -> tuple[list[list[str | tuple[int, str]]], str]:
 
 def _number(digits: str) -> tuple[int, str]:
     """Orders numbers of any length by their value; Python reads none of more than 4,300 digits."""
-    significant = digits.lstrip("0")
+    significant = "".join(str(unicodedata.decimal(digit)) for digit in digits).lstrip("0")
     return len(significant), significant
 
 
@@ -150,9 +149,14 @@ def _entries(tree: Tree, name: str) -> Iterator[tuple[int, Callable[[], Any]]]:
     """Yields the number of every line of metadata that is not empty, and how it is read."""
     content = read_whole(tree, name)
     if name.endswith(".csv"):
-        rows = csv.DictReader(io.StringIO(content.decode("utf-8-sig", "replace")))
-        for row in rows:
-            yield rows.line_num, partial(dict, row)
+        rows = csv.DictReader(io.StringIO(content.decode("utf-8-sig", "replace"), newline=None))
+        try:
+            told = set(rows.fieldnames or ())
+            if "file_name" in told and told.intersection(CAPTION_KEYS):  # others are tables of something else
+                for row in rows:
+                    yield rows.line_num, partial(dict, row)
+        except csv.Error as error:
+            raise KakusanError(f"{tree.path / name}:{rows.line_num}: no line of a table: {error} (mend it)") from error
         return
     for number, line in enumerate(content.splitlines(), start=1):
         if line.strip():

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from kakusan.errors import KakusanError, optional
 from kakusan.perception import BACKBONES, Diversity, Lpips
 from kakusan.seeing.stream import Seer
-from kakusan.weights import find, missing, obtain, require_some
+from kakusan.weights import find, missing, obtain
 
 _BATCH = 64
 _SIDE = 32  # pixels, beyond which images are compared smaller
@@ -81,15 +81,18 @@ def extractor(
     return Diversity(Lpips(kind, directory, device=device, offline=offline, show=show))
 
 
+def weights_of(kinds: Iterable[str]) -> list[str]:
+    """Returns the names of the pretrained weights that some kinds of networks need."""
+    return sorted(BACKBONES.get(kind, kind) for kind in set(kinds) - {"pixels"})
+
+
 def require(kinds: Iterable[str], directory: Path | None, offline: bool) -> None:
     """Refuses, before images are read or drawn, what cannot be seen without the network of computers.
 
     Raises:
-        KakusanError: Weights are missing, and may not be downloaded; or the directory holds none of them.
+        KakusanError: Weights are missing, and may not be downloaded.
     """
-    names = sorted(BACKBONES.get(kind, kind) for kind in set(kinds) - {"pixels"})
-    require_some(names, directory)
-    for name in names:
+    for name in weights_of(kinds):
         if offline and find(name, directory) is None:
             raise missing(name)
 

@@ -66,7 +66,7 @@ def _chain(scheduler: SchedulerMixin) -> Chain:
     if betas is None:
         raise KakusanError(f"a {name} has no betas: it walks no chain that preserves variance")
     require_chain(scheduler.config, f"a {name}")
-    chain = Chain(torch.as_tensor(betas, dtype=torch.float64))
+    chain = Chain(torch.as_tensor(betas, dtype=torch.float64, device="cpu"))
     walked = getattr(scheduler, "alphas_cumprod", None)
     if walked is not None and not torch.allclose(
         walked.double(), (1 - chain.betas).cumprod(0), rtol=_CLOSE, atol=_CLOSE
@@ -111,11 +111,7 @@ class Prompted(nn.Module):
         labels = torch.full((len(x),), NULL_LABEL, device=x.device) if condition is None else condition.labels
         chosen = labels.masked_fill(labels == NULL_LABEL, last)
 
-        half = len(x) // 2
-        guided = len(x) == 2 * half and torch.equal(
-            x[:half], x[half:]
-        )  # one batch, twice: without the prompts, and with
-        images = half if guided else len(x)
+        images = len(x) // (1 if condition is None else condition.repeats)
 
         def as_many(given: Tensor) -> Tensor:
             given = given.to(x if given.is_floating_point() else x.device)

@@ -148,7 +148,8 @@ def _fill(
 
 
 class _Teller:
-    """Says, as soon as it is known, how long all images will take, where that is long: first to draw, and then in all.
+    """Says, as soon as it is known, how long the images that are left will take, where that is long: to draw, and then
+    to be seen as well.
 
     Args:
         source: The images.
@@ -158,12 +159,12 @@ class _Teller:
 
     def __init__(self, source: Stream, done: int, show: bool) -> None:
         self._source, self._first = source, done / max(1, source.n)
-        self._unsaid = {"to draw, and more to be seen", "in all"} if show else set()
+        self._unsaid = {"more to draw, and then to be seen", "more"} if show else set()
         self._started = time.perf_counter()
 
     def __call__(self, share: float, *, seen: bool) -> None:
         """Takes the share of all that is done, and whether of that all was seen as well."""
-        spent, what = time.perf_counter() - self._started, "in all" if seen else "to draw, and more to be seen"
+        spent, what = time.perf_counter() - self._started, "more" if seen else "more to draw, and then to be seen"
         if what not in self._unsaid or spent < _AWHILE or share <= self._first:
             return
         self._unsaid = set() if seen else self._unsaid - {what}

@@ -26,7 +26,7 @@ def activations(network: nn.Module, shape: tuple[int, int, int], batch: int = 4)
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    x, clock = torch.randn(batch, *shape, device=device), torch.full((batch,), 500.0, device=device)
+    x, clock = torch.zeros(batch, *shape, device=device), torch.full((batch,), 500.0, device=device)
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         output = network(x, clock)  # held until all is counted, so that no place is used twice
     del output

@@ -16,7 +16,7 @@ from kakusan.results import Comparison, Side, best_judgement, differing, judgeme
 from kakusan.runs import Run
 
 # What a protocol says of a run itself: two runs differ in it as a matter of course.
-_OWN = {"weights", "weights_hash", "images_seen"}
+_OWN = {"weights", "weights_hash", "images_seen", "schedule", "parametrization"}
 # What a configuration says of where a run was trained, and how its books were kept.
 _ASIDE = (
     "training.device",

@@ -287,7 +287,8 @@ class Workshop:
         place = self.path / "study.json"
         if place.is_file():
             before = json.loads(place.read_text())
-            if apart := [name for name in {**before, **told} if before.get(name) != told.get(name)]:
+            # A field that one of the two versions does not know is as it always was.
+            if apart := [name for name in before.keys() & told.keys() if before[name] != told[name]]:
                 raise KakusanError(
                     f"{self.path} holds another study: {apart[0]} was {before.get(apart[0])} there, and is "
                     f"{told.get(apart[0])} here (choose another --run, or remove it)"

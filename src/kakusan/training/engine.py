@@ -222,9 +222,11 @@ class Engine:
                     self._go_back()
                 else:
                     self._keep_books(norm, bar, stopping, stop)
-                # Which may have been ended, and is made up for from here.
-                if self._timetable.draws(self.step) or self._timetable.measures(self.step):
+                # These may have been ended, and are made up for from here.
+                if not stopping and (self._timetable.draws(self.step) or self._timetable.measures(self.step)):
                     stopping = self._processes.any(stop.is_set())
+                    if stopping and not self._timetable.saves(self.step):
+                        self._save_late(norm)
         return stop.terminate
 
     def _advance(self) -> Tensor:
@@ -280,6 +282,13 @@ class Engine:
                 self._draw_samples(self._run, stop)
             if self._timetable.measures(self.step):
                 self._measure_samples(self._run, stop)
+
+    def _save_late(self, norm: Tensor) -> None:
+        """Saves where a step has ended without, and the end of training was wished for while samples were drawn."""
+        if self.step % self._training.log_every:
+            self._record(norm)
+        if self._run is not None and self.keeps_books:
+            self._save({})
 
     def _record(self, norm: Tensor) -> dict[str, Any]:
         numbers = {"lr": self._optimizer.param_groups[0]["lr"], "grad_norm": norm.item()}

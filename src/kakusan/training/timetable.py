@@ -43,10 +43,9 @@ class Timetable:
         return cls(training, math.ceil(images / training.batch_size), measures_every)
 
     def saves(self, step: int) -> bool:
-        """Whether a checkpoint follows this step: before whatever is drawn or measured, which may be slow, so that who
-        is killed meanwhile has lost nothing."""
-        every = (self.training.checkpoint_every, self.training.samples_every, self.measures_every)
-        return step == self.steps or any(self._crosses(step, images) for images in every)
+        """Whether a checkpoint follows this step: whatever is measured, its weights are kept for a while."""
+        crosses = self._crosses(step, self.training.checkpoint_every)
+        return step == self.steps or crosses or self._crosses(step, self.measures_every)
 
     def validates(self, step: int) -> bool:
         """Whether the held-out loss follows this step: every checkpoint tells its own."""

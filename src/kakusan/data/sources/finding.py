@@ -37,7 +37,9 @@ def open_source(source: str | Path) -> Source:
     path = at_home(source)
     if os.path.isdir(path):  # not Path.is_dir, which raises where a name is too long
         tree = Folder(path)
-        return parquet(*map(path.joinpath, shards)) if (shards := shards_in(tree)) else from_tree(tree)
+        return (
+            parquet(*map(path.joinpath, shards), beside=tree.names) if (shards := shards_in(tree)) else from_tree(tree)
+        )
     file = next((place for place in (path, *path.parents) if os.path.isfile(place)), None)
     if file is None:
         raise _unknown(str(source))

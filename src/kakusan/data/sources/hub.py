@@ -1,16 +1,17 @@
 """Data sets of the Hugging Face hub by name, and parquet files, through its library ``datasets``."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from kakusan.data.listing import CAPTION_KEYS
+from kakusan.data.listing import CAPTION_KEYS, natural_key
 from kakusan.data.sources.files import opened
-from kakusan.errors import KakusanError, optional, reason_of
+from kakusan.errors import KakusanError, counted, optional, reason_of
 
+_BYTES = ("binary", "large_binary")  # of files, where no column is of images
 _LABELS = ("label", "labels", "class")
 _PLAIN = {"string", "large_string", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))}
 
@@ -25,15 +26,24 @@ def hub(name: str) -> "Rows":
     return Rows(path, lambda datasets: datasets.load_dataset(path, split=split or "train"))
 
 
-def parquet(*paths: Path) -> "Rows":
+def parquet(*paths: Path, beside: Collection[str] = ()) -> "Rows":
     """Returns the rows of a parquet file, or of several that are parts of one data set.
+
+    Args:
+        paths: The files.
+        beside: All that lies in their folder, of which others are left out.
 
     Raises:
         KakusanError: ``datasets`` is missing, or a file is damaged or has no images.
     """
     name = str(paths[0] if len(paths) == 1 else os.path.commonpath(paths))
     # Not by load_dataset, which tells the hub of it.
-    return Rows(name, lambda datasets: datasets.Dataset.from_parquet([str(path.resolve()) for path in paths]))
+    rows = Rows(name, lambda datasets: datasets.Dataset.from_parquet([str(path.resolve()) for path in paths]))
+    if (others := sum(name.lower().endswith(".parquet") for name in beside) - len(paths)) > 0:
+        rows.notes = (
+            f"of the parquet files in {name} those for training are read: {counted(others, 'other')} left out",
+        )
+    return rows
 
 
 class Rows:
@@ -61,7 +71,10 @@ class Rows:
         except Exception as error:
             raise KakusanError(f"{name} cannot be loaded: {reason_of(error)} (check its name, or the file)") from error
         kinds: dict[str, Any] = rows.features
-        images = [column for column, kind in kinds.items() if _holds_images(kind, datasets)]
+        images = [
+            *(column for column, kind in kinds.items() if _holds_images(kind, datasets)),
+            *(column for column, kind in kinds.items() if str(getattr(kind, "dtype", "")) in _BYTES),
+        ]
         if not images:
             raise KakusanError(f"{name} has no column of images, only {', '.join(kinds)} (give a data set of images)")
         self.name, self._image = Path(name).name, images[0]
@@ -83,9 +96,8 @@ class Rows:
 
 
 def _holds_images(kind: Any, datasets: Any) -> bool:
-    """Whether a column is of images: by its kind, or as the bytes of their files."""
-    packed = isinstance(kind, dict) and kind.keys() == {"bytes", "path"}
-    return packed or isinstance(kind, datasets.Image) or getattr(kind, "dtype", None) in ("binary", "large_binary")
+    """Whether a column is of images by its kind."""
+    return isinstance(kind, datasets.Image) or (isinstance(kind, dict) and kind.keys() == {"bytes", "path"})
 
 
 def _classes(rows: Any, kinds: dict[str, Any], datasets: Any) -> tuple[Sequence[int] | None, tuple[str, ...]]:
@@ -100,8 +112,8 @@ def _classes(rows: Any, kinds: dict[str, Any], datasets: Any) -> tuple[Sequence[
     if plain is None:
         return None, ()
     given = list(rows[plain])
-    if None in given or any(isinstance(label, int) and label < 0 for label in given):
+    if any(label is None or label == "" or (isinstance(label, int) and label < 0) for label in given):
         return None, ()
-    values = sorted(set(given))
+    values = sorted(set(given), key=lambda label: natural_key(str(label)))
     number = {value: index for index, value in enumerate(values)}
     return [number[value] for value in given], tuple(map(str, values))

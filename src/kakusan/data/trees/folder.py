@@ -1,6 +1,7 @@
 """A folder of the file system, with all that lies below it."""
 
 import os
+import stat
 from pathlib import Path
 from typing import NoReturn
 
@@ -36,10 +37,12 @@ class Folder:
             self.names += [prefix + name for name in files if not hidden(name)]
 
     def read(self, name: str) -> bytes:
-        path = self.path / name
-        if path.exists() and not path.is_file():  # a pipe would be waited for, and for ever
-            raise OSError("no regular file")
-        return path.read_bytes()
+        # A pipe would be waited for, and for ever.
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        with os.fdopen(os.open(self.path / name, flags), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise OSError("no regular file")
+            return file.read()
 
 
 def _refuse(error: OSError) -> NoReturn:

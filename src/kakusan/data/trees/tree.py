@@ -44,7 +44,8 @@ def readable(path: Path, *errors: type[Exception]) -> Iterator[None]:
     except KakusanError:
         raise
     except errors as error:
-        raise KakusanError(f"{path} cannot be read, it may be cut short: {reason_of(error)} (get it anew)") from error
+        reason = getattr(error, "strerror", None) or reason_of(error)  # the path is named already
+        raise KakusanError(f"{path} cannot be read, it may be cut short: {reason} (get it anew)") from error
 
 
 def hidden(name: str) -> bool:
