@@ -108,6 +108,10 @@ class Run:
         path = Path(path)
         if not path.exists():
             raise KakusanError(f"there is no run directory {path} (train one: kakusan train digits --run {path})")
+        if (path / "study.json").is_file():
+            raise KakusanError(
+                f"{path} is a study: its page is {path / 'report.html'}, its runs lie in {path / 'runs'}"
+            )
         if not cls.is_at(path):
             raise KakusanError(f"{path} is not a run directory: it holds no config.yaml (give what --run was given)")
         return cls(path)

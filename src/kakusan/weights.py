@@ -76,7 +76,7 @@ PRETRAINED = MappingProxyType(
             "6726825d",
             95_628_359,
             {"Conv2d_1a_3x3.conv.weight": (32, 3, 3, 3), "fc.weight": (1008, 2048)},
-            "Inception-v3 of 2015, as torch-fidelity ships it",
+            "torch-fidelity's Inception-v3 of 2015",
         ),
         "vgg16": Pretrained(
             "vgg16-397923af.pth",

@@ -330,7 +330,7 @@ def test_ctrl_c_keeps_the_pictures_that_are_done(run, tmp_path, number):
             time.sleep(0.05)
         process.send_signal(number)
         _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
     done = len(list((tmp_path / "out").glob("[0-9]*.png")))
     assert 0 < done < 100_000
     assert err.splitlines()[-1] == f"kakusan: interrupted: {done} of 100000 images are in out"

@@ -132,7 +132,7 @@ def test_images_without_captions_are_refused(place):
 def test_what_is_missing_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(weights.Repository, "find", lambda wanted, directory: None)
     with pytest.raises(KakusanError) as told:
-        score(pictures(), tmp_path)
+        score(pictures(), None)
     for part in ("CLIP ViT-L/14", "huggingface.co/openai/clip-vit-large-patch14", "1711 MB", "--weights DIR"):
         assert part in str(told.value)
 

@@ -54,6 +54,11 @@ def export(
     run = run if isinstance(run, Run) else Run.open(run)
     place = Path(directory)
     require_free(place, overwrite)
+    if config.load(run.config_path).network.kind == "autoencoder":
+        raise KakusanError(
+            f"{run.path} trained an autoencoder, which leaves with the run of a denoiser in its latents, as its vae "
+            "(kakusan.interop.autoencoders.autoencoder_to_diffusers converts one alone)"
+        )
     model = load(run, checkpoint=checkpoint, weights_from=weights_from, device="cpu")
     with writing(place):
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -31,7 +31,8 @@ from kakusan.commands.weights import weights
 from kakusan.config.wording import either
 from kakusan.errors import KakusanError, unknown
 
-_INTERRUPTED = 130
+_SIGNALLED = 128  # and the number of the signal, as shells have it
+_INTERRUPTED = _SIGNALLED + int(signal.SIGINT)
 _NOUNS = {"int_parsing": "a whole number", "float_parsing": "a number"}
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # typer exports the name of this one only
 
@@ -104,16 +105,17 @@ def images(context: typer.Context) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command and returns its exit status: 0, 2 for a mistake of the user, 1 for one of ours, 130 for Ctrl-C.
+    """Runs a command and returns its exit status: 0, 2 for a mistake of the user, 1 for one of ours, 130 for Ctrl-C
+    and 143 for a polite kill.
 
     Args:
         arguments: What follows the program's name; by default what was typed.
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 (as in a process that was started without)
-    ended = threading.Event()
+    signals: list[int] = []
     try:
-        with _tidy_ends(ended):
+        with _tidy_ends(signals):
             status = typer.main.get_command(app).main(given, prog_name="kakusan", standalone_mode=False)
             sys.stdout.flush()
     except BrokenPipeError:  # the reader has seen enough
@@ -123,8 +125,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if "--debug" in given:
             traceback.print_exc()
         sentence, status = _verdict(error)
-        if status == 1 and ended.is_set():  # an import that Ctrl-C ends half-way may raise anything
+        if status == 1 and signals:  # an import that Ctrl-C ends half-way may raise anything
             sentence, status = "interrupted", _INTERRUPTED
+        if status == _INTERRUPTED and signals:
+            status = _SIGNALLED + signals[-1]
         if sentence:
             print(f"kakusan: {' '.join(sentence.split())}", file=sys.stderr)
         return status
@@ -134,14 +138,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 @contextmanager
-def _tidy_ends(ended: threading.Event) -> Iterator[None]:
-    """Lets a polite kill do inside what Ctrl-C does: whatever was begun is tidied up; either sets the event."""
+def _tidy_ends(signals: list[int]) -> Iterator[None]:
+    """Lets a polite kill do inside what Ctrl-C does: whatever was begun is tidied up; either is noted."""
     if threading.current_thread() is not threading.main_thread():  # only the main thread may take signals
         yield
         return
 
     def end(number: int, frame: FrameType | None) -> None:
-        ended.set()
+        signals.append(number)
         raise KeyboardInterrupt
 
     before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}

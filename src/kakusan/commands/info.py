@@ -70,9 +70,12 @@ def _facts(thing: Path) -> dict[str, Any]:
         return run_facts(thing)
     if (thing / "state.json").is_file():
         return checkpoint_facts(Checkpoint(thing))
+    if (thing / "study.json").is_file():
+        Run.open(thing)  # which says what it is
     if thing.is_dir():
         raise KakusanError(
-            f"{thing} is neither a run, which holds a config.yaml, nor a checkpoint, which holds a state.json"
+            f"{thing} is neither a run, which holds a config.yaml, nor a checkpoint, which holds a state.json (if it "
+            f"holds images: kakusan data check {thing}; a pipeline of diffusers: kakusan import {thing} --run DIR)"
         )
     match thing.suffix:
         case ".safetensors":

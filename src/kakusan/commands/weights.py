@@ -20,7 +20,7 @@ def weights(directory: options.Weights = None, json: Json = False, debug: Debug 
         listed[name] = {
             "network": wanted.network,
             "file": wanted.file,
-            "megabytes": wanted.size // 1_000_000,
+            "megabytes": round(wanted.size / 1_000_000),
             "path": None if path is None else str(path),
             "damaged": path is not None and damaged(wanted, path),
             "url": wanted.url,

@@ -49,7 +49,7 @@ def require_resumable(changes: Iterable[str]) -> None:
         if key not in (*_RESUMABLE, *_GIVEN_AGAIN) and not key.startswith(_WATCHED):
             raise KakusanError(
                 f"{key} cannot change in a run that goes on: only its length, device and what it writes can "
-                f"({', '.join((*_RESUMABLE, *_WATCHED))}); start another run instead"
+                f"({', '.join((*_RESUMABLE, *(f'{section}*' for section in _WATCHED)))}); start another run instead"
             )
 
 

@@ -20,7 +20,7 @@ def section(say: Language, lines: Sequence[Mapping[str, Any]]) -> Section | None
     images, losses = mean_losses(lines)
     if not losses:
         return None
-    title = _title(say, max(line["images"] for line in lines if "images" in line), losses)
+    title = _title(say, images[-1], losses)
     figure = Figure(
         title=title,
         content=curve(say, lines),
