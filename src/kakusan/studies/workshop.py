@@ -227,6 +227,14 @@ class Workshop:
         return Stored.of_run(self.images, self.settings if self.budget.seeds == 1 else None)
 
     @property
+    def _unlearned(self) -> tuple[Sentence, ...]:
+        """What is to be said where trainings end before their learning rate has risen: they have learned next to
+        nothing, and what they draw is told apart by chance."""
+        warmup = self.settings.optimizer.warmup_images
+        seen = {"images": self.images_to_see, "warmup": warmup}
+        return (Sentence("study.unlearned", seen),) if self.images_to_see <= warmup else ()
+
+    @property
     def alone(self) -> tuple[Sentence, ...]:
         """What is to be said where one training of each is compared."""
         return (Sentence("study.alone"),) if self.budget.seeds == 1 else ()
@@ -262,7 +270,7 @@ class Workshop:
             budget=self.budget_name,
             finding=finding,
             parts=parts,
-            notes=notes,
+            notes=(*notes, *self._unlearned),
             remarks=tuple(self._sight(lambda: self.real).remarks),
             seconds=self._spent(),
             machine=machine(),
