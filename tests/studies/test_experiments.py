@@ -315,7 +315,7 @@ def test_three_of_each_are_trained_from_other_seeds(tmp_path):
     seeds = {Run.open(run).path.name for run in (path / "runs").iterdir()}
     assert len(seeds) == 6
     assert found.parts[0].trials[0].protocol["seeds"] == 3
-    assert found.notes == ()
+    assert [note.key for note in found.notes] == ["study.unlearned"]  # and none of trainings that are alone
 
 
 def test_a_study_of_classes_asks_for_no_guidance_of_a_model_without(tmp_path):
