@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from zlib import crc32
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -14,22 +15,28 @@ from kakusan.errors import KakusanError
 _MEND = "give the configuration, or the network, that it was trained with"
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
+def read_tensors(path: Path, checksum: int | None = None) -> dict[str, Tensor]:
     """Returns the tensors of a safetensors file, on the CPU.
 
+    Args:
+        path: The file.
+        checksum: The CRC-32 of its bytes, where it is known.
+
     Raises:
-        KakusanError: It is missing, cut short, or no such file.
+        KakusanError: It is missing, cut short, no such file, or has another checksum.
     """
     try:
-        return load(path.read_bytes())
+        content = path.read_bytes()
+        if checksum not in (None, crc32(content)):
+            raise _damaged(path, "its bytes are not those that were written")
+        return load(content)
     except FileNotFoundError as error:
         raise KakusanError(f"{path} is missing (choose another checkpoint, or remove this one)") from error
     except (OSError, SafetensorError) as error:
-        raise damaged(path, error) from error
+        raise _damaged(path, error) from error
 
 
-def damaged(path: Path, why: object) -> KakusanError:
-    """Returns the error of a file that cannot be relied upon."""
+def _damaged(path: Path, why: object) -> KakusanError:
     return KakusanError(
         f"{path} is damaged or cut short (choose another checkpoint, or remove this one, and the one before is the "
         f"last): {why}"
@@ -42,13 +49,17 @@ def pack(tensors: Mapping[str, Tensor], about: dict[str, str] | None = None) -> 
     return save({name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}, about)
 
 
-def load_weights(network: nn.Module, path: Path) -> None:
+def load_weights(network: nn.Module, path: Path, checksum: int | None = None) -> None:
     """Loads weights into a network of the same architecture.
+
+    Args:
+        network: The network.
+        path, checksum: As in :func:`read_tensors`.
 
     Raises:
         KakusanError: The file is damaged, or its tensors do not fit the network; the first that does not is named.
     """
-    tensors, own = read_tensors(path), network.state_dict()
+    tensors, own = read_tensors(path, checksum), network.state_dict()
     for name in sorted(own.keys() | tensors.keys()):
         if name not in tensors or name not in own:
             has, lacks = ("network", path) if name not in tensors else (path, "network")

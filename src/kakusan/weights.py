@@ -194,9 +194,10 @@ def obtain_repository(
         if offline:
             raise KakusanError(f"{wanted.network} is missing, and may not be downloaded: {where}")
         path = _snapshot(wanted, where, show)
-    digest = _digest(path / _TENSORS)
+    weights = wanted.weights_at(path)
+    digest = _digest(weights)
     if directory is None or path != directory / wanted.file:
-        _require_published(path / _TENSORS, digest, wanted.sha256)
+        _require_published(weights, digest, wanted.sha256)
     return Folder(path, digest)
 
 

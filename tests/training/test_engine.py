@@ -228,6 +228,11 @@ def test_who_wishes_for_an_end_waits_for_nothing_that_is_not_due(tmp_path):
     assert not any("held_out_loss" in line for line in there.metrics())
 
 
+def assert_same_grids(a, b):
+    drawn, expected = ({path.name: path.read_bytes() for path in of.samples_path.iterdir()} for of in (a, b))
+    assert drawn == expected
+
+
 def test_a_grid_that_the_death_of_its_process_prevented_is_drawn_on_resuming(tmp_path):
     there, whole = run(tmp_path / "run"), run(tmp_path / "whole")
     engine(samples_every=25, checkpoint_every=25).train(whole)
@@ -242,8 +247,7 @@ def test_a_grid_that_the_death_of_its_process_prevented_is_drawn_on_resuming(tmp
     again = engine(samples_every=25, checkpoint_every=25)
     again.resume(there)
     again.train(there)
-    drawn, expected = ({path.name: path.read_bytes() for path in of.samples_path.iterdir()} for of in (there, whole))
-    assert drawn == expected
+    assert_same_grids(there, whole)
     assert_same(there, whole)
 
 
@@ -262,8 +266,7 @@ def test_who_wishes_for_an_end_while_a_grid_is_drawn_does_not_wait_for_it_and_ha
         again = engine(samples_every=25, checkpoint_every=1000)
         again.resume(of)
         again.train(of)
-    drawn, expected = ({path.name: path.read_bytes() for path in of.samples_path.iterdir()} for of in (there, whole))
-    assert drawn == expected
+    assert_same_grids(there, whole)
     assert_same(there, whole)
 
 

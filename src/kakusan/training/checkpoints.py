@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 from zlib import crc32
@@ -19,7 +18,7 @@ from torch.optim import Optimizer
 from kakusan.errors import KakusanError
 from kakusan.files import atomic_path, atomic_write, remove_whole
 from kakusan.runs import FORMAT, Checkpoint, Run
-from kakusan.tensors import damaged, load_weights, pack, read_tensors
+from kakusan.tensors import load_weights, pack, read_tensors
 
 _OPTIMIZER, _STATE, _SUMS = "optimizer.safetensors", "state.json", "crc32"
 
@@ -72,19 +71,12 @@ def restore(checkpoint: Checkpoint, *, network: nn.Module, average: nn.Module, o
         KakusanError: Part of it is missing, damaged, of another architecture, or of a later version.
     """
     state = checkpoint.state()  # first, for it refuses what a later version wrote
-    _require_unchanged(checkpoint, state.get(_SUMS, {}))
-    load_weights(network, checkpoint.weights_path("raw"))
-    load_weights(average, checkpoint.weights_path("ema"))
-    _unflatten(optimizer, read_tensors(checkpoint.path / _OPTIMIZER))
+    sums = state.get(_SUMS, {})  # or training would go on from bits that have changed without a word
+    raw, ema, moments = checkpoint.weights_path("raw"), checkpoint.weights_path("ema"), checkpoint.path / _OPTIMIZER
+    load_weights(network, raw, sums.get(raw.name))
+    load_weights(average, ema, sums.get(ema.name))
+    _unflatten(optimizer, read_tensors(moments, sums.get(moments.name)))
     return state
-
-
-def _require_unchanged(checkpoint: Checkpoint, sums: Mapping[str, int]) -> None:
-    """Refuses files of which any bit is not as it was written: training would go on from it without a word."""
-    for name, checksum in sums.items():
-        path = checkpoint.path / name
-        if path.is_file() and crc32(path.read_bytes()) != checksum:
-            raise damaged(path, "its bytes are not those that were written")
 
 
 def written_by() -> dict[str, Any]:
