@@ -63,10 +63,27 @@ def test_a_scheduler_of_any_sampler_tells_its_table():
     torch.testing.assert_close(chain.alphas_cumprod.float(), euler.alphas_cumprod, atol=1e-6, rtol=0)
 
 
-def test_a_scheduler_that_has_trained_elsewhere_is_read(recwarn):
-    """Which leaves half of its tables on another device."""
+def test_a_table_in_other_numbers_is_read():
     scheduler = diffusers.DDIMScheduler(**STABLE)
     scheduler.alphas_cumprod = scheduler.alphas_cumprod.to(torch.float64)
+    assert wrap(texts(), scheduler, tokens=TOKENS, null_tokens=NULL).schedule.steps == 1000
+
+
+def test_a_table_on_another_device_is_fetched_from_there():
+    class Elsewhere:
+        """As a tensor of a GPU: nothing but a copy of it can be compared with what lies here."""
+
+        def __init__(self, held):
+            self.held = held
+
+        def detach(self):
+            return self
+
+        def cpu(self):
+            return self.held
+
+    scheduler = diffusers.DDIMScheduler(**STABLE)
+    scheduler.alphas_cumprod = Elsewhere(scheduler.alphas_cumprod)
     assert wrap(texts(), scheduler, tokens=TOKENS, null_tokens=NULL).schedule.steps == 1000
 
 

@@ -68,9 +68,10 @@ def _chain(scheduler: SchedulerMixin) -> Chain:
     require_chain(scheduler.config, f"a {name}")
     chain = Chain(torch.as_tensor(betas, dtype=torch.float64, device="cpu"))
     walked = getattr(scheduler, "alphas_cumprod", None)
-    if walked is not None and not torch.allclose(
-        walked.double(), (1 - chain.betas).cumprod(0), rtol=_CLOSE, atol=_CLOSE
-    ):
+    if walked is None:
+        return chain
+    walked = walked.detach().cpu().double()  # which add_noise has moved to where it trained, and not the betas
+    if not torch.allclose(walked, chain.alphas_cumprod, rtol=_CLOSE, atol=_CLOSE):
         raise KakusanError(f"a {name} walks by another table than that of its betas: it is not known here")
     return chain
 
