@@ -7,7 +7,7 @@ import signal
 import pytest
 import torch
 
-from kakusan import config
+from kakusan import api, config
 from kakusan.commands import main
 from kakusan.config.names import STUDIES
 from kakusan.data.batches import ImageBatches
@@ -224,9 +224,26 @@ def test_latents_are_nearer_or_farther_only_beyond_doubt():
         return Trial(name=name, values=values)
 
     for distance, key in ((0.5, "nearer"), (1.05, "alike"), (2.0, "farther")):
-        first, second = latent.finding([row("pixels", 1.0, 64), row("latents", distance, 32)], 60.0)
+        first, second = latent.finding([row("pixels", 1.0, 64), row("latents", distance, 32)])
         assert first.key == f"study.latent.{key}"
-        assert (second.values["numbers"], second.values["images"], second.values["encoding"]) == (2, 0.5, 60)
+        assert (second.values["numbers"], second.values["images"]) == (2, 0.5)
+
+
+def test_latents_are_those_of_the_autoencoder_that_the_study_is_given(tmp_path):
+    given = api.train(config.load("digits-autoencoder", SMALL), run=tmp_path / "given", show=False)
+    found, path = conduct(
+        "latent", path=tmp_path / "study", overrides={**TINY, "data.latent": str(given.path)}, show=False
+    )
+    assert sorted(it.name for it in (path / "runs").iterdir()) == ["latents", "pixels"]
+    assert config.load(Run.open(path / "runs" / "pixels").config_path).data.latent is None
+    assert found.parts[2].trials[0].protocol["weights_hash"] == api.load_autoencoder(given).weights_hash
+    assert "encoding" in found.parts[2].finding.values
+
+
+def test_an_autoencoder_is_trained_no_longer_than_the_budget(tmp_path):
+    settings = config.load("digits", TINY)
+    shop = Workshop(tmp_path, "latent", "digits", "quick", settings, show=False)
+    assert shop.within_budget(config.load("digits-autoencoder")) == 80_000
 
 
 def test_a_gan_learns_to_draw_what_it_sees(monkeypatch):

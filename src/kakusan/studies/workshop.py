@@ -148,9 +148,9 @@ class Workshop:
 
     def checkpoints(self, run: Run) -> list[Checkpoint]:
         """Returns those that were planned: whoever stopped the training left one more."""
-        settings = config.load(run.config_path).training
-        timetable = Timetable.of(settings, self._epoch)
-        return [it for it in run.checkpoints() if timetable.saves(it.images // settings.batch_size)]
+        settings = config.load(run.config_path)
+        timetable = Timetable.of(settings.training, self._epoch(settings))
+        return [it for it in run.checkpoints() if timetable.saves(it.images // settings.training.batch_size)]
 
     def found(
         self,
@@ -247,18 +247,21 @@ class Workshop:
     @property
     def images_to_see(self) -> int:
         """How long every training of this study is, in images seen."""
-        return min(self.budget.images or self.images_of_preset, self.images_of_preset)
+        return self.within_budget(self.settings)
 
-    @property
-    def images_of_preset(self) -> int:
-        """How long a training is by the configuration alone."""
-        training = self.settings.training
-        return Timetable.of(training, self._epoch).steps * training.batch_size
+    def within_budget(self, settings: config.Config) -> int:
+        """Returns how long a training of the study's images is by its configuration, or by the budget if shorter."""
+        images = self.images_of(settings)
+        return min(self.budget.images or images, images)
 
-    @property
-    def _epoch(self) -> int:
-        """How many images are learned from."""
-        return len(self.images) - kept_out(self.settings.data.held_out, len(self.images))
+    def images_of(self, settings: config.Config) -> int:
+        """Returns how long a training of the study's images is by its configuration alone, in images seen."""
+        training = settings.training
+        return Timetable.of(training, self._epoch(settings)).steps * training.batch_size
+
+    def _epoch(self, settings: config.Config) -> int:
+        """Returns how many images are learned from."""
+        return len(self.images) - kept_out(settings.data.held_out, len(self.images))
 
     def experiment(
         self, finding: tuple[Sentence, Sentence], *parts: Part, notes: tuple[Sentence, ...] = ()

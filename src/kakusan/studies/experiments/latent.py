@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
 
-from kakusan import api, config, sampling
+from kakusan import config, latents, sampling
 from kakusan.codec import Codec
 from kakusan.config.names import presets
 from kakusan.evaluation.moments import frechet_distance
+from kakusan.files import at_home
 from kakusan.model import Model
 from kakusan.pictures import from_uint8, to_uint8
 from kakusan.results import Forecast, Judgement, Value
@@ -32,31 +34,66 @@ _MEGA = 1e6
 
 def latent(shop: Workshop) -> Experiment:
     """Trains an autoencoder, then one kind of network in pixels and as long in latents, and compares what they draw."""
-    encoder = shop.trained("autoencoder", base=autoencoder_of(shop))
-    codec = api.load_autoencoder(encoder, device=shop.device)
-    pixels = shop.trained(PIXELS)
-    inside = in_latents(shop.settings, encoder, codec)
+    encoder = _autoencoder(shop)
+    codec = encoder.codec
+    settings = {PIXELS: config.changed(shop.settings, {"data.latent": None})}
+    settings[LATENTS] = config.changed(settings[PIXELS], in_latents(settings[PIXELS], encoder.name, codec))
+    pixels = shop.trained(PIXELS, {"training.images": shop.images_to_see}, base=settings[PIXELS])
     costs = {
         name: shop.found(f"pace-{name}", Forecast, partial(forecast, how, name, _PACE, shop.show))
-        for name, how in ((PIXELS, shop.settings), (LATENTS, config.changed(shop.settings, inside)))
+        for name, how in settings.items()
     }
     # As long as the other took, by its pace when nothing disturbed it.
     seconds = train_seconds(pixels).value
     images = max(shop.settings.training.batch_size, round(seconds * costs[LATENTS].images_per_second))
-    runs = {PIXELS: pixels, LATENTS: shop.trained(LATENTS, {**inside, "training.images": images})}
+    inside = shop.trained(LATENTS, {"training.images": images}, base=settings[LATENTS])
+    runs = {PIXELS: pixels, LATENTS: inside}
     models = {name: shop.load(run) for name, run in runs.items()}
     judged = {name: shop.judged(name, model) for name, model in models.items()}
     times = shop.found("seconds", Times, lambda: _timed(shop, models))
     rows = tuple(_row(name, runs[name], models[name], judged[name], costs[name], times) for name in runs)
-    first, second = finding(rows, train_seconds(encoder).value)
-    left = shop.found("reconstructed", Trial, lambda: _reconstructed(shop, encoder, codec), shop.of(codec))
+    first, second = finding(rows)
+    left = shop.found("reconstructed", Trial, lambda: _reconstructed(shop, encoder), shop.of(codec))
+    told = {"distance": left.values["distance"].value}
+    if encoder.seconds is not None:
+        told["encoding"] = encoder.seconds.value
     return shop.experiment(
         (first, second),
         Part("compared", first, rows, pictures={name: shop.pictures(model) for name, model in models.items()}),
         Part("architecture", second, boxes=_boxes(models[LATENTS])),
-        Part("autoencoder", Sentence("study.latent.left", {"distance": left.values["distance"].value}), (left,)),
+        Part("autoencoder", Sentence(f"study.latent.{'left' if encoder.seconds else 'given'}", told), (left,)),
         notes=shop.alone,
     )
+
+
+@dataclass(frozen=True)
+class _Encoder:
+    """In whose latents a study works.
+
+    Attributes:
+        name: What ``data.latent`` calls it.
+        codec: It.
+        seconds: Time that its training took; None for one that no run trained.
+    """
+
+    name: str
+    codec: Codec
+    seconds: Value | None
+
+
+def _autoencoder(shop: Workshop) -> _Encoder:
+    """Returns the one that the study's configuration names, or one that it trains now."""
+    run, name = None, shop.settings.data.latent
+    if name is None:
+        base = autoencoder_of(shop)
+        run = shop.trained("autoencoder", {"training.images": shop.within_budget(base)}, base=base)
+        name = str(run.path.resolve())
+    elif Run.is_at(at_home(name)):
+        run = Run.open(at_home(name))
+    data = shop.settings.data.model_copy(update={"latent": name})
+    codec = latents.opened(data, shop.images.shape, shop.device)
+    assert codec is not None  # the data name one
+    return _Encoder(name, codec, train_seconds(run) if run else None)
 
 
 def autoencoder_of(shop: Workshop) -> config.Config:
@@ -68,9 +105,9 @@ def autoencoder_of(shop: Workshop) -> config.Config:
     return config.from_mapping({"data": data, "network": {"kind": "autoencoder"}, "training": {"batch_size": 64}})
 
 
-def in_latents(settings: config.Config, encoder: Run, codec: Codec) -> dict[str, Any]:
+def in_latents(settings: config.Config, name: str, codec: Codec) -> dict[str, Any]:
     """Returns what makes the same network learn in latents: attention stays at the level where it is."""
-    changes: dict[str, Any] = {"data.latent": str(encoder.path.resolve())}
+    changes: dict[str, Any] = {"data.latent": name}
     widths = getattr(settings.network, "attention_resolutions", None)
     if widths:
         factor = codec.network.factor
@@ -78,12 +115,11 @@ def in_latents(settings: config.Config, encoder: Run, codec: Codec) -> dict[str,
     return changes
 
 
-def finding(rows: Sequence[Trial], encoding: float) -> tuple[Sentence, Sentence]:
+def finding(rows: Sequence[Trial]) -> tuple[Sentence, Sentence]:
     """Says which comes nearer to real images in the same time, if doubt allows, and what latents save.
 
     Args:
         rows: Of pixels and of latents.
-        encoding: Seconds that the autoencoder took to train.
     """
     pixels, inside = (row.values for row in rows)
     apart = pixels["distance"].beyond(inside["distance"])
@@ -94,8 +130,8 @@ def finding(rows: Sequence[Trial], encoding: float) -> tuple[Sentence, Sentence]
         name: pixels[quantity].value / inside[quantity].value
         for name, quantity in (("numbers", "numbers"), ("operations", "operations"), ("times", "seconds"))
     }
-    more = {"images": inside["images"].value / pixels["images"].value, "encoding": encoding}
-    return Sentence(f"study.latent.{key}", told), Sentence("study.latent.saved", {**saved, **more})
+    saved["images"] = inside["images"].value / pixels["images"].value
+    return Sentence(f"study.latent.{key}", told), Sentence("study.latent.saved", saved)
 
 
 def _row(name: str, run: Run, model: Model, judged: Judgement, cost: Forecast, times: Times) -> Trial:
@@ -118,8 +154,9 @@ def _timed(shop: Workshop, models: dict[str, Model]) -> Times:
     return in_turn(plans, models[LATENTS].weights_hash, shop.show)
 
 
-def _reconstructed(shop: Workshop, encoder: Run, codec: Codec) -> Trial:
+def _reconstructed(shop: Workshop, encoder: _Encoder) -> Trial:
     """Returns how far real images lie from others once they went through latents: no model of these draws nearer."""
+    codec = encoder.codec
     real, (half, other) = shop.real, shop.real.halves[0]
     parts = torch.split(other, _CHUNK)
     found = [codec.reconstruct(from_uint8(shop.images.images[part])).cpu() for part in parts]
@@ -128,8 +165,9 @@ def _reconstructed(shop: Workshop, encoder: Run, codec: Codec) -> Trial:
     values = {
         "distance": Value(value=distance, real=real.noise_floor[0]),
         "parameters": Value(value=codec.parameters),
-        "train_seconds": train_seconds(encoder),
     }
+    if encoder.seconds is not None:
+        values["train_seconds"] = encoder.seconds
     protocol = {
         "n": len(other),
         "reference": shop.images.name,

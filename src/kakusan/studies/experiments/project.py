@@ -21,7 +21,7 @@ _ROWS, _COLUMNS = 10, 10
 
 def project(shop: Workshop) -> Experiment:
     """Trains a preset as it is, and tells the whole of it."""
-    images = shop.images_of_preset  # the project is this training, whatever the budget
+    images = shop.images_of(shop.settings)  # the project is this training, whatever the budget
     run = shop.trained("model", {**shop.moments(_MOMENTS, images), "training.images": images})
     model = shop.load(run)
     along = [_moment(shop, run, checkpoint.images) for checkpoint in shop.checkpoints(run)]
