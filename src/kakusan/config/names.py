@@ -89,6 +89,9 @@ SOURCES: Mapping[str, Target] = {
     "cifar10": Target(
         "kakusan.data.sources.cifar10:cifar10", "50,000 colour pictures of 32×32 pixels in ten classes; downloaded once"
     ),
+    "shapes": Target(
+        "kakusan.data.sources.shapes:Shapes", "40,000 captioned scenes of one or two things, of any size; drawn here"
+    ),
 }
 """Images that have a name."""
 

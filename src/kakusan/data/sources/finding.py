@@ -6,6 +6,7 @@ from pathlib import Path
 
 from kakusan.config import names
 from kakusan.config.wording import either
+from kakusan.data.images import ImageSet
 from kakusan.data.listing import shards_in
 from kakusan.data.sources.cifar10 import is_here
 from kakusan.data.sources.files import from_tree
@@ -28,7 +29,8 @@ def open_source(source: str | Path) -> Source:
         KakusanError: There is no such source, or it cannot be read.
     """
     if isinstance(source, str) and source in names.SOURCES:
-        return Held(names.load(names.SOURCES[source])())
+        made = names.load(names.SOURCES[source])()
+        return Held(made) if isinstance(made, ImageSet) else made
     if isinstance(source, str) and source.startswith(names.HUB):
         return hub(source.removeprefix(names.HUB))
     if isinstance(source, str) and source.startswith(names.PYTHON):

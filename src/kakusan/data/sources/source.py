@@ -1,7 +1,7 @@
 """What all sources have in common."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from PIL import Image
 
@@ -31,3 +31,11 @@ class Source(Protocol):
 
     def read(self, index: int) -> Image.Image:
         """Returns a picture, whose pixels need not be decoded yet; from any thread, and with whatever error it has."""
+
+
+@runtime_checkable
+class Drawn(Protocol):
+    """A source whose pictures are drawn, in whatever size is asked for."""
+
+    def at(self, size: int) -> Source:
+        """Returns the same pictures with sides of so many pixels."""

@@ -1,0 +1,45 @@
+"""The captioned scenes of :mod:`kakusan.shapes`, drawn when they are asked for, of any size."""
+
+from collections.abc import Sequence
+from random import Random
+
+from PIL import Image
+
+from kakusan.seeds import derive
+from kakusan.shapes import caption, draw, scene
+
+COUNT = 40_000
+_SEED = 0
+_SIDE = 32
+
+
+class Shapes:
+    """A source of scenes with one or two things, all of the kind that is learned from.
+
+    Args:
+        size: Side of the pictures, in pixels.
+    """
+
+    name = "shapes"
+    class_names: tuple[str, ...] = ()
+    labels: Sequence[int] | None = None
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, size: int = _SIDE) -> None:
+        self._size = size
+        self.captions = tuple(
+            caption(scene(_SEED, index), Random(derive(_SEED, "captions", index))) for index in range(COUNT)
+        )
+
+    def __len__(self) -> int:
+        return COUNT
+
+    def at(self, size: int) -> "Shapes":
+        """Returns the same scenes in another size: drawn anew, not resized."""
+        return Shapes(size)
+
+    def entry(self, index: int) -> str:
+        return f"scene {index}"
+
+    def read(self, index: int) -> Image.Image:
+        return Image.fromarray(draw(scene(_SEED, index), self._size).permute(1, 2, 0).numpy())
