@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from kakusan.condition import NULL_LABEL, Condition
+from kakusan.errors import KakusanError
 
 LABELS = torch.tensor([3, 0, 7, NULL_LABEL])
 
@@ -44,3 +45,25 @@ def test_it_moves_between_devices(condition):
     assert moved.labels.device.type == "meta"
     assert moved.null().labels.device.type == "meta"
     assert moved.drop(torch.ones(4, dtype=torch.bool)).labels.device.type == "meta"
+
+
+def test_words_and_labels_go_together():
+    both = Condition(LABELS, words=torch.arange(12).view(4, 3))
+    assert both.null().words.tolist() == [[-1] * 3] * 4
+    assert both.drop(torch.tensor([True, False, False, False])).words[:2].tolist() == [[-1] * 3, [3, 4, 5]]
+    joined = Condition.cat([both, both.null()])
+    assert (len(joined), joined.repeats) == (8, 2)
+    assert torch.equal(joined[:4].words, both.words)
+
+
+def test_tokens_have_no_null_of_their_own():
+    tokens = Condition(tokens=torch.zeros(2, 3, 4))
+    assert len(tokens[:1]) == 1
+    with pytest.raises(KakusanError, match="tokens have no null of their own"):
+        tokens.null()
+
+
+@pytest.mark.parametrize("given", [{}, {"labels": LABELS, "words": torch.zeros(3, 2, dtype=torch.int64)}])
+def test_a_condition_is_of_something_and_of_as_many_images(given):
+    with pytest.raises(KakusanError, match="each of as many images"):
+        Condition(**given)

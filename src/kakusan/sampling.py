@@ -85,6 +85,11 @@ class Plan:
         modules = modules_in(self.denoiser)
         return device_of(modules[0]) if modules else torch.device("cpu")
 
+    @property
+    def labels(self) -> Tensor | None:
+        """The classes of the images, int64, shape (n,); None without."""
+        return None if self.condition is None else self.condition.labels
+
     def chunks(self) -> list[range]:
         """The images of every chunk that is drawn at a time."""
         return [range(i, min(i + self.settings.batch, self.n)) for i in range(0, self.n, self.settings.batch)]

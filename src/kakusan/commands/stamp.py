@@ -69,7 +69,7 @@ def of(plan: Plan, model: Model, run: Run, checkpoint: Checkpoint, weights_from:
         device=model.device.type,
         seed=plan.seed,
         n=plan.n,
-        labels=None if plan.condition is None else _cycle(plan.condition.labels.tolist()),
+        labels=None if plan.labels is None else _cycle(plan.labels.tolist()),
         sampling=plan.settings,
     )
 

@@ -104,7 +104,7 @@ def compare(model: Model, directory: Path) -> Difference:
     plan = sampling.plan(model, n=_IMAGES, settings=how, labels=[0, NULL_LABEL] if model.class_names else None)
     noise = seeds.ImageNoise(plan.seed, range(_IMAGES))(torch.empty(_IMAGES, *model.latent_shape, device=device))
     start = noise * chain(plan.times[0])[1].float()
-    labels = None if plan.condition is None else plan.condition.labels.to(device) % (len(model.class_names) + 1)
+    labels = None if plan.labels is None else plan.labels.to(device) % (len(model.class_names) + 1)
     with torch.no_grad(), evaluating(model.denoiser):
         clock = torch.full((_IMAGES,), float(chain.steps - 1), device=device)
         condition = None if plan.condition is None else plan.condition.to(device)

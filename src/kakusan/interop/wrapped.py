@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
-from kakusan.condition import NULL_LABEL, Condition
+from kakusan.condition import Condition
 from kakusan.denoiser import Denoiser
 from kakusan.errors import KakusanError
 from kakusan.interop.diffusers import DiffusersNetwork
@@ -109,8 +109,7 @@ class Prompted(nn.Module):
     def forward(self, x: Tensor, clock: Tensor, condition: Condition | None = None) -> Tensor:
         """Returns the model's sample; see :meth:`kakusan.networks.UNet.forward` for the arguments."""
         last = len(self._tokens) - 1
-        labels = torch.full((len(x),), NULL_LABEL, device=x.device) if condition is None else condition.labels
-        chosen = labels.masked_fill(labels == NULL_LABEL, last)
+        chosen = torch.full((len(x),), last, device=x.device) if condition is None else condition.labels_or(last)
 
         images = len(x) // (1 if condition is None else condition.repeats)
 

@@ -1,7 +1,8 @@
-"""Networks: U-Nets, from (scaled image, clock, condition) to a tensor, and an autoencoder. They know no noise."""
+"""Networks: from (scaled image, clock, condition) to a tensor; an autoencoder, a text encoder. They know no noise."""
 
 from kakusan.networks.autoencoder import Autoencoder
 from kakusan.networks.simple_unet import SimpleUNet
+from kakusan.networks.text import Captioned, TextEncoder
 from kakusan.networks.unet import UNet
 
-__all__ = ["Autoencoder", "SimpleUNet", "UNet"]
+__all__ = ["Autoencoder", "Captioned", "SimpleUNet", "TextEncoder", "UNet"]

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from kakusan.networks.attention import TextAttention, attend
 from kakusan.networks.recomputed import Recomputed
 
 
@@ -97,11 +98,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Returns (B, C, H, W) from ``x`` of the same shape."""
         pixels = self.norm(x).flatten(2).transpose(1, 2)  # (B, HW, C)
-        query, key, value = (
-            layer(pixels).unflatten(2, (self.heads, -1)).transpose(1, 2)  # (B, heads, HW, C / heads)
-            for layer in (self.query, self.key, self.value)
-        )
-        seen = functional.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)  # (B, HW, C)
+        seen = attend(self.query(pixels), self.key(pixels), self.value(pixels), self.heads)  # (B, HW, C)
         change: Tensor = self.output(seen).transpose(1, 2).unflatten(2, x.shape[2:])  # (B, C, H, W)
         return x + change
 
@@ -109,13 +106,16 @@ class Attention(nn.Module):
 class Stage(Recomputed):
     """A residual block, and attention after it where there is any."""
 
-    def __init__(self, residual: ResidualBlock, attention: Attention | None) -> None:
+    def __init__(self, residual: ResidualBlock, attention: Attention | TextAttention | None) -> None:
         super().__init__()
         self.residual = residual
         self.attention = nn.Identity() if attention is None else attention
 
-    def compute(self, x: Tensor, time: Tensor | None = None) -> Tensor:
-        y: Tensor = self.attention(self.residual(x, time))
+    def compute(self, x: Tensor, time: Tensor | None = None, words: Tensor | None = None) -> Tensor:
+        """Returns (B, out, H, W) from ``x``, (B, in, H, W), the activated embedding of ``time``, (B, width), and the
+        ``words`` of captions, (B, L, D), where it looks at any."""
+        h = self.residual(x, time)
+        y: Tensor = self.attention(h, words) if isinstance(self.attention, TextAttention) else self.attention(h)
         return y
 
 

@@ -9,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 
 class Recomputed(nn.Module):
-    """A block of a picture, and of the embedding of time where it hears of that, whose work is in :meth:`compute`.
+    """A block of a picture, and of time and words where it hears of them, whose work is in :meth:`compute`.
 
     Attributes:
         recompute: Whether only its inputs are kept for the gradient, and the rest is computed again.
@@ -19,8 +19,8 @@ class Recomputed(nn.Module):
         super().__init__()
         self.recompute = False
 
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """Returns (B, out, H, W) from a picture, (B, in, H, W), and perhaps an embedding of time, (B, width)."""
+    def forward(self, *inputs: Tensor | None) -> Tensor:
+        """Returns (B, out, H, W) from a picture, (B, in, H, W), and whatever else :meth:`compute` is told."""
         if self.recompute and torch.is_grad_enabled():
             again: Tensor = checkpoint(self.compute, *inputs, use_reentrant=False)
             return again

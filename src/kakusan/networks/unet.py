@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from kakusan.condition import NULL_LABEL, Condition
 from kakusan.errors import KakusanError
+from kakusan.networks.attention import TextAttention
 from kakusan.networks.blocks import Attention, Downsample, ResidualBlock, Stage, Upsample, zero_init
 from kakusan.networks.embeddings import ClassEmbedding, TimeEmbedding
 from kakusan.networks.sizes import check_images, most_groups
@@ -21,11 +22,11 @@ class DownLevel(nn.Module):
         self.stages = nn.ModuleList(stages)
         self.downsample = downsample
 
-    def forward(self, x: Tensor, time: Tensor) -> list[Tensor]:
+    def forward(self, x: Tensor, time: Tensor, words: Tensor | None) -> list[Tensor]:
         """Returns what every stage gave, and last what the next level starts from."""
         results = []
         for stage in self.stages:
-            x = stage(x, time)
+            x = stage(x, time, words)
             results.append(x)
         if self.downsample is not None:
             results.append(self.downsample(x))
@@ -40,17 +41,18 @@ class UpLevel(nn.Module):
         self.stages = nn.ModuleList(stages)
         self.upsample = upsample
 
-    def forward(self, x: Tensor, kept: list[Tensor], time: Tensor) -> Tensor:
+    def forward(self, x: Tensor, kept: list[Tensor], time: Tensor, words: Tensor | None) -> Tensor:
         """Returns the input of the next level, taking from the end of ``kept`` one tensor a stage."""
         for stage in self.stages:
-            x = stage(torch.cat([x, kept.pop()], dim=1), time)
+            x = stage(torch.cat([x, kept.pop()], dim=1), time, words)
         return x if self.upsample is None else self.upsample(x)
 
 
 class UNet(nn.Module):
-    """Maps a scaled noisy image, the clock and perhaps a class to an image-shaped output, which starts at zero.
+    """Maps a scaled noisy image, the clock and perhaps class or words to an image-shaped output, which starts at zero.
 
-    Its weights convert to and from diffusers' ``UNet2DModel`` (:mod:`kakusan.interop.diffusers`).
+    Its weights convert to and from diffusers' ``UNet2DModel`` or, with text, ``UNet2DConditionModel``
+    (:mod:`kakusan.interop.diffusers`).
 
     Args:
         in_channels: Channels of the image.
@@ -67,9 +69,11 @@ class UNet(nn.Module):
         freq_shift: 1, or 0 as diffusers' default is: how the frequencies of the time embedding are spread.
         downsample_padding: 0, or 1 as diffusers' default is: where a level's end is padded.
         classes: How many classes condition the network, the null class not counted; unconditional, unless given.
+        text_width: Width of the words that all attention looks at; it looks at none, unless given.
 
     Raises:
-        KakusanError: A number is out of its range, or groups or heads do not divide the channels.
+        KakusanError: A number is out of its range, groups or heads do not divide the channels, or text has no attention
+            in the middle.
 
     Source: Ho, Jain & Abbeel, "Denoising Diffusion Probabilistic Models", 2020, appendix B.
     """
@@ -91,6 +95,7 @@ class UNet(nn.Module):
         freq_shift: int = 1,
         downsample_padding: int = 0,
         classes: int | None = None,
+        text_width: int | None = None,
     ) -> None:
         super().__init__()
         self.in_channels = in_channels
@@ -104,7 +109,7 @@ class UNet(nn.Module):
         self.dropout = dropout
         self.scale_shift = scale_shift
         self.freq_shift, self.downsample_padding = freq_shift, downsample_padding
-        self.classes = classes
+        self.classes, self.text_width = classes, text_width
         self._check_numbers()
         self.groups = most_groups(self.channels) if groups is None else groups
         self._check_groups_and_heads()
@@ -112,8 +117,9 @@ class UNet(nn.Module):
 
     def _check_numbers(self) -> None:
         at_least_one = {"in_channels": self.in_channels, "out_channels": self.out_channels, "blocks": self.blocks}
-        if self.classes is not None:
-            at_least_one["classes"] = self.classes
+        at_least_one |= {
+            name: number for name in ("classes", "text_width") if (number := getattr(self, name)) is not None
+        }
         for name, number in at_least_one.items():
             if number < 1:
                 raise KakusanError(f"{name} must be at least 1, not {number}")
@@ -128,6 +134,8 @@ class UNet(nn.Module):
         for name in ("freq_shift", "downsample_padding"):
             if getattr(self, name) not in (0, 1):
                 raise KakusanError(f"{name} must be 0 or 1, not {getattr(self, name)}")
+        if self.text_width is not None and not self.middle_attention:
+            raise KakusanError("a U-Net that reads text needs middle_attention: it is false")
         if not 0 <= self.dropout < 1:
             raise KakusanError(f"dropout must lie in [0, 1), not {self.dropout}")
 
@@ -195,6 +203,8 @@ class UNet(nn.Module):
         if not attention:
             return Stage(residual, None)
         heads = out_channels // (self.head_channels or out_channels)
+        if self.text_width is not None:
+            return Stage(residual, TextAttention(out_channels, self.text_width, heads=heads, groups=self.groups))
         return Stage(residual, Attention(out_channels, heads=heads, groups=self.groups, eps=self.norm_eps))
 
     def forward(self, x: Tensor, clock: Tensor, condition: Condition | None = None) -> Tensor:
@@ -203,33 +213,49 @@ class UNet(nn.Module):
         Args:
             x: Scaled noisy images, shape (B, in_channels, H, W), H and W multiples of 2^(levels - 1).
             clock: What the schedule's clock shows, float32, shape (B,).
-            condition: Labels from 0 to ``classes`` - 1, or -1; without one, all are of the null class.
+            condition: Labels from 0 to ``classes`` - 1, or -1; without one, all are of the null class. Tokens, shape
+                (B, L, text_width), which a U-Net that reads text cannot do without.
 
         Returns:
             Shape (B, out_channels, H, W).
 
         Raises:
-            KakusanError: The images do not fit, or an unconditional network is given a condition.
+            KakusanError: The images do not fit, or a condition is wanting, or nothing to this network.
         """
         check_images(x, self.in_channels, 2 ** (len(self.channels) - 1))
         time = functional.silu(self._embed(clock, condition))  # (B, 4 channels[0]): activated once for all blocks
+        words = self._words(condition)
 
         kept = [self.input(x)]
         for level in self.down:
-            kept += level(kept[-1], time)
+            kept += level(kept[-1], time, words)
         h = kept[-1]
         for stage in self.middle:
-            h = stage(h, time)
+            h = stage(h, time, words)
         for level in self.up:
-            h = level(h, kept, time)
+            h = level(h, kept, time, words)
         output: Tensor = self.output(functional.silu(self.output_norm(h)))
         return output
 
     def _embed(self, clock: Tensor, condition: Condition | None) -> Tensor:
-        if self.class_embedding is None and condition is not None:
+        labels = None if condition is None else condition.labels
+        if self.class_embedding is None and labels is not None:
             raise KakusanError("this U-Net has no classes and takes no condition: build it with classes=N")
         embedding: Tensor = self.time_embedding(clock)
         if self.class_embedding is not None:
-            labels = torch.full_like(clock, NULL_LABEL, dtype=torch.long) if condition is None else condition.labels
+            labels = torch.full_like(clock, NULL_LABEL, dtype=torch.long) if labels is None else labels
             embedding = embedding + self.class_embedding(labels)
         return embedding
+
+    def _words(self, condition: Condition | None) -> Tensor | None:
+        """Returns the words that it reads, shape (B, L, text_width); None where it reads none."""
+        words = None if condition is None else condition.tokens
+        unread = condition is not None and condition.words is not None
+        wide = None if words is None else words.shape[2]
+        if wide != self.text_width or unread:
+            given = (
+                "words that no text encoder has read" if unread else f"words of width {wide}" if wide else "no words"
+            )
+            reads = f"words of width {self.text_width}" if self.text_width else "no text"
+            raise KakusanError(f"this U-Net reads {reads}, and is given {given} (a Captioned network reads captions)")
+        return words

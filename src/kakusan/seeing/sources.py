@@ -173,7 +173,7 @@ class Drawn:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        labels = None if self.plan.condition is None else self.plan.condition.labels.tolist()
+        labels = None if self.plan.labels is None else self.plan.labels.tolist()
         return {
             "weights": self.model.source,
             "weights_from": self.model.weights_from,
@@ -200,10 +200,10 @@ class Drawn:
         return {"autoencoder": codec.weights_hash[:16], "tile": codec.tile, "decoded_in": str(codec.dtype)}
 
     def chunks(self, done: int, progress: Progress | None = None) -> Iterator[tuple[Tensor, Tensor | None]]:
-        condition = self.plan.condition
+        given = self.plan.labels
         for images in self.plan.chunks():
             if images.start >= done:
-                labels = None if condition is None else condition.labels[images.start : images.stop]
+                labels = None if given is None else given[images.start : images.stop]
                 yield to_uint8(sampling.draw(self.plan, images, progress)).cpu(), labels
 
     def at(self, indices: Tensor) -> Tensor:

@@ -123,12 +123,12 @@ def _timed(model: Model, real: Reference, sampler: str, steps: int, images: int,
         before = time.perf_counter()
         drawn = to_uint8(sampling.sample(plan, bar.report))
         seconds = time.perf_counter() - before
-    assert plan.condition is not None, "the digits have classes"
+    assert plan.labels is not None, "the digits have classes"
     return SamplerResult(
         name=sampler,
         steps=steps,
         nfe=plan.network_calls,
         seconds=round(seconds, 3),
         images=images,
-        class_accuracy=real.judge.recognised(drawn, plan.condition.labels),
+        class_accuracy=real.judge.recognised(drawn, plan.labels),
     )

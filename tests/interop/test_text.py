@@ -1,0 +1,121 @@
+"""The same weights give the same output here, in diffusers' U-Net with text and in transformers' CLIP, both ways."""
+
+import pytest
+import torch
+
+from kakusan.condition import Condition
+from kakusan.errors import KakusanError
+from kakusan.interop.diffusers import unet_from_diffusers, unet_to_diffusers
+from kakusan.interop.text import prefixed, text_from_transformers, text_to_transformers
+from kakusan.networks import TextEncoder, UNet
+from tests.networks.randomised import randomised
+
+diffusers = pytest.importorskip("diffusers")
+transformers = pytest.importorskip("transformers")
+
+OURS = {
+    "plain": {},
+    "everywhere": {"attention_levels": (0, 1), "head_channels": 4, "blocks": 2},
+    "classes too": {"classes": 3, "attention_levels": (1,)},
+    "scale and shift": {"scale_shift": True, "attention_levels": (0,), "groups": 8, "dropout": 0.1},
+}
+TINY = {
+    "sample_size": 8,
+    "block_out_channels": (8, 16),
+    "layers_per_block": 1,
+    "norm_num_groups": 4,
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
+    "cross_attention_dim": 12,
+    "attention_head_dim": (1, 2),
+}
+THEIRS = {
+    "as Stable Diffusion 1": {"attention_head_dim": 2, "use_linear_projection": False},
+    "as Stable Diffusion 2": {"use_linear_projection": True},
+    "sines first": {"flip_sin_to_cos": False, "freq_shift": 1, "downsample_padding": 0, "norm_eps": 1e-6},
+    "classes": {"num_class_embeds": 4},
+}
+
+
+def batch(width=12):
+    random = torch.Generator().manual_seed(0)
+    x, tokens = torch.randn(3, 4, 8, 8, generator=random), torch.randn(3, 5, width, generator=random)
+    return x, torch.tensor([0.0, 500.0, 999.0]), tokens
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_unet_in_diffusers_gives_the_same(name):
+    network = randomised(UNet(4, channels=(8, 16), text_width=12, **{"blocks": 1, **OURS[name]})).eval()
+    x, clock, tokens = batch()
+    labels = torch.tensor([0, 2, 1]) if network.classes else None
+    theirs = unet_to_diffusers(network, 8)
+    with torch.no_grad():
+        ours = network(x, clock, Condition(labels, tokens=tokens))
+        other = theirs(x, clock, encoder_hidden_states=tokens, class_labels=labels).sample
+        back = unet_from_diffusers(theirs)(x, clock, Condition(labels, tokens=tokens))
+    assert (ours - other).abs().max() <= 1e-5
+    assert torch.equal(ours, back)
+    assert ours.std() > 0.1
+
+
+@pytest.mark.parametrize("name", THEIRS)
+def test_their_unet_here_gives_the_same(name):
+    model = randomised(diffusers.UNet2DConditionModel(**{**TINY, **THEIRS[name]})).eval()
+    x, clock, tokens = batch()
+    labels = torch.tensor([0, 2, 1]) if model.config["num_class_embeds"] else None
+    with torch.no_grad():
+        theirs = model(x, clock, encoder_hidden_states=tokens, class_labels=labels).sample
+        ours = unet_from_diffusers(model)(x, clock, Condition(labels, tokens=tokens))
+    assert (ours - theirs).abs().max() <= 1e-5
+    assert ours.std() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("transformer_layers_per_block", 2),
+        ("addition_embed_type", "text"),
+        ("only_cross_attention", True),
+        ("mid_block_type", "UNetMidBlock2D"),
+        ("conv_in_kernel", 5),
+        ("attention_head_dim", (1, 4)),
+        ("cross_attention_dim", (12, 12)),
+    ],
+)
+def test_what_our_unet_has_not_is_named(field, value):
+    model = diffusers.UNet2DConditionModel(**TINY)
+    model.register_to_config(down_block_types=("CrossAttnDownBlock2D",) * 2, up_block_types=("CrossAttnUpBlock2D",) * 2)
+    model.register_to_config(**{field: value})
+    with pytest.raises(KakusanError, match=f"a UNet2DConditionModel with {field}="):
+        unet_from_diffusers(model)
+
+
+def encoder(**more):
+    return randomised(TextEncoder(40, **{"length": 8, "width": 16, "layers": 2, "heads": 2, **more})).eval()
+
+
+def test_our_text_encoder_in_transformers_gives_the_same():
+    text = encoder()
+    words = torch.tensor([[38, 3, 4, 39, 39, 39, 39, 39], [38, 39, 39, 39, 39, 39, 39, 39]])
+    theirs = text_to_transformers(text)
+    with torch.no_grad():
+        ours, other = text(words), theirs(words).last_hidden_state
+        back = text_from_transformers(theirs)(words)
+    assert (ours - other).abs().max() <= 1e-5
+    assert torch.equal(ours, back)
+    assert ours.std() > 0.1
+
+
+def test_what_is_written_has_the_names_that_all_versions_read():
+    names = prefixed(text_to_transformers(encoder()).state_dict())
+    assert all(name.startswith("text_model.") and not name.startswith("text_model.text_model.") for name in names)
+    assert "text_model.encoder.layers.1.self_attn.q_proj.weight" in names
+    assert "text_model.final_layer_norm.bias" in names
+
+
+@pytest.mark.parametrize(("field", "value"), [("hidden_act", "gelu"), ("intermediate_size", 48)])
+def test_another_text_encoder_is_refused(field, value):
+    model = text_to_transformers(encoder())
+    setattr(model.config, field, value)
+    with pytest.raises(KakusanError, match=f"CLIPTextModel with {field}="):
+        text_from_transformers(model)
