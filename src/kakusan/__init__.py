@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kakusan import denoiser, parametrization, schedules
-    from kakusan.api import evaluate, load, load_autoencoder, measure, sample, train, walk
+    from kakusan.api import evaluate, load, load_autoencoder, load_clip, measure, sample, train, walk
     from kakusan.errors import KakusanError
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "evaluate",
     "load",
     "load_autoencoder",
+    "load_clip",
     "measure",
     "parametrization",
     "sample",
@@ -27,7 +28,7 @@ __all__ = [
     "walk",
 ]
 
-_CALLS = ("evaluate", "load", "load_autoencoder", "measure", "sample", "train", "walk")
+_CALLS = ("evaluate", "load", "load_autoencoder", "load_clip", "measure", "sample", "train", "walk")
 _HOMES = {**dict.fromkeys(_CALLS, "api"), "KakusanError": "errors"}
 
 

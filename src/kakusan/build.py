@@ -18,8 +18,9 @@ from kakusan.config import models as config
 from kakusan.denoiser import Denoiser
 from kakusan.devices import resolve
 from kakusan.errors import KakusanError
+from kakusan.matcher import Matcher
 from kakusan.model import Model
-from kakusan.networks import Autoencoder, SimpleUNet, UNet
+from kakusan.networks import CLIP, Autoencoder, Captioned, ImageEncoder, SimpleUNet, TextEncoder, UNet
 from kakusan.networks.sizes import check_images
 from kakusan.objective import TimeSampling
 from kakusan.parametrization import X0, EDMPreconditioning, Epsilon, Flow, Parametrization, V
@@ -27,6 +28,7 @@ from kakusan.perception import Lpips
 from kakusan.runs import Run, WeightsFrom
 from kakusan.schedules import Chain, Schedule
 from kakusan.tensors import load_weights
+from kakusan.words import Words
 
 # What a kind makes; its arguments are called what the fields of its section are.
 _SCHEDULES: dict[str, Callable[..., Schedule]] = {
@@ -46,7 +48,7 @@ _PARAMETRIZATIONS: dict[str, Callable[..., Parametrization]] = {
 }
 
 
-Learner = Model | Codec
+Learner = Model | Codec | Matcher
 """What can be trained."""
 
 
@@ -56,6 +58,7 @@ def model(
     class_names: tuple[str, ...] = (),
     network: nn.Module | None = None,
     codec: Codec | None = None,
+    words: Words | None = None,
 ) -> Model:
     """Returns an untrained model, its weights drawn from the run's seed.
 
@@ -65,18 +68,19 @@ def model(
         class_names: The classes that condition it; empty for none.
         network: A network of the user's own, taken as it is.
         codec: In whose latents it works; None for pixels.
+        words: The vocabulary of the captions that condition it; None for none.
 
     Raises:
         KakusanError: Network, schedule and parametrization do not go together, or the network cannot take the shape.
     """
     if network is None:
         factor = 1 if codec is None else codec.network.factor
-        network = _network(settings, shape if codec is None else codec.latent_shape, len(class_names), factor)
+        network = _network(settings, shape if codec is None else codec.latent_shape, len(class_names), factor, words)
     else:
         require_network(network)
         _require_arguments(network, bool(class_names))
     denoiser = Denoiser(network, schedule(settings.schedule), parametrization(settings.parametrization))
-    return Model(denoiser, shape, class_names, settings.sampling, codec)
+    return Model(denoiser, shape, class_names, settings.sampling, codec, words)
 
 
 def autoencoder(settings: config.Config, shape: tuple[int, int, int]) -> Codec:
@@ -95,20 +99,46 @@ def autoencoder(settings: config.Config, shape: tuple[int, int, int]) -> Codec:
         return Codec(Autoencoder(shape[0], **fields), shape)
 
 
+def matcher(settings: config.Config, shape: tuple[int, int, int], words: Words) -> Matcher:
+    """Returns an untrained CLIP, its weights drawn from the run's seed.
+
+    Args:
+        settings: Its network.
+        shape: (C, H, W) of the pictures.
+        words: The vocabulary of their captions.
+
+    Raises:
+        KakusanError: The network cannot take the shape.
+    """
+    how = settings.network
+    assert isinstance(how, config.CLIP), "asked for by whoever knows"
+    channels, height, width = shape
+    if height != width:
+        raise KakusanError(f"a CLIP sees square pictures, not {width}×{height} (--data.size N makes them square)")
+    seeing = {"width": how.image_width, "layers": how.image_layers, "heads": how.image_heads, "patch": how.patch}
+    with _drawn_from(settings.training.seed):
+        text = _text(settings, words)
+        return Matcher(CLIP(text, ImageEncoder(channels, size=height, **seeing), how.width), shape, words)
+
+
 def learner(
     settings: config.Config,
     shape: tuple[int, int, int],
     class_names: tuple[str, ...] = (),
     network: nn.Module | None = None,
     codec: Codec | None = None,
+    words: Words | None = None,
 ) -> Learner:
-    """Returns what a configuration trains, before it has learned anything: a model, or an autoencoder.
+    """Returns what a configuration trains, before it has learned anything: a model, an autoencoder, or a CLIP.
 
-    Args and errors are those of :func:`model` and :func:`autoencoder`.
+    Args and errors are those of :func:`model`, :func:`autoencoder` and :func:`matcher`.
     """
     if isinstance(settings.network, config.Autoencoder):
         return autoencoder(settings, shape)
-    return model(settings, shape, class_names, network, codec)
+    if isinstance(settings.network, config.CLIP):
+        assert words is not None, "fed with captions only"
+        return matcher(settings, shape, words)
+    return model(settings, shape, class_names, network, codec, words)
 
 
 def restored(
@@ -139,7 +169,8 @@ def restored(
         raise KakusanError(
             f"{chosen.path} does not say what its pictures are like (choose another checkpoint)"
         ) from error
-    learned = learner(settings, shape, class_names, network, codec)
+    words = Words.read(run.words_path) if settings.reads_text else None
+    learned = learner(settings, shape, class_names, network, codec, words)
     path = chosen.weights_path(weights_from)
     load_weights(learned.network, path)
     (learned.denoiser if isinstance(learned, Model) else learned.network).eval()
@@ -255,12 +286,17 @@ def _require_arguments(network: nn.Module, conditional: bool) -> None:
         ) from error
 
 
-def _network(settings: config.Config, shape: tuple[int, int, int], classes: int, factor: int) -> nn.Module:
+def _network(
+    settings: config.Config, shape: tuple[int, int, int], classes: int, factor: int, words: Words | None
+) -> nn.Module:
     with _drawn_from(settings.training.seed):
         match settings.network:
             case config.UNet() as unet:
                 check_images(torch.empty(1, *shape, device="meta"), shape[0], 2 ** (len(unet.channels) - 1))
-                return _unet(unet, shape, classes, factor)
+                if words is None:
+                    return _unet(unet, shape, classes, factor)
+                text = _text(settings, words)
+                return Captioned(_unet(unet, shape, classes, factor, text.width), text)
             case config.SimpleUNet() as simple:
                 check_images(torch.empty(1, *shape, device="meta"), shape[0], 8)
                 return SimpleUNet(shape[0], shape[0], simple.time_emb_dim, simple.base_channels)
@@ -280,7 +316,14 @@ def _drawn_from(seed: int) -> Iterator[None]:
         yield
 
 
-def _unet(settings: config.UNet, shape: tuple[int, int, int], classes: int, factor: int) -> UNet:
+def _text(settings: config.Config, words: Words) -> TextEncoder:
+    how = settings.text.model_dump(exclude={"length", "vocabulary"})
+    return TextEncoder(len(words), length=words.length, **how)
+
+
+def _unet(
+    settings: config.UNet, shape: tuple[int, int, int], classes: int, factor: int, text_width: int | None = None
+) -> UNet:
     channels, _, width = shape
     widths = [width // 2**level for level in range(len(settings.channels))]
     resolutions = widths[-1:] if settings.attention_resolutions is None else settings.attention_resolutions
@@ -297,6 +340,7 @@ def _unet(settings: config.UNet, shape: tuple[int, int, int], classes: int, fact
                 f"{', '.join(map(str, widths))} for {what}, not {resolution} "
                 "(use some of these, [] for nowhere, or null for the lowest)"
             )
-    fields = settings.model_dump(exclude={"kind", "init", "attention_resolutions", "class_conditional"})
+    left_out = {"kind", "init", "attention_resolutions", "class_conditional", "text_conditional"}
+    fields = settings.model_dump(exclude=left_out)
     levels = [known.index(resolution) for resolution in resolutions]
-    return UNet(channels, attention_levels=levels, classes=classes or None, **fields)
+    return UNet(channels, attention_levels=levels, classes=classes or None, text_width=text_width, **fields)

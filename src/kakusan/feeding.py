@@ -1,4 +1,4 @@
-"""What a training is fed with: images of a configuration or given in Python, and the classes that condition on them."""
+"""What a training is fed with: images of a configuration or given in Python, and what the network is told of them."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from kakusan import build
+from kakusan.condition import NULL_WORD
 from kakusan.config import models as config
 from kakusan.data import load
 from kakusan.data.batches import Batches, ImageBatches, LoaderBatches
 from kakusan.data.images import ImageSet
 from kakusan.data.parting import kept_out
-from kakusan.data.remarks import remarks_on, remarks_on_count, remarks_on_range
+from kakusan.data.remarks import remarks_on, remarks_on_captions, remarks_on_count, remarks_on_range
 from kakusan.errors import KakusanError
+from kakusan.words import Words, found_in
 
 
 @dataclass(frozen=True)
@@ -28,12 +31,14 @@ class Feed:
         labelled: Whether their images have labels.
         class_names: The classes that condition the network; empty for none.
         remarks: What is to be said of the images.
+        words: The vocabulary of the captions that condition the network; None for none.
     """
 
     batches: Batches
     labelled: bool
     class_names: tuple[str, ...]
     remarks: tuple[str, ...]
+    words: Words | None = None
 
 
 def images(settings: config.Data, show: bool = True) -> ImageSet:
@@ -51,7 +56,12 @@ def images(settings: config.Data, show: bool = True) -> ImageSet:
 
 
 def feed(
-    settings: config.Config, data: object, network: nn.Module | None, class_names: Sequence[str], show: bool = True
+    settings: config.Config,
+    data: object,
+    network: nn.Module | None,
+    class_names: Sequence[str],
+    show: bool = True,
+    words: Words | None = None,
 ) -> Feed:
     """Returns what a training is fed with.
 
@@ -61,16 +71,19 @@ def feed(
         network: A network of the user's own.
         class_names: The classes, where the data do not name them.
         show: Whether to show progress.
+        words: The vocabulary by which captions are told; None: it is found in them.
 
     Raises:
-        KakusanError: The data cannot be read, or have no labels where the network needs them; or the network itself is
-            wanting.
+        KakusanError: The data cannot be read, or have no labels or captions where the network needs them; or the
+            network itself is wanting.
     """
     if isinstance(class_names, str):
         raise KakusanError(f'class_names must be a list of names, not the text {class_names!r} (["cat", "dog"])')
     if network is None and isinstance(settings.network, config.OwnNetwork):
         raise build.missing(settings.network)
     given = _given(settings, data, show)
+    if settings.reads_text:
+        given = _captioned(given, settings, words)
     named = replace(given, class_names=tuple(class_names) or given.class_names)
     match settings.network:
         case config.UNet(class_conditional=True):
@@ -79,6 +92,8 @@ def feed(
             return _unconditional(named)
         case config.Autoencoder():
             return replace(given, class_names=())  # of no use to it
+        case config.CLIP():
+            return _telling_apart(given)
     if network is not None and (class_names or (given.labelled and _takes_condition(network))):
         return _conditioning(named, settings)
     return replace(given, class_names=())
@@ -103,6 +118,33 @@ def _given(settings: config.Config, data: object, show: bool) -> Feed:
         named = tuple(map(str, getattr(getattr(data, "dataset", None), "classes", ())))
         return Feed(loader, loader.labelled, named, tuple(remarks_on_range(loader.lowest, loader.highest)))
     raise KakusanError(f"data must be a source, an ImageSet or a data loader, not {type(data).__name__}")
+
+
+def _captioned(feed: Feed, settings: config.Config, words: Words | None) -> Feed:
+    """Returns the feed of a network that reads captions, once it is certain that there are some."""
+    captions = feed.batches.images.captions if isinstance(feed.batches, ImageBatches) else ()
+    told = [caption for caption in captions if caption.strip()]
+    if not told or not isinstance(feed.batches, ImageBatches):
+        raise KakusanError(
+            f"network.text_conditional needs captions, and {settings.data.source} has none (put a .txt beside each "
+            "image, or a metadata.jsonl; or set network.text_conditional to false)"
+        )
+    found = words or found_in(told, settings.text.vocabulary, settings.text.length)
+    silent = torch.tensor([not caption.strip() for caption in captions])
+    numbers = found(captions).masked_fill(silent[:, None], NULL_WORD)
+    remarks = remarks_on_captions(feed.batches.images, found, settings.data.flip)
+    batches = ImageBatches(feed.batches.images, feed.batches.flips, words=numbers)
+    return replace(feed, batches=batches, words=found, remarks=(*feed.remarks, *remarks))
+
+
+def _telling_apart(feed: Feed) -> Feed:
+    """Returns the feed of a CLIP, once it is certain that there is something to tell apart."""
+    captions = feed.batches.images.captions if isinstance(feed.batches, ImageBatches) else ()
+    if len(set(captions) - {""}) < 2:
+        raise KakusanError(
+            f"a CLIP tells captions apart, and there is one only, {captions[0]!r} (give captions that differ)"
+        )
+    return replace(feed, class_names=())
 
 
 def _conditioning(feed: Feed, settings: config.Config) -> Feed:

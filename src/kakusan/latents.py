@@ -175,7 +175,7 @@ def encoded(feed: Feed, codec: Codec, settings: Data, show: bool = True) -> Feed
     sources = (images, Mirrored(images)) if settings.flip else (images,)
     stores = [seen_to_stay(source, [seer], show)[seer.name] for source in sources]
     views = [Posterior(store["mean"], store["log_variance"]) for store in stores]
-    return replace(feed, batches=LatentBatches(batches.images, views, codec.latent_shape, batches.among))
+    return replace(feed, batches=LatentBatches(batches.images, views, codec.latent_shape, batches.among, batches.words))
 
 
 def tried(feed: Feed, codec: Codec, settings: Data) -> tuple[Feed, float, int]:
@@ -199,7 +199,8 @@ def tried(feed: Feed, codec: Codec, settings: Data) -> tuple[Feed, float, int]:
     posterior = codec.encode(from_uint8(first.images))
     took = (time.perf_counter() - started) / count
     flat = Posterior(posterior.mean.flatten(1).cpu(), posterior.log_variance.flatten(1).cpu())
-    small = LatentBatches(first, [flat] * views, codec.latent_shape)
+    words = None if batches.words is None else batches.words[:count]
+    small = LatentBatches(first, [flat] * views, codec.latent_shape, words=words)
     room = views * len(whole) * 2 * flat.mean[0].numel() * flat.mean.itemsize
     return replace(feed, batches=small), views * len(whole) * took, room
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from kakusan.codec import Codec
-from kakusan.condition import Condition, Labels, one_an_image
+from kakusan.condition import NULL_WORD, Condition, Labels, one_an_image
 from kakusan.config.models import Sampling
 from kakusan.denoiser import Denoiser
 from kakusan.devices import device_of
-from kakusan.errors import KakusanError, unknown
+from kakusan.errors import KakusanError, counted, unknown
+from kakusan.words import Words
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Model:
         denoiser: Network, schedule and parametrization.
         shape: (C, H, W) of its pictures.
         codec: What brings them to the latents that its denoiser works on, and back; None where that works on pixels.
+        words: The vocabulary of what it is told in words; None for a model that reads none.
         class_names: Name of every class, in the order of the labels; empty for an unconditional model.
         sampling: How its pictures are drawn unless told otherwise.
         source: Where the weights came from, for people: run, images seen, EMA or raw.
@@ -36,6 +39,7 @@ class Model:
     class_names: tuple[str, ...] = ()
     sampling: Sampling = field(default_factory=Sampling)
     codec: Codec | None = None
+    words: Words | None = None
     source: str = ""
     images: int = 0
     weights_from: str = ""
@@ -61,24 +65,45 @@ class Model:
         """Where the network is."""
         return device_of(self.denoiser)
 
-    def condition(self, labels: Labels | None, n: int) -> Condition | None:
+    def condition(self, labels: Labels | None, n: int, prompts: str | Sequence[str] | None = None) -> Condition | None:
         """Returns the conditions of ``n`` images.
 
         Args:
             labels: One an image, as numbers or class names, or one for all of them; −1 asks for no class; None gives
                 each class in turn.
+            prompts: What each is to show in words, or what all are; an empty one asks for nothing. None gives
+                captions that it learned from, in turn.
 
         Raises:
-            KakusanError: The model has no classes, a label is unknown, or there are not ``n`` of them.
+            KakusanError: The model has no classes or reads no text, a label is unknown, or there are not ``n`` of them.
         """
-        if not self.class_names:
-            if labels is None:
-                return None
+        if labels is not None and not self.class_names:
             raise KakusanError("this model has no classes to choose among (leave labels out)")
+        if prompts is not None and self.words is None:
+            raise KakusanError("this model reads no text (leave prompts out, or train with network.text_conditional)")
+        if not self.class_names and self.words is None:
+            return None
+        return Condition(self._labels(labels, n), self._words(prompts, n))
+
+    def _labels(self, labels: Labels | None, n: int) -> Tensor | None:
+        if not self.class_names:
+            return None
         if labels is None:
             labels = [i % len(self.class_names) for i in range(n)]
-        indices = [self._label(label) for label in one_an_image(labels, n)]
-        return Condition(labels=torch.tensor(indices, dtype=torch.int64))
+        return torch.tensor([self._label(label) for label in one_an_image(labels, n)], dtype=torch.int64)
+
+    def _words(self, prompts: str | Sequence[str] | None, n: int) -> Tensor | None:
+        if self.words is None:
+            return None
+        if prompts is None:
+            prompts = [self.words.examples[i % len(self.words.examples)] for i in range(n)]
+        each = [prompts] * n if isinstance(prompts, str) else list(prompts)
+        if len(each) != n or not all(isinstance(prompt, str) for prompt in each):
+            raise KakusanError(
+                f"{counted(n, 'image')} are told by as many prompts, or by one for all, not by {len(each)}"
+            )
+        silent = torch.tensor([not prompt.strip() for prompt in each])
+        return self.words(each).masked_fill(silent[:, None], NULL_WORD)
 
     def _label(self, label: int | str) -> int:
         """Returns the index of a class given as a name or as a number; a name that is a number counts as the name."""

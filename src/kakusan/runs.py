@@ -199,6 +199,11 @@ class Run:
         return self.path / "autoencoder.safetensors"
 
     @property
+    def words_path(self) -> Path:
+        """The vocabulary of the captions that it learned from, where it did."""
+        return self.path / "words.json"
+
+    @property
     def metrics_path(self) -> Path:
         """One JSON object a line."""
         return self.path / "metrics.jsonl"

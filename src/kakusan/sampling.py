@@ -19,9 +19,11 @@ from kakusan.config.models import Sampling
 from kakusan.config.names import GRIDS, SAMPLERS, TAKERS, load
 from kakusan.denoiser import Bind, Denoise, Denoiser, expand, modules_in
 from kakusan.devices import device_of
-from kakusan.errors import KakusanError
-from kakusan.guidance import ClassifierFree, Clip, DynamicThreshold
+from kakusan.errors import KakusanError, counted
+from kakusan.guidance import ClassifierFree, Clip, CLIPGuidance, DynamicThreshold
+from kakusan.matcher import Matcher
 from kakusan.model import Model
+from kakusan.networks import Captioned
 from kakusan.networks.mode import evaluating
 from kakusan.samplers.step import Step
 from kakusan.schedules import Chain
@@ -45,6 +47,31 @@ def settings(defaults: Sampling, **given: object) -> Sampling:
 
 
 @dataclass(frozen=True)
+class Led:
+    """By what a walk is led beside its own condition: by a CLIP, to where pictures agree with captions.
+
+    Attributes:
+        matcher: The CLIP.
+        captions: One an image, or one for all.
+        scale: How much its cosine counts.
+    """
+
+    matcher: Matcher
+    captions: str | Sequence[str]
+    scale: float
+
+    def by(self, denoise: Denoise, images: range, codec: Codec | None) -> Denoise:
+        """Returns a denoiser that leads the given images of a plan."""
+        captions = [self.captions] * len(images) if isinstance(self.captions, str) else self.captions[images.start :]
+
+        def score(x0: Tensor) -> Tensor:
+            pictures = x0 if codec is None else codec.network.decode(x0)
+            return self.matcher.agreement(pictures.clamp(-1, 1), captions[: len(images)])
+
+        return CLIPGuidance(denoise, score, self.scale)
+
+
+@dataclass(frozen=True)
 class Plan:
     """Everything that decides what is drawn, checked before the first network call.
 
@@ -54,6 +81,8 @@ class Plan:
         times: The grid, float64, shape (K + 1,).
         shape: (C, H, W) of an image.
         condition: One entry an image, or None.
+        unconditional: What guidance leads away from, one entry an image; None: from no condition.
+        led: By what it is led besides; None for nothing.
         seed: The seed of the run.
         n: How many images.
         codec: What makes images of the latents that are walked; None where images themselves are.
@@ -67,6 +96,8 @@ class Plan:
     seed: int
     n: int
     codec: Codec | None = None
+    unconditional: Condition | None = None
+    led: Led | None = None
 
     @property
     def steps(self) -> int:
@@ -97,8 +128,14 @@ class Plan:
     def walk(self, images: range) -> Iterator[Step]:
         """Walks the given images from noise to data, yielding every step; in latents, where there is a codec."""
         noise = seeds.ImageNoise(self.seed, images)
-        condition = None if self.condition is None else self.condition[images.start : images.stop].to(self.device)
-        denoise = _guided(self.denoiser, condition, self.settings)
+        condition, unconditional = (
+            None if it is None else it[images.start : images.stop].to(self.device)
+            for it in (self.condition, self.unconditional)
+        )
+        denoise = _told(self.denoiser, condition, unconditional, self.settings.guidance)
+        if self.led is not None:
+            denoise = self.led.by(denoise, images, self.codec)
+        denoise = _kept_in_range(denoise, self.settings.threshold)
         shape = self.shape if self.codec is None else self.codec.latent_shape
         x = noise(torch.empty(len(images), *shape, device=self.device))
         x = x * expand(self.denoiser.schedule(self.times[0])[1], x)
@@ -118,6 +155,9 @@ def plan(
     settings: Sampling,
     seed: int = 0,
     labels: Labels | None = None,
+    prompts: str | Sequence[str] | None = None,
+    negative: str | Sequence[str] | None = None,
+    led: Led | None = None,
     shape: Sequence[int] | None = None,
 ) -> Plan:
     """Checks what is asked for, and returns the plan of it.
@@ -128,6 +168,9 @@ def plan(
         settings: Sampler, steps, guidance and so on.
         seed: Image i's noise follows from this and i.
         labels: One an image; None gives each class of a model in turn.
+        prompts: One an image, or one for all; None gives captions that the model learned from, in turn.
+        negative: What guidance leads away from, in words: likewise; None leads away from no condition.
+        led: By what the walk is led besides.
         shape: (C, H, W), for anything but a model.
 
     Raises:
@@ -140,25 +183,37 @@ def plan(
         if shape not in (None, model.shape):
             raise KakusanError(f"this model draws images of shape {model.shape}, not {shape} (leave shape out)")
         denoiser: Denoiser | Denoise = model.denoiser
-        condition = model.condition(labels, n)
+        condition = model.condition(labels, n, prompts)
         shape = model.shape
     else:
         if shape is None:
             raise KakusanError("a bare denoiser does not know the size of its images: give shape=(C, H, W)")
         denoiser = model
+        if prompts is not None or negative is not None:
+            raise KakusanError("prompts and a negative go to a model that reads text: a bare denoiser knows no words")
         condition = _bare_condition(model, labels, n)
     if settings.guidance != 1 and condition is None:
         raise KakusanError(
             f"guidance {settings.guidance:g} needs a condition to be guided by, and there is none (use guidance 1)"
         )
+    if negative is not None and settings.guidance in (0, 1):
+        raise KakusanError(
+            f"guidance leads away from a negative, and at {settings.guidance:g} there is none (use guidance 3, say)"
+        )
+    unconditional = None
+    if negative is not None and isinstance(model, Model) and condition is not None:
+        away = model.condition(None, n, negative)
+        unconditional = replace(condition.null(), words=None if away is None else away.words)
     codec = model.codec if isinstance(model, Model) else None
+    if led is not None:
+        _require_led(led, shape, n)
     if codec is not None and settings.threshold not in (None, "none"):
         raise KakusanError(
             f"threshold {settings.threshold} keeps pixels in their range, and latents have none (use threshold none)"
         )
     settings = _resolved(denoiser, settings, "clip" if codec is None else "none")
     times = load(GRIDS[str(settings.grid)])(denoiser.schedule, settings.steps)
-    return Plan(denoiser, settings, times, shape, condition, seed, n, codec)
+    return Plan(denoiser, settings, times, shape, condition, seed, n, codec, unconditional, led)
 
 
 def sample(plan: Plan, progress: Progress | None = None) -> Tensor:
@@ -244,21 +299,46 @@ def _bare_condition(denoiser: Denoiser | Denoise, labels: Labels | None, n: int)
     return Condition(labels=torch.tensor(numbers, dtype=torch.int64))
 
 
-def _guided(denoiser: Denoiser | Denoise, condition: Condition | None, settings: Sampling) -> Denoise:
-    """Returns the denoiser with condition, guidance and, outermost, thresholding."""
-    denoise: Denoise
+def _require_led(led: Led, shape: Sequence[int], n: int) -> None:
+    if tuple(shape) != led.matcher.shape:
+        raise KakusanError(
+            f"a CLIP of pictures of shape {led.matcher.shape} does not lead those of shape {tuple(shape)} (train "
+            "one on pictures as large)"
+        )
+    if not isinstance(led.captions, str) and len(led.captions) != n:
+        raise KakusanError(
+            f"a CLIP leads {counted(n, 'image')} by one caption each, or one for all, not {len(led.captions)}"
+        )
+
+
+def _told(
+    denoiser: Denoiser | Denoise, condition: Condition | None, unconditional: Condition | None, guidance: float
+) -> Denoise:
+    """Returns the denoiser with its condition bound, and guided by it."""
+    if condition is not None and isinstance(denoiser, Denoiser) and isinstance(denoiser.network, Captioned):
+        # Read once for the whole walk, not at every step of it.
+        unconditional = _read(denoiser.network, condition.null() if unconditional is None else unconditional)
+        condition = _read(denoiser.network, condition)
     if not isinstance(denoiser, Denoiser):
-        denoise = denoiser
-    elif condition is None:
-        denoise = Bind(denoiser)
-    else:
-        denoise = ClassifierFree(denoiser, condition, settings.guidance)
-    match settings.threshold:
+        return denoiser
+    if condition is None:
+        return Bind(denoiser)
+    return ClassifierFree(denoiser, condition, guidance, unconditional)
+
+
+def _kept_in_range(denoise: Denoise, threshold: str | None) -> Denoise:
+    """Returns the denoiser whose predicted pixels are kept in range, as the outermost of all."""
+    match threshold:
         case "clip":
             return Clip(denoise)
         case "dynamic":
             return DynamicThreshold(denoise)
     return denoise
+
+
+@torch.no_grad()
+def _read(network: Captioned, condition: Condition) -> Condition:
+    return network.read(condition)
 
 
 def _resolved(denoiser: Denoiser | Denoise, settings: Sampling, threshold: str) -> Sampling:

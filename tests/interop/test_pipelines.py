@@ -14,7 +14,7 @@ from kakusan.api.exchange import export, import_
 from kakusan.codec import Codec
 from kakusan.commands import main
 from kakusan.errors import KakusanError
-from kakusan.interop import pipelines
+from kakusan.interop import export as exporting
 from kakusan.interop.schedulers import chain_of, ddim_config, parametrization_of, steps_near
 from kakusan.networks import Autoencoder
 from kakusan.parametrization import Flow, V
@@ -152,13 +152,13 @@ def test_what_diffusers_cannot_express_is_refused(tmp_path):
 def test_another_model_is_never_written(tmp_path, monkeypatch):
     """Should a conversion be wrong, the difference says so."""
 
-    def wrong(network, size, real=pipelines.unet_to_diffusers):
+    def wrong(network, size, real=exporting.unet_to_diffusers):
         model = real(network, size)
         with torch.no_grad():
             model.conv_out.bias += 0.01
         return model
 
-    monkeypatch.setattr(pipelines, "unet_to_diffusers", wrong)
+    monkeypatch.setattr(exporting, "unet_to_diffusers", wrong)
     with pytest.raises(KakusanError, match=r"a call of the network differs by 1\.0e-02, and at most 1e-05 is rounding"):
         export(run(tmp_path / "run"), tmp_path / "out")
     assert not (tmp_path / "out").exists()

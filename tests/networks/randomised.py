@@ -13,8 +13,8 @@ def randomised(network: Network, seed: int = 0) -> Network:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in network.parameters():
-            fan_in = parameter[0].numel()
-            parameter.normal_(0.0, (3 * fan_in) ** -0.5 if parameter.ndim > 1 else 0.1, generator=generator)
+            spread = (3 * parameter[0].numel()) ** -0.5 if parameter.ndim > 1 else 0.1
+            parameter.normal_(0.0, spread, generator=generator)
         for module in network.modules():
             if isinstance(module, nn.GroupNorm):
                 module.weight.add_(1.0)

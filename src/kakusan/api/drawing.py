@@ -17,6 +17,7 @@ from kakusan.config.models import Sampling
 from kakusan.denoiser import Denoise, Denoiser
 from kakusan.devices import resolve
 from kakusan.errors import KakusanError
+from kakusan.matcher import Matcher
 from kakusan.model import Model
 from kakusan.progress import Bar
 from kakusan.runs import Run, WeightsFrom
@@ -41,17 +42,22 @@ def load(
         device: Where to put it.
 
     Raises:
-        KakusanError: There is no such run or checkpoint, it trained an autoencoder, or its weights are damaged or do
-            not fit.
+        KakusanError: There is no such run or checkpoint, it trained what draws nothing, or its weights are damaged or
+            do not fit.
     """
     run = run if isinstance(run, Run) else Run.open(run)
     where = resolve(device)
     codec = latents.kept(run, config.load(run.config_path).data, device)
     learned = build.restored(run, network, checkpoint, weights_from, codec)
-    if not isinstance(learned, Model):
+    if isinstance(learned, Codec):
         raise KakusanError(
             f"{run.path} trained an autoencoder, which kakusan.load_autoencoder returns in Python: what draws is a "
             f"denoiser in its latents (kakusan train PRESET --data.latent {quote(str(run.path))})"
+        )
+    if isinstance(learned, Matcher):
+        raise KakusanError(
+            f"{run.path} trained a CLIP, which kakusan.load_clip returns in Python: it draws nothing, and says how "
+            "well pictures and captions agree"
         )
     learned.denoiser.to(where)
     return learned
@@ -84,6 +90,33 @@ def load_autoencoder(
     return replace(found, tile=tile, dtype=dtype)
 
 
+def load_clip(
+    run: str | Path | Run,
+    *,
+    checkpoint: int | None = None,
+    weights_from: WeightsFrom = "ema",
+    device: str = "auto",
+) -> Matcher:
+    """Returns the CLIP of a run, in evaluation mode.
+
+    Args:
+        run: The run directory.
+        checkpoint, weights_from, device: As in :func:`load`.
+
+    Raises:
+        KakusanError: There is no such run or checkpoint, it trained something else, or its weights are damaged.
+    """
+    run = run if isinstance(run, Run) else Run.open(run)
+    where = resolve(device)
+    learned = None
+    if config.load(run.config_path).network.kind == "clip":
+        learned = build.restored(run, None, checkpoint, weights_from)
+    if not isinstance(learned, Matcher):
+        raise KakusanError(f"{run.path} trained no CLIP (give the run of one: network.kind clip)")
+    learned.network.to(where).requires_grad_(False)
+    return learned
+
+
 def sample(
     model: Model | Codec | Denoiser | Denoise,
     n: int = 1,
@@ -96,6 +129,10 @@ def sample(
     guidance_scale: float | None = None,
     threshold: str | None = None,
     labels: Labels | None = None,
+    prompt: str | Sequence[str] | None = None,
+    negative: str | Sequence[str] | None = None,
+    clip: Matcher | None = None,
+    clip_scale: float = 100.0,
     seed: int = 0,
     shape: Sequence[int] | None = None,
     batch: int | None = None,
@@ -119,6 +156,11 @@ def sample(
         guidance_scale: w in ε_∅ + w·(ε_c − ε_∅): 0 unconditional, 1 plainly conditional.
         threshold: ``"none"``, ``"clip"`` or ``"dynamic"``.
         labels: One class an image, by number or name, or one for all; −1 is no class. By default each class in turn.
+        prompt: What each image is to show, or all, in words, for a model that reads them. By default captions that it
+            learned from, in turn.
+        negative: What guidance leads away from, in words, likewise.
+        clip: What leads a model that reads no text to what ``prompt`` says, by the gradient of their agreement.
+        clip_scale: How much that agreement, a cosine, counts.
         seed: Image i's noise follows from this and i, whatever the batch.
         shape: (C, H, W), for a bare denoiser.
         batch: Images drawn at a time.
@@ -130,11 +172,25 @@ def sample(
     given = {"sampler": sampler, "steps": steps, "eta": eta, "variance": variance, "grid": grid}
     given |= {"guidance": guidance_scale, "threshold": threshold, "batch": batch}
     if isinstance(model, Codec):
-        for name, value in {**given, "batch": None, "labels": labels, "shape": shape}.items():
+        for name, value in {
+            **given,
+            "batch": None,
+            "labels": labels,
+            "prompt": prompt,
+            "negative": negative,
+            "clip": clip,
+            "shape": shape,
+        }.items():
             if value is not None:
                 raise KakusanError(f"an autoencoder draws from its latents at once: leave out {name}")
         return _from_prior(model, n, seed, batch or Sampling().batch)
-    plan = _plan(model, n, seed, labels, shape, **given)
+    led = None
+    if clip is not None:
+        if prompt is None:
+            raise KakusanError("a CLIP leads to what a prompt says: give prompt")
+        led = sampling.Led(clip, prompt, clip_scale)
+        prompt = prompt if getattr(model, "words", None) is not None else None
+    plan = _plan(model, n, seed, labels, prompt, negative, shape, led, **given)
     with Bar("sampling", 1, show=show) as bar:
         images = sampling.sample(plan, bar.report)
     return images.clamp(-1, 1) if isinstance(model, Model) else images
@@ -163,6 +219,8 @@ def walk(
     guidance_scale: float | None = None,
     threshold: str | None = None,
     labels: Labels | None = None,
+    prompt: str | Sequence[str] | None = None,
+    negative: str | Sequence[str] | None = None,
     seed: int = 0,
     shape: Sequence[int] | None = None,
 ) -> Iterator[Step]:
@@ -175,6 +233,8 @@ def walk(
         n,
         seed,
         labels,
+        prompt,
+        negative,
         shape,
         sampler=sampler,
         steps=steps,
@@ -192,7 +252,10 @@ def _plan(
     n: int,
     seed: int,
     labels: Labels | None,
+    prompts: str | Sequence[str] | None,
+    negative: str | Sequence[str] | None,
     shape: Sequence[int] | None,
+    led: sampling.Led | None = None,
     **given: object,
 ) -> sampling.Plan:
     if isinstance(model, (str, Path, Run)):
@@ -204,7 +267,17 @@ def _plan(
             f"a {type(model).__name__} is no model: give what kakusan.load returns, a Denoiser, or any object with "
             ".schedule and __call__(x, t)"
         )
-    return sampling.plan(model, n=n, settings=settings_of(model, **given), seed=seed, labels=labels, shape=shape)
+    return sampling.plan(
+        model,
+        n=n,
+        settings=settings_of(model, **given),
+        seed=seed,
+        labels=labels,
+        prompts=prompts,
+        negative=negative,
+        led=led,
+        shape=shape,
+    )
 
 
 def settings_of(model: object, **given: object) -> Sampling:

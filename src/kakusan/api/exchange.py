@@ -19,7 +19,8 @@ from kakusan.errors import KakusanError
 from kakusan.files import claimed, replacing, require_free, writing
 from kakusan.interop.autoencoders import autoencoder_from_diffusers
 from kakusan.interop.diffusers import unet_from_diffusers
-from kakusan.interop.pipelines import Difference, read_pipeline, write_pipeline
+from kakusan.interop.export import PARTS, Difference, write_pipeline
+from kakusan.interop.pipelines import read_pipeline
 from kakusan.interop.schedulers import chain_of, parametrization_of
 from kakusan.networks import UNet
 from kakusan.networks.arguments import arguments_of
@@ -27,8 +28,6 @@ from kakusan.progress import say
 from kakusan.runs import Run, WeightsFrom
 from kakusan.training import checkpoints, identity
 from kakusan.training.ledger import Ledger
-
-_PARTS = ("model_index.json", "unet", "scheduler", "vae", "README.md")
 
 
 def export(
@@ -39,8 +38,9 @@ def export(
     weights_from: WeightsFrom = "ema",
     overwrite: bool = False,
 ) -> Difference:
-    """Writes a run as diffusers loads it: ``unet/``, ``scheduler/``, ``vae/`` where it learns in latents, and a card
-    with the code that draws. What comes back is compared, and is the same model.
+    """Writes a run as diffusers loads it: ``unet/``, ``scheduler/``, ``vae/`` where it learns in latents,
+    ``text_encoder/`` and ``tokenizer/`` where it reads, and a card with the code that draws. What comes back is
+    compared, and is the same model.
 
     Args:
         run: The run.
@@ -65,7 +65,7 @@ def export(
     with writing(place), TemporaryDirectory(dir=place.parent, prefix=f".{place.name}-") as temporary:
         difference = write_pipeline(model, Path(temporary), run.name)
         # All parts give way, or one of an earlier model would be taken for one of this.
-        with replacing(place, _PARTS):
+        with replacing(place, PARTS):
             place.mkdir(exist_ok=True)
             for part in Path(temporary).iterdir():
                 part.rename(place / part.name)

@@ -22,19 +22,20 @@ from kakusan.evaluation.evaluate import reference, require_alike
 from kakusan.evaluation.formulas import FORMULAS
 from kakusan.evaluation.measure import measure as measured
 from kakusan.evaluation.pairs import PAIRED, measure_pairs
+from kakusan.evaluation.prompts import measure_prompts, measure_scenes
 from kakusan.evaluation.statistics import Statistics
 from kakusan.files import require_free_file, require_suffix
 from kakusan.model import Model
 from kakusan.progress import Bar, say
 from kakusan.results import Judgement, Measurement
 from kakusan.runs import Run, WeightsFrom
-from kakusan.seeing.sources import Drawn, Source, Stored, classes_like
+from kakusan.seeing.sources import Drawn, Source, Stored, captions_like, classes_like
 from kakusan.training import identity
 from kakusan.weights import require_some
 
 _MOST = 50_000  # samples, as publications measure
-CAPTIONED = "clip"
-"""The metric of images and their own captions."""
+CAPTIONED, PROMPTS = "clip", "prompts"
+"""The metrics of images and their own captions."""
 _NETWORKS = {name: formula.network for name, formula in FORMULAS.items()}
 _NETWORKS |= {name: network for name, network in PAIRED.items() if network is not None}
 
@@ -126,7 +127,8 @@ def measure(
         images: What is measured: a model, a run, images by path or name, or a set of them.
         metrics: ``"fid"``, ``"is"``, ``"kid"``, ``"prc"``, ``"copies"``, ``"copies-pixels"`` or ``"diversity"``; of
             stored images, paired by file name, ``"psnr"``, ``"ssim"``, ``"lpips"`` or ``"lpips-vgg"``; of captioned
-            ones ``"clip"``. Several as a list, or parted by commas.
+            ones ``"clip"`` and, where they are scenes of ``shapes``, ``"prompts"``, which a run may draw as well.
+            Several as a list, or parted by commas.
         against: What it is compared with; a run's own images by default. A file ``.npz`` holds statistics, of which the
             Fréchet distance is known.
         n: Images that a model draws, measured or compared with; by default as its run says, or as many as are on the
@@ -153,6 +155,12 @@ def measure(
     features.require(networks, directory, offline)
     how = {"sampler": sampler, "steps": steps, "guidance_scale": guidance_scale}
     chosen = {"checkpoint": checkpoint, "weights_from": weights_from}
+    found = []
+    if PROMPTS in names and _is_run(images):  # which real images have no part in
+        names.remove(PROMPTS)
+        found = _draw_prompts(images, n, seed, how, {**chosen, "device": device}, show)
+        if not names:
+            return found
     samples, real = _sides(images, against, n, seed, how, chosen, offline=offline, device=device, show=show)
     where: dict[str, Any] = {
         "weights": directory,
@@ -160,14 +168,16 @@ def measure(
         "device": resolve(device or "auto"),
         "show": show,
     }
-    found = []
     if pairs := [name for name in names if name in PAIRED]:
         if not (isinstance(samples, Stored) and isinstance(real, Stored)):
             raise KakusanError(f"{pairs[0]} compares images, and {against} holds statistics of some (give images)")
-        found = measure_pairs(samples.images, real.images, pairs, **where)
+        found += measure_pairs(samples.images, real.images, pairs, **where)
     if CAPTIONED in names:
         assert isinstance(samples, Stored), "a run was refused"
         found.append(measure_captions(samples.images, **where))
+    if PROMPTS in names:
+        assert isinstance(samples, Stored), "what draws was asked already"
+        found.append(measure_scenes(samples.images))
     if others := [name for name in names if name in FORMULAS]:
         found += measured(samples, real, others, keep=keep, draw_nearest=picture, **where)
     for remark in dict.fromkeys(remark for it in found for remark in it.remarks) if show else ():
@@ -175,10 +185,22 @@ def measure(
     return found
 
 
+def _draw_prompts(
+    images: object, n: int | None, seed: int, how: Mapping[str, Any], chosen: Mapping[str, Any], show: bool
+) -> list[Measurement]:
+    """Returns how often the verifier of scenes accepts what a model, or a run's, draws of scenes that none has seen."""
+    model, run = _drawing(images, **chosen)
+    assert model is not None, "a model or a run was given"
+    own = Evaluation() if run is None else config.load(run.config_path).evaluation
+    walk = {"guidance" if name == "guidance_scale" else name: value for name, value in how.items()}
+    walk = {name: getattr(own, name) if value is None else value for name, value in walk.items()}
+    return measure_prompts(model, settings_of(model, **walk), n=n, seed=seed, show=show)
+
+
 def _named(metrics: str | Sequence[str]) -> list[str]:
     names = [name.strip() for name in (metrics.split(",") if isinstance(metrics, str) else metrics)]
     for name in names:
-        if name not in (known := (*FORMULAS, *PAIRED, CAPTIONED)):
+        if name not in (known := (*FORMULAS, *PAIRED, CAPTIONED, PROMPTS)):
             raise unknown("metric", name, known)
     return names
 
@@ -321,8 +343,9 @@ def _drawn(
     how = {name: value if value is not None else getattr(defaults, name) for name, value in how.items()}
     if n is None:
         n = defaults.n or min(_MOST, real.n or _MOST if real is not None else _MOST)
-    labels = classes_like(model, n, real)
-    return Drawn(model, sampling.plan(model, n=n, settings=settings_of(model, **how), seed=seed, labels=labels))
+    labels, prompts = classes_like(model, n, real), captions_like(model, n, real)
+    settings = settings_of(model, **how)
+    return Drawn(model, sampling.plan(model, n=n, settings=settings, seed=seed, labels=labels, prompts=prompts))
 
 
 def _like(against: object, shape: tuple[int, int, int] | None, own: Data | None) -> Data | None:

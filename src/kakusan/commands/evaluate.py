@@ -47,7 +47,7 @@ def evaluate(
         typer.Option(
             metavar="A,B",
             help="fid, is, kid, prc, copies, copies-pixels, diversity; of pairs by file name psnr, ssim, lpips; "
-            "of captions clip  [default: a distance by a classifier of the data's own]",
+            "of captions clip and, of scenes, prompts  [default: a distance by a classifier of the data's own]",
         ),
     ] = None,
     sampler: options.Sampler = None,

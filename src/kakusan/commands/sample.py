@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from kakusan.sampling import Plan
 
 _N = 64
+T = TypeVar("T")
 
 _Images = Annotated[int | None, typer.Option("-n", "--n", metavar="N", help=f"how many images  [default: {_N}]")]
 _Out = Annotated[
@@ -30,6 +32,15 @@ _Labels = Annotated[
     str | None,
     typer.Option(metavar="A,B", help="classes, by number or name, that repeat in turn  [default: all of them]"),
 ]
+_Prompts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--prompt",
+        metavar="TEXT",
+        help="what to draw, in words; several repeat in turn  [default: captions that it learned from]",
+    ),
+]
+_Negative = Annotated[str | None, typer.Option(metavar="TEXT", help="what guidance leads away from, in words")]
 _Seed = Annotated[
     int | None, typer.Option(metavar="INTEGER", help="image i has its own seed, derived from this one  [default: 0]")
 ]
@@ -44,6 +55,8 @@ def sample(
     n: _Images = None,
     out: _Out = None,
     labels: _Labels = None,
+    prompt: _Prompts = None,
+    negative: _Negative = None,
     sampler: options.Sampler = None,
     steps: options.SamplingSteps = None,
     eta: options.Eta = None,
@@ -69,7 +82,8 @@ def sample(
     """
     how = {"sampler": sampler, "steps": steps, "eta": eta, "variance": variance, "grid": grid}
     how |= {"guidance": guidance, "threshold": threshold, "batch": batch}
-    what = {"n": n, "labels": labels, "seed": seed, "checkpoint": checkpoint, "weights_from": weights_from}
+    what = {"n": n, "labels": labels, "prompt": prompt, "negative": negative, "seed": seed}
+    what |= {"checkpoint": checkpoint, "weights_from": weights_from}
     _check_names(how)  # before anything heavy is imported
 
     from kakusan.commands.drawing import draw
@@ -101,6 +115,8 @@ def _plan(
     *,
     n: Any,
     labels: Any,
+    prompt: Any,
+    negative: Any,
     seed: Any,
     checkpoint: Any,
     weights_from: Any,
@@ -108,6 +124,7 @@ def _plan(
     """Checks what is asked for."""
     from kakusan import api, sampling
     from kakusan.commands import stamp
+    from kakusan.progress import say
 
     n, weights_from = _N if n is None else n, weights_from or "ema"
     chosen = run.checkpoint(checkpoint)
@@ -117,9 +134,15 @@ def _plan(
         n=n,
         settings=sampling.settings(model.sampling, **how),
         seed=seed or 0,
-        labels=_in_turn(labels, n),
+        labels=_in_turn(None if labels is None else [name.strip() for name in labels.split(",")], n),
+        prompts=_in_turn(prompt, n),
+        negative=negative,
     )
-    return plan, stamp.of(plan, model, run, chosen, weights_from)
+    if model.words is not None:
+        for remark in model.words.remarks_on(*(prompt or ()), *([negative] if negative else [])):
+            say(remark)
+    told = tuple(prompt) if prompt else None
+    return plan, stamp.of(plan, model, run, chosen, weights_from, told, negative)
 
 
 def _plan_again(run: Run, like: Path, device: str | None, given: dict[str, Any]) -> tuple[Plan, Stamp]:
@@ -147,17 +170,21 @@ def _plan_again(run: Run, like: Path, device: str | None, given: dict[str, Any])
             f"{stamp.checkpoint}, {stamp.weights_from} weights with the SHA-256 {stamp.weights[:12]}…, "
             f"not {model.weights_hash[:12]}…"
         )
-    labels = None if stamp.labels is None else [stamp.labels[i % len(stamp.labels)] for i in range(stamp.n)]
-    plan = sampling.plan(model, n=stamp.n, settings=stamp.sampling, seed=stamp.seed, labels=labels)
+    plan = sampling.plan(
+        model,
+        n=stamp.n,
+        settings=stamp.sampling,
+        seed=stamp.seed,
+        labels=_in_turn(stamp.labels, stamp.n),
+        prompts=_in_turn(stamp.prompts, stamp.n),
+        negative=stamp.negative,
+    )
     return plan, stamp
 
 
-def _in_turn(labels: str | None, n: int) -> list[str] | None:
-    """Returns ``n`` labels from a list with commas, repeated in turn."""
-    if labels is None:
-        return None
-    names = [name.strip() for name in labels.split(",")]
-    return [names[i % len(names)] for i in range(n)]
+def _in_turn(given: Sequence[T] | None, n: int) -> list[T] | None:
+    """Returns ``n`` labels or prompts, which repeat in turn; None where none are given."""
+    return [given[i % len(given)] for i in range(n)] if given else None
 
 
 def _announce(plan: Plan, stamp: Stamp) -> None:

@@ -30,6 +30,8 @@ class Stamp(BaseModel):
         seed: Image i's noise follows from this and i.
         n: Images of the set.
         labels: Classes that repeat in turn; None without classes.
+        prompts: What was asked for in words, which repeats in turn; None where nothing was said.
+        negative: What guidance leads away from, in words; None where nothing was said.
         sampling: Sampler, steps and all the rest; its ``batch`` are the images drawn at a time.
         index: Which image of the set this is; None for a picture of several.
     """
@@ -45,6 +47,8 @@ class Stamp(BaseModel):
     seed: int
     n: int
     labels: tuple[int, ...] | None
+    prompts: tuple[str, ...] | None = None
+    negative: str | None = None
     sampling: Sampling
     index: int | None = None
 
@@ -58,8 +62,16 @@ class Stamp(BaseModel):
         return {**self.model_dump(mode="json"), "index": index}
 
 
-def of(plan: Plan, model: Model, run: Run, checkpoint: Checkpoint, weights_from: Literal["ema", "raw"]) -> Stamp:
-    """Returns the stamp of what a plan draws."""
+def of(
+    plan: Plan,
+    model: Model,
+    run: Run,
+    checkpoint: Checkpoint,
+    weights_from: Literal["ema", "raw"],
+    prompts: tuple[str, ...] | None = None,
+    negative: str | None = None,
+) -> Stamp:
+    """Returns the stamp of what a plan draws, of ``prompts`` that repeat in turn."""
     return Stamp(
         kakusan=version("kakusan"),
         run=run.name,
@@ -70,6 +82,8 @@ def of(plan: Plan, model: Model, run: Run, checkpoint: Checkpoint, weights_from:
         seed=plan.seed,
         n=plan.n,
         labels=None if plan.labels is None else _cycle(plan.labels.tolist()),
+        prompts=prompts,
+        negative=negative,
         sampling=plan.settings,
     )
 

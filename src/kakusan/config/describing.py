@@ -54,7 +54,7 @@ def to_mapping(config: Config) -> dict[str, Any]:
     """Returns every field by section as plain values, for JSON: what :func:`to_yaml` writes."""
     from importlib.metadata import version
 
-    return {**config.model_dump(mode="json"), "version": version("kakusan")}
+    return {**config.model_dump(mode="json", exclude=set(config.idle)), "version": version("kakusan")}
 
 
 def flat(config: Config) -> dict[str, Any]:

@@ -33,6 +33,7 @@ Beta = Annotated[Number, Field(gt=0, lt=1)]
 
 DURATIONS = ("steps", "images", "epochs")
 DEFAULT_IMAGES = 2_000_000
+LEAST_VOCABULARY = 514  # every byte, within a word and at its end, and the two ends of a caption
 
 
 class Section(BaseModel):
@@ -143,6 +144,9 @@ class UNet(AnyNetwork):
         default=0, description="padding of what halves the map: 1 on all sides, as diffusers' default"
     )
     class_conditional: bool = Field(default=False, description="the labels of the data condition the network")
+    text_conditional: bool = Field(
+        default=False, description="the captions of the data condition it: its attention reads them (see text)"
+    )
 
 
 class SimpleUNet(AnyNetwork):
@@ -167,6 +171,33 @@ class Autoencoder(AnyNetwork):
     middle_attention: bool = Field(default=True, description="attention at the lowest level")
     groups: Count | None = Field(
         default=None, description="groups of every GroupNorm; null: the most that fit, up to 32"
+    )
+
+
+class CLIP(AnyNetwork):
+    """Two towers that tell which caption belongs to which picture."""
+
+    kind: Literal["clip"] = Field(default="clip", description="which network")
+    width: Count = Field(default=64, description="width of the space that pictures and captions are mapped to")
+    patch: Count = Field(default=4, description="side in pixels of the squares that a picture is cut into")
+    image_width: Count = Field(default=128, description="width of a square")
+    image_layers: Count = Field(default=4, description="layers of the transformer that sees them")
+    image_heads: Count = Field(default=4, description="heads of its attention, which share the width")
+
+
+class Text(Section):
+    """How captions are read, by a network with text_conditional or a CLIP."""
+
+    width: Count = Field(default=128, description="width of a word")
+    layers: Count = Field(
+        default=4, description="layers of the transformer that reads them, which learns with the network"
+    )
+    heads: Count = Field(default=4, description="heads of its attention, which share the width")
+    length: Annotated[Integer, Field(ge=3)] = Field(
+        default=32, description="words of the longest caption, its two ends among them; longer ones are cut"
+    )
+    vocabulary: Annotated[Integer, Field(ge=LEAST_VOCABULARY)] = Field(
+        default=2000, description="pieces of words that are told apart, at most; single letters always are"
     )
 
 
@@ -270,6 +301,14 @@ class Reconstruction(Section):
     )
     perceptual: NotNegative = Field(
         default=0.0, description="what LPIPS costs beside pixels; above 0 its weights must be at hand"
+    )
+
+
+class Contrast(Section):
+    """What is asked of a CLIP: which caption of a batch belongs to which picture."""
+
+    kind: Literal["contrast"] = Field(
+        default="contrast", description="what is learned: to tell which caption belongs to which picture"
     )
 
 
@@ -413,11 +452,11 @@ class Evaluation(Section):
     )
 
 
-Network = Annotated[UNet | SimpleUNet | Autoencoder | OwnNetwork, Field(discriminator="kind"), _choice("unet")]
+Network = Annotated[UNet | SimpleUNet | Autoencoder | CLIP | OwnNetwork, Field(discriminator="kind"), _choice("unet")]
 Schedule = Annotated[
     BetaChain | CosineChain | OwnChain | EDMSchedule | FlowSchedule, Field(discriminator="kind"), _choice("cosine")
 ]
-Objective = Annotated[Denoising | Reconstruction, Field(discriminator="kind"), _choice("denoising")]
+Objective = Annotated[Denoising | Reconstruction | Contrast, Field(discriminator="kind"), _choice("denoising")]
 Parametrization = Annotated[PlainParametrization | EDMParametrization, Field(discriminator="kind"), _choice("v")]
 
 
@@ -433,6 +472,7 @@ class Config(Section):
     version: str = Field(default_factory=_installed_version, description="the kakusan that wrote this")
     data: Data
     network: Network = Field(default_factory=UNet, description="The network that is trained.")
+    text: Text = Field(default_factory=Text)
     schedule: Schedule = Field(default_factory=CosineChain, description="How much signal and noise there is at a time.")
     parametrization: Parametrization = Field(
         default_factory=PlainParametrization, description="What the network predicts: noise, image, or a mixture."
@@ -448,43 +488,63 @@ class Config(Section):
     @model_validator(mode="before")
     @classmethod
     def _let_the_network_say_what_is_learned(cls, values: Any) -> Any:
-        if not isinstance(values, dict) or _kind(values.get("network")) != "autoencoder":
+        if not isinstance(values, dict) or (own := _LEARNS.get(str(_kind(values.get("network"))))) is None:
             return values
         objective = values.get("objective") or {}
         if not isinstance(objective, dict) or "kind" in objective:
             return values
-        return {**values, "objective": {"kind": "reconstruction", **objective}}
+        return {**values, "objective": {"kind": own, **objective}}
 
     @model_validator(mode="after")
     def _learn_what_the_network_can(self) -> "Config":
-        if self.data.latent is not None and isinstance(self.network, Autoencoder):
-            raise KakusanError("data.latent is for what learns in latents: an autoencoder makes its own (leave it out)")
+        kind = self.network.kind
+        if self.data.latent is not None and kind in _LEARNS:
+            why = "an autoencoder makes its own" if kind == "autoencoder" else "a CLIP sees pictures"
+            raise KakusanError(f"data.latent is for what learns in latents: {why} (leave it out)")
         if self.data.latent is not None and self.sampling.threshold not in (None, "none"):
             raise KakusanError(
                 f"sampling.threshold {self.sampling.threshold} keeps pixels in their range, and latents have none: "
                 "leave it out, or use none"
             )
-        if isinstance(self.network, Autoencoder) and self.training.microbatch is not None:
+        if self.reads_text and not getattr(self.network, "middle_attention", True):
+            raise KakusanError("network.text_conditional needs network.middle_attention, which is false")
+        if self.reads_text and self.text.width % self.text.heads:
             raise KakusanError(
-                "training.microbatch would part a batch whose latents are brought to deviation 1 together: leave it "
-                "out (--training.activation_checkpointing true takes less memory as well)"
+                f"text.heads must divide text.width, but {self.text.heads} does not divide {self.text.width}"
             )
-        if isinstance(self.network, Autoencoder) != isinstance(self.objective, Reconstruction):
+        if kind in _LEARNS and self.training.microbatch is not None:
+            why = "whose latents are brought to deviation 1" if kind == "autoencoder" else "whose pairs are told apart"
             raise KakusanError(
-                f"a network of kind {self.network.kind} cannot learn the objective {self.objective.kind}: "
-                "an autoencoder learns reconstruction, and nothing else does"
+                f"training.microbatch would part a batch {why} together: leave it out "
+                "(--training.activation_checkpointing true takes less memory as well)"
+            )
+        if self.objective.kind != _LEARNS.get(kind, "denoising"):
+            raise KakusanError(
+                f"a network of kind {kind} cannot learn the objective {self.objective.kind}: "
+                "an autoencoder learns reconstruction, a clip contrast, and all others learn denoising"
             )
         for name in self.idle:
             if getattr(self, name) != Config.model_fields[name].get_default(call_default_factory=True):
-                raise KakusanError(f"{name} says nothing to an autoencoder, which knows no noise: leave it out")
+                why = "is read by a network with text_conditional: set it, or leave text out"
+                if name in _OF_NOISE:
+                    why = f"says nothing to {_A[kind]}, which knows no noise: leave it out"
+                raise KakusanError(f"{name} {why}")
         return self
 
     @property
     def idle(self) -> tuple[str, ...]:
         """Sections that say nothing to its network."""
-        return _OF_NOISE if isinstance(self.network, Autoencoder) else ()
+        without_noise = _OF_NOISE if self.network.kind in _LEARNS else ()
+        return without_noise if self.reads_text else (*without_noise, "text")
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether captions condition its network."""
+        return isinstance(self.network, CLIP) or (isinstance(self.network, UNet) and self.network.text_conditional)
 
 
+_LEARNS = {"autoencoder": "reconstruction", "clip": "contrast"}  # and all others denoising
+_A = {"autoencoder": "an autoencoder", "clip": "a CLIP"}
 _OF_NOISE = ("schedule", "parametrization", "sampling", "evaluation")
 
 

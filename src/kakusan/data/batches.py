@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 from zlib import crc32
 
@@ -32,20 +32,26 @@ class Batch:
     Attributes:
         images: What is learned: images in [−1, 1] or, where a model learns in latents, those; float32, (B, C, H, W).
         labels: int64, shape (B,), or None.
+        words: The captions by number, int64, shape (B, L), a row of -1 for one that says nothing; or None.
     """
 
     images: Tensor
     labels: Tensor | None = None
+    words: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, part: slice) -> Batch:
-        return Batch(self.images[part], None if self.labels is None else self.labels[part])
+        return self._each(lambda given: given[part])
 
     def to(self, device: torch.device) -> Batch:
         """Returns the batch on another device."""
-        return Batch(sent(self.images, device), None if self.labels is None else sent(self.labels, device))
+        return self._each(lambda given: sent(given, device))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        labels, words = (None if it is None else change(it) for it in (self.labels, self.words))
+        return Batch(change(self.images), labels, words)
 
     def then(self, other: Batch) -> Batch:
         """Returns the images of both, in this order; there are labels where both have them."""
@@ -75,15 +81,19 @@ class ImageBatches:
         images: The set.
         flip: Whether to mirror images left to right, each with probability ½ and drawn anew every time.
         among: Numbers of the images to serve, int64, shape (M,); None for all.
+        words: What is served as the captions of all images, int64, shape (N, L); None for none.
 
     Attributes:
         among: These numbers.
         flips: Whether it mirrors.
+        words: These captions.
     """
 
-    def __init__(self, images: ImageSet, flip: bool = False, among: Tensor | None = None) -> None:
+    def __init__(
+        self, images: ImageSet, flip: bool = False, among: Tensor | None = None, words: Tensor | None = None
+    ) -> None:
         self._set = images
-        self.among = among
+        self.among, self.words = among, words
         self._pixels = images.images
         self.flips = flip
 
@@ -111,13 +121,18 @@ class ImageBatches:
         return found if self.labels is None else crc32(self.labels.numpy().tobytes(), found)
 
     @property
+    def told(self) -> int | None:
+        """A number that other captions will hardly have: the CRC-32 of their words; None without."""
+        return None if self.words is None else crc32(self.words.numpy().tobytes())
+
+    @property
     def numbers(self) -> Tensor:
         """Numbers of the images that are served, int64, shape (M,)."""
         return torch.arange(len(self._set)) if self.among is None else self.among
 
     def only(self, among: Tensor) -> ImageBatches:
         """Returns batches of some of the set's images, by number."""
-        return ImageBatches(self._set, self.flips, among)
+        return ImageBatches(self._set, self.flips, among, self.words)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -126,7 +141,7 @@ class ImageBatches:
     def __call__(self, draws: Draws, device: torch.device) -> Batch:
         batch = self.at(self.indices(draws), device)
         if self.flips:
-            return Batch(flip(batch.images, sent(draws.chance("flip", 0.5), device)), batch.labels)
+            return replace(batch, images=flip(batch.images, sent(draws.chance("flip", 0.5), device)))
         return batch
 
     def indices(self, draws: Draws) -> Tensor:
@@ -139,11 +154,12 @@ class ImageBatches:
         if self._pixels.device != device and self._pixels.nbytes <= _RESIDENT_BYTES:
             self._pixels = self._pixels.to(device)
         images = from_uint8(sent(self._pixels[sent(indices, self._pixels.device)], device))
-        return Batch(images, self._labels_at(indices, device))
+        return self._told(images, indices, device)
 
-    def _labels_at(self, indices: Tensor, device: torch.device) -> Tensor | None:
-        labels = self._set.labels
-        return None if labels is None else sent(labels[indices], device)
+    def _told(self, images: Tensor, indices: Tensor, device: torch.device) -> Batch:
+        """Returns a batch of what was made of images by number, with what they are told by."""
+        labels, words = (None if it is None else sent(it[indices], device) for it in (self.labels, self.words))
+        return Batch(images, labels, words)
 
 
 class LoaderBatches:

@@ -23,13 +23,18 @@ class LatentBatches(ImageBatches):
         views: The distribution of the latents of all images as they are, and where they are seen mirrored of all mirror
             images; mean and log-variance of shape (N, L·h·w), perhaps mapped from a disk.
         shape: (L, h, w) of the latents.
-        among: Numbers of the images to serve, int64, shape (M,); None for all.
+        among, words: As in :class:`ImageBatches`.
     """
 
     def __init__(
-        self, images: ImageSet, views: Sequence[Posterior], shape: tuple[int, int, int], among: Tensor | None = None
+        self,
+        images: ImageSet,
+        views: Sequence[Posterior],
+        shape: tuple[int, int, int],
+        among: Tensor | None = None,
+        words: Tensor | None = None,
     ) -> None:
-        super().__init__(images, len(views) > 1, among)
+        super().__init__(images, len(views) > 1, among, words)
         self._views, self._latent_shape = tuple(views), shape
 
     @property
@@ -37,7 +42,7 @@ class LatentBatches(ImageBatches):
         return self._latent_shape
 
     def only(self, among: Tensor) -> LatentBatches:
-        return LatentBatches(self.images, self._views, self._latent_shape, among)
+        return LatentBatches(self.images, self._views, self._latent_shape, among, self.words)
 
     def __call__(self, draws: Draws, device: torch.device) -> Batch:
         indices = self.indices(draws)
@@ -50,11 +55,11 @@ class LatentBatches(ImageBatches):
                 torch.where(mirrored, other.log_variance, posterior.log_variance),
             )
         latents = posterior.sample(draws.normal("latents", self._latent_shape))
-        return Batch(sent(latents, device), self._labels_at(indices, device))
+        return self._told(sent(latents, device), indices, device)
 
     def at(self, indices: Tensor, device: torch.device) -> Batch:
         """Returns the mean latents of images by number, int64, shape (B,), on ``device``."""
-        return Batch(sent(self._posterior(indices, self._views[0]).mean, device), self._labels_at(indices, device))
+        return self._told(sent(self._posterior(indices, self._views[0]).mean, device), indices, device)
 
     def _posterior(self, indices: Tensor, view: Posterior) -> Posterior:
         shape = (len(indices), *self._latent_shape)

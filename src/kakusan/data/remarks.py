@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from kakusan.data.images import ImageSet
 from kakusan.errors import counted, some
+from kakusan.words import Words
 
 _SHOWN = 20
 _PARTS = {"train", "training", "val", "valid", "validation", "test", "testing", "eval"}
@@ -26,6 +27,27 @@ def remarks_on_classes(names: Sequence[str]) -> list[str]:
         f"the folders {some(names, 3)} are taken for classes, and seem to be parts of a data set (give one of them, "
         "whose own folders then are the classes)"
     ]
+
+
+def remarks_on_captions(images: ImageSet, words: Words, flip: bool) -> list[str]:
+    """Returns what is odd about captions: some are missing, cut, all the same, or untrue of a mirrored image."""
+    remarks = []
+    told = [caption for caption in images.captions if caption.strip()]
+    if missing := [place for place, caption in enumerate(images.captions) if not caption.strip()]:
+        listed = some([images.names[place] if images.names else f"image {place}" for place in missing], _SHOWN)
+        remarks.append(
+            f"{counted(len(missing), 'image')} without a caption: learned as such that say nothing: {listed}"
+        )
+    if cut := words.too_long(told):
+        remarks.append(
+            f"{counted(len(cut), 'caption')} longer than {words.length - 2} pieces of words and cut, such as "
+            f"{told[cut[0]][:80]!r} (a larger text.length takes more)"
+        )
+    if len(told) > 1 and len(set(told)) == 1:
+        remarks.append(f"all captions are the same, {told[0][:80]!r}: a model learns nothing from them")
+    if flip and words.known & {"left", "right"}:
+        remarks.append("captions say left or right, and half of the images are mirrored: set data.flip to false")
+    return remarks
 
 
 def remarks_on_count(images: int, batch_size: int) -> list[str]:

@@ -19,11 +19,19 @@ draw = DDIMPipeline.from_pretrained(".")
 images = draw(batch_size=4, num_inference_steps={steps}, use_clipped_model_output=True).images
 """
 
+_PROMPTED = """\
+from diffusers import StableDiffusionPipeline
+
+draw = StableDiffusionPipeline.from_pretrained(".")
+prompts = {prompts}
+images = draw(prompts, num_inference_steps={steps}, guidance_scale={guidance:g}{size}).images
+"""
+
 _LOOP = """\
 import torch
 from diffusers import {imports}
-
-unet = UNet2DModel.from_pretrained("unet")
+{reads}
+unet = {unet}.from_pretrained("unet")
 scheduler = DDIMScheduler.from_pretrained("scheduler")
 {vae}{labels}scheduler.set_timesteps({steps})
 x = {start}torch.randn({n}, {shape})
@@ -40,6 +48,16 @@ null = torch.full_like(labels, {classes})  # the last row of the class embedding
 """
 _GUIDED = """\
         both = unet(torch.cat([x, x]), t, class_labels=torch.cat([labels, null])).sample
+        given, without = both.chunk(2)
+        output = without + w * (given - without)"""
+_WORDS = """\
+tokenizer, w = CLIPTokenizer.from_pretrained("tokenizer"), {guidance:g}  # how much the prompts count
+prompts = {prompts}
+words = tokenizer(prompts + [""] * len(prompts), padding="max_length", return_tensors="pt").input_ids
+told = CLIPTextModel.from_pretrained("text_encoder")(words)[0]
+"""
+_READ = """\
+        both = unet(torch.cat([x, x]), t, encoder_hidden_states=told).sample
         given, without = both.chunk(2)
         output = without + w * (given - without)"""
 _PLAIN = """\
@@ -71,22 +89,31 @@ def code(model: Model) -> str:
     assert isinstance(chain, Chain), "no other process is written"
     steps = steps_near(chain, model.sampling.steps or 50)
     noise = float(chain(torch.ones((), dtype=torch.float64))[1])
-    if model.codec is None and not model.class_names and noise > _ALL:
+    guidance, prompts = model.sampling.guidance, [] if model.words is None else list(model.words.examples[:4])
+    if model.codec is not None and model.words is not None and noise > _ALL:
+        _, height, width = model.shape
+        size = "" if height == width else f", height={height}, width={width}"
+        return _PROMPTED.format(prompts=prompts, steps=steps, guidance=guidance, size=size)
+    if model.codec is None and not model.class_names and not prompts and noise > _ALL:
         return _UNCONDITIONAL.format(steps=steps)
-    few = list(range(min(4, len(model.class_names) or 4)))
-    vae = model.codec is not None
+    n = min(4, len(model.class_names or prompts) or 4)
+    told, call = "", _PLAIN
+    if prompts:
+        told, call = _WORDS.format(prompts=prompts, guidance=guidance), _READ
+    elif model.class_names:
+        few = ", ".join(map(str, range(n)))
+        told, call = _LABELS.format(few=few, guidance=guidance, classes=len(model.class_names)), _GUIDED
+    vae, unet = model.codec is not None, "UNet2DConditionModel" if prompts else "UNet2DModel"
     return _LOOP.format(
-        imports=", ".join([*(["AutoencoderKL"] if vae else []), "DDIMScheduler", "UNet2DModel"]),
+        imports=", ".join([*(["AutoencoderKL"] if vae else []), "DDIMScheduler", unet]),
+        reads="from transformers import CLIPTextModel, CLIPTokenizer\n" if prompts else "",
+        unet=unet,
         vae='vae = AutoencoderKL.from_pretrained("vae")\n' if vae else "",
-        labels=_LABELS.format(
-            few=", ".join(map(str, few)), guidance=model.sampling.guidance, classes=len(model.class_names)
-        )
-        if model.class_names
-        else "",
+        labels=told,
         steps=steps,
         start="" if noise > _ALL else f"{noise:.6g} * ",  # a chain that does not end in noise alone
-        n=len(few),
+        n=n,
         shape=", ".join(map(str, model.latent_shape)),
-        call=_GUIDED if model.class_names else _PLAIN,
+        call=call,
         images="vae.decode(x / vae.config.scaling_factor).sample" if vae else "x",
     )

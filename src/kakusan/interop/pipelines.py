@@ -1,4 +1,4 @@
-"""To and from diffusers: whole models, in directories that either side loads by itself."""
+"""From diffusers: whole models, out of directories that it wrote or of repositories of the hub."""
 
 from __future__ import annotations
 
@@ -7,127 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-
-from kakusan import sampling, seeds
-from kakusan.condition import NULL_LABEL
-from kakusan.config.models import Sampling
 from kakusan.config.names import HUB
 from kakusan.errors import KakusanError, optional, reason_of
 from kakusan.files import at_home
-from kakusan.interop.autoencoders import autoencoder_to_diffusers
-from kakusan.interop.card import card
-from kakusan.interop.diffusers import unet_to_diffusers
-from kakusan.interop.schedulers import ddim_config, steps_that_divide
-from kakusan.model import Model
-from kakusan.networks import UNet
-from kakusan.networks.mode import evaluating
-from kakusan.schedules import Chain
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL, UNet2DModel
-
-_IMAGES = 2
-_CALL, _IMAGE = 1e-5, 1e-3  # what may differ, of a network's call and of an image
-
-
-@dataclass(frozen=True)
-class Difference:
-    """How far what was exported is from what it was made from.
-
-    Attributes:
-        call: max |a − b| of one call of the network.
-        image: That of images of a short walk, nothing clipped; where values go beyond 1, in units of the largest, for
-            rounding grows with them.
-        steps: Its steps.
-    """
-
-    call: float
-    image: float
-    steps: int
-
-
-def write_pipeline(model: Model, directory: Path, name: str) -> Difference:
-    """Writes a model as diffusers loads it, and compares what comes back.
-
-    Args:
-        model: A model of a U-Net and a chain.
-        directory: Where to, an empty one.
-        name: What a person calls it.
-
-    Raises:
-        KakusanError: diffusers is not installed, cannot express it, or what it loads is another model.
-    """
-    with optional("this", "diffusers"):
-        from diffusers import DDIMPipeline, DDIMScheduler
-    network, denoiser = model.network, model.denoiser
-    if not isinstance(network, UNet):
-        raise KakusanError(f"a {type(network).__name__} is no UNet2DModel: only a network of kind unet is exported")
-    usual = "clip" if model.codec is None else "none"
-    settings = ddim_config(denoiser.schedule, denoiser.parametrization, model.sampling.threshold or usual)
-    scheduler = DDIMScheduler(**settings)
-    _, height, width = model.latent_shape
-    unet = unet_to_diffusers(network, height if height == width else (height, width))
-    if model.codec is None and not model.class_names:
-        DDIMPipeline(unet, scheduler).save_pretrained(directory)
-    else:
-        unet.save_pretrained(directory / "unet")
-        scheduler.save_pretrained(directory / "scheduler")
-    if model.codec is not None:
-        autoencoder_to_diffusers(model.codec.network, model.shape[1]).save_pretrained(directory / "vae")
-    (directory / "README.md").write_text(card(model, name), encoding="utf-8")
-    difference = compare(model, directory)
-    for value, most, what in (
-        (difference.call, _CALL, "a call of the network"),
-        (difference.image, _IMAGE, f"an image of {difference.steps} steps"),
-    ):
-        if not value <= most:
-            raise KakusanError(
-                f"what diffusers loads is another model: {what} differs by {value:.1e}, and at most {most:.0e} is "
-                "rounding (this is no fault of the run: report it)"
-            )
-    return difference
-
-
-def compare(model: Model, directory: Path) -> Difference:
-    """Returns how far a model is from what diffusers loads from a directory, of a class and of none."""
-    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DModel
-
-    chain, device = model.denoiser.schedule, model.device
-    assert isinstance(chain, Chain), "no other process was written"
-    unet = UNet2DModel.from_pretrained(directory / "unet").to(device)
-    scheduler = DDIMScheduler.from_pretrained(directory / "scheduler", clip_sample=False, thresholding=False)
-    vae = AutoencoderKL.from_pretrained(directory / "vae").to(device) if model.codec is not None else None
-    steps = steps_that_divide(chain)
-    how = Sampling(sampler="ddim", steps=steps, grid="trailing", threshold="none", batch=_IMAGES)
-    plan = sampling.plan(model, n=_IMAGES, settings=how, labels=[0, NULL_LABEL] if model.class_names else None)
-    noise = seeds.ImageNoise(plan.seed, range(_IMAGES))(torch.empty(_IMAGES, *model.latent_shape, device=device))
-    start = noise * chain(plan.times[0])[1].float()
-    labels = None if plan.labels is None else plan.labels.to(device) % (len(model.class_names) + 1)
-    with torch.no_grad(), evaluating(model.denoiser):
-        clock = torch.full((_IMAGES,), float(chain.steps - 1), device=device)
-        condition = None if plan.condition is None else plan.condition.to(device)
-        given = (start, clock) if condition is None else (start, clock, condition)
-        call = (model.network(*given) - unet(start, chain.steps - 1, class_labels=labels).sample).abs().max()
-        *_, last = plan.walk(range(_IMAGES))
-        # By the network itself, for a codec keeps pixels in their range, where all that lies beyond agrees.
-        ours = last.x if model.codec is None else model.codec.network.eval().decode(last.x)
-    theirs = _drawn(unet, scheduler, vae, start, labels, steps)
-    apart = (ours - theirs).abs().max() / ours.abs().max().clamp(min=1)
-    return Difference(call.item(), apart.item(), steps)
-
-
-@torch.no_grad()
-def _drawn(
-    unet: UNet2DModel, scheduler: Any, vae: AutoencoderKL | None, x: Tensor, labels: Tensor | None, steps: int
-) -> Tensor:
-    """Returns what plain diffusers draws from noise."""
-    scheduler.set_timesteps(steps)
-    for t in scheduler.timesteps:
-        x = scheduler.step(unet(x, t, class_labels=labels).sample, t, x).prev_sample
-    images: Tensor = x if vae is None else vae.decode(x / vae.config["scaling_factor"]).sample
-    return images
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,18 @@
-"""To and from transformers: the weights of a text encoder, in the layout of CLIP."""
+"""To and from transformers: the weights of a text encoder, and of both towers of a CLIP."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from kakusan.errors import KakusanError, optional
-from kakusan.networks import TextEncoder
+from kakusan.networks import CLIP, ImageEncoder, TextEncoder
 
 if TYPE_CHECKING:
-    from transformers import CLIPTextModel
+    from transformers import CLIPModel, CLIPTextModel
 
 _RENAMES = [
     (r"^words\.", "embeddings.token_embedding."),
@@ -25,6 +25,18 @@ _RENAMES = [
     (r"\.hidden\.", ".mlp.fc1."),
     (r"(layers\.\d+)\.output\.", r"\1.mlp.fc2."),
 ]
+_OF_IMAGES = [
+    (r"^whole$", "embeddings.class_embedding"),
+    (r"^squares\.", "embeddings.patch_embedding."),
+    (r"^before\.", "pre_layrnorm."),  # which is how they spell it
+    (r"^norm\.", "post_layernorm."),
+    *_RENAMES,
+]
+_OF_BOTH = {
+    "from_text.weight": "text_projection.weight",
+    "from_image.weight": "visual_projection.weight",
+    "log_scale": "logit_scale",
+}
 _PREFIX = "text_model."  # which newer versions of transformers leave out, and all of them read
 # What CLIPTextModel leaves open and ours has decided.
 _DECIDED: dict[str, Any] = {"hidden_act": "quick_gelu", "layer_norm_eps": 1e-5}
@@ -52,25 +64,61 @@ def text_from_transformers(model: CLIPTextModel) -> TextEncoder:
     Raises:
         KakusanError: Its configuration has something that ours has not; the field is named.
     """
-    config = model.config.to_dict()
-    for field, known in _DECIDED.items():
-        if config[field] != known:
-            raise KakusanError(f"a CLIPTextModel with {field}={config[field]!r} does not convert, only with {known!r}")
-    if config["intermediate_size"] != 4 * config["hidden_size"]:
-        raise KakusanError(
-            f"a CLIPTextModel with intermediate_size={config['intermediate_size']} does not convert, only with "
-            f"{4 * config['hidden_size']}, four times its hidden_size"
-        )
-    text = TextEncoder(
-        config["vocab_size"],
-        length=config["max_position_embeddings"],
-        width=config["hidden_size"],
-        layers=config["num_hidden_layers"],
-        heads=config["num_attention_heads"],
-    )
+    text = _encoder_of(model.config.to_dict())
     weights = {name.removeprefix(_PREFIX): weight for name, weight in model.state_dict().items()}
     text.load_state_dict({name: weights[their_name(name)].clone() for name in text.state_dict()}, assign=True)
     return text.train(model.training)
+
+
+def clip_to_transformers(clip: CLIP) -> CLIPModel:
+    """Returns transformers' ``CLIPModel`` with the weights of a CLIP; both give the same vectors.
+
+    Raises:
+        KakusanError: transformers is not installed.
+    """
+    with optional("this", "transformers"):
+        from transformers import CLIPConfig, CLIPModel
+    image = clip.image
+    seen = {
+        **_DECIDED,
+        "hidden_size": image.width,
+        "intermediate_size": 4 * image.width,
+        "projection_dim": clip.width,
+        "num_hidden_layers": image.layers,
+        "num_attention_heads": image.heads,
+        "num_channels": image.in_channels,
+        "image_size": image.size,
+        "patch_size": image.patch,
+    }
+    read = {**configuration_of(clip.text), "projection_dim": clip.width}
+    model = CLIPModel(CLIPConfig(text_config=read, vision_config=seen, projection_dim=clip.width))
+    model.load_state_dict(
+        {their_clip_name(name): weight.clone() for name, weight in clip.state_dict().items()}, strict=False, assign=True
+    )
+    trained: CLIPModel = model.train(clip.training)
+    return trained
+
+
+def clip_from_transformers(model: CLIPModel) -> CLIP:
+    """Returns our CLIP with the weights of ``model``; both give the same vectors.
+
+    Raises:
+        KakusanError: Its configuration has something that ours has not; the field is named.
+    """
+    seen = model.config.vision_config.to_dict()
+    _require_known("CLIPModel", seen)
+    image = ImageEncoder(
+        seen["num_channels"],
+        size=seen["image_size"],
+        patch=seen["patch_size"],
+        width=seen["hidden_size"],
+        layers=seen["num_hidden_layers"],
+        heads=seen["num_attention_heads"],
+    )
+    clip = CLIP(_encoder_of(model.config.text_config.to_dict()), image, model.config.projection_dim)
+    weights = model.state_dict()
+    clip.load_state_dict({name: weights[their_clip_name(name)].clone() for name in clip.state_dict()}, assign=True)
+    return clip.train(model.training)
 
 
 def configuration_of(text: TextEncoder) -> dict[str, Any]:
@@ -97,6 +145,37 @@ def prefixed(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def their_name(name: str) -> str:
     """Returns what a weight of our text encoder is called in transformers, below any prefix."""
-    for ours, theirs in _RENAMES:
+    return _renamed(name, _RENAMES)
+
+
+def their_clip_name(name: str) -> str:
+    """Returns what a weight of our CLIP is called in transformers."""
+    tower, _, rest = name.partition(".")
+    if tower == "text":
+        return _PREFIX + their_name(rest)
+    return f"vision_model.{_renamed(rest, _OF_IMAGES)}" if tower == "image" else _OF_BOTH[name]
+
+
+def _renamed(name: str, renames: Sequence[tuple[str, str]]) -> str:
+    for ours, theirs in renames:
         name = re.sub(ours, theirs, name)
     return name
+
+
+def _encoder_of(config: Mapping[str, Any]) -> TextEncoder:
+    """Returns the text encoder of a configuration, its weights drawn."""
+    _require_known("CLIPTextModel", config)
+    return TextEncoder(
+        config["vocab_size"],
+        length=config["max_position_embeddings"],
+        width=config["hidden_size"],
+        layers=config["num_hidden_layers"],
+        heads=config["num_attention_heads"],
+    )
+
+
+def _require_known(kind: str, config: Mapping[str, Any]) -> None:
+    decided = {**_DECIDED, "intermediate_size": 4 * config["hidden_size"]}
+    for field, known in decided.items():
+        if config[field] != known:
+            raise KakusanError(f"a {kind} with {field}={config[field]!r} does not convert, only with {known!r}")

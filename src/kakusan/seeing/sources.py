@@ -240,3 +240,16 @@ def classes_like(model: Model, n: int, real: object) -> list[int] | None:
     else:
         ordered = like.labels.sort().values[torch.arange(n) * len(like) // n]
     return ordered[torch.randperm(n, generator=seeds.generator(0, "classes measured"))].tolist()
+
+
+def captions_like(model: Model, n: int, real: object) -> list[str] | None:
+    """Returns the prompts to draw, those of the real images, evenly; None of a model that reads none, or where these
+    say nothing.
+
+    Args:
+        model, n, real: As in :func:`classes_like`.
+    """
+    captions = real.images.captions if isinstance(real, Stored) else ()
+    if model.words is None or not captions or n < 1:
+        return None
+    return [captions[i * len(captions) // n % len(captions)] for i in range(n)]

@@ -99,6 +99,8 @@ def require_same_images(
         raise KakusanError(
             f"{run.path} learned from other images, or other labels, than those in {source} now ({mend})"
         )
+    if batches.told is not None and state.get("words") not in (None, batches.told):
+        raise KakusanError(f"{run.path} learned from other captions than those in {source} now ({mend})")
 
 
 def autoencoder_of(model: Learner) -> str:

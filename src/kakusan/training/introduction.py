@@ -19,7 +19,8 @@ def introduction(model: Learner, images: int | None, kept_out: int, settings: Co
     seen_once = "images" if images is None else counted(images, "image")
     judged_on = f" ({counted(kept_out, 'other')} held out)" if kept_out else ""
     classes = f", by {len(model.class_names)} class{'es' * (len(model.class_names) > 1)}" if model.class_names else ""
+    told = ", by captions" if isinstance(model, Model) and model.words is not None else ""
     return (
         f"{settings.network.kind} with {model.parameters:,} parameters learns {seen_once} of {size} "
-        f"from {settings.data.source}{judged_on}{classes}, for {counted(steps, 'step')}{cut}"
+        f"from {settings.data.source}{judged_on}{classes}{told}, for {counted(steps, 'step')}{cut}"
     )

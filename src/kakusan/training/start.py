@@ -10,18 +10,19 @@ from shlex import quote
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from kakusan import build, config, feeding, latents
 from kakusan.build import Learner
 from kakusan.codec import Codec
 from kakusan.config.names import PYTHON
-from kakusan.data.batches import Batches, ImageBatches, LoaderBatches
+from kakusan.data.batches import Batch, Batches, ImageBatches, LoaderBatches
 from kakusan.data.sources import absolute
 from kakusan.devices import keep_freed_memory
 from kakusan.errors import KakusanError, counted
 from kakusan.feeding import Feed
 from kakusan.files import claimed, require_free
+from kakusan.matcher import Matcher
 from kakusan.model import Model
 from kakusan.progress import say
 from kakusan.runs import Run
@@ -32,11 +33,13 @@ from kakusan.training.initial import start_from
 from kakusan.training.introduction import introduction
 from kakusan.training.processes import Processes
 from kakusan.training.task import Task
+from kakusan.training.tasks.contrast import Contrast
 from kakusan.training.tasks.denoising import Denoising
 from kakusan.training.tasks.reconstruction import Reconstruction
 from kakusan.training.validation import Validation, hold_out
+from kakusan.words import Words
 
-_PREVIEWED = 8  # images
+_PREVIEWED, _MATCHED = 8, 24  # images of a preview, and pairs
 _LONG = 500  # characters of what is said
 
 Examiner = Callable[[config.models.Evaluation, Model, ImageBatches, torch.device, bool], Examine]
@@ -56,7 +59,7 @@ def begin(
     examiner: Examiner | None = None,
     show: bool = True,
 ) -> Run:
-    """Trains a denoiser, or an autoencoder, in a new run directory, which describes itself.
+    """Trains a denoiser, an autoencoder or a CLIP in a new run directory, which describes itself.
 
     Args:
         settings: Everything that decides the run.
@@ -81,7 +84,7 @@ def begin(
     codec = latents.opened(settings.data, feed.batches.shape, settings.training.device)
     if loaders_batch_size and isinstance(feed.batches, LoaderBatches):
         settings = config.changed(settings, {"training.batch_size": feed.batches.batch_size})
-    model = build.learner(settings, feed.batches.shape, feed.class_names, network, codec)
+    model = build.learner(settings, feed.batches.shape, feed.class_names, network, codec, feed.words)
     started = _start_from(model, settings)
     engine, about = _ready(model, feed, settings, processes, examiner, show)
     lines = [about, *started, *feed.remarks]
@@ -92,6 +95,8 @@ def begin(
         try:
             if codec is not None:
                 latents.write(codec, run.autoencoder_path)
+            if feed.words is not None:
+                feed.words.write(run.words_path)
             run.write_config(config.to_yaml(_portable(settings)))
             return _train(engine, run, lines, show)
         except BaseException:
@@ -133,9 +138,10 @@ def resume(
     show = show and processes.first
     if state is not None and settings.data.source.startswith(PYTHON):
         class_names = class_names or state.get("class_names", ())  # which a loader need not name again
-    feed = feeding.feed(settings, data, network, class_names, show)
+    words = Words.read(run.words_path) if settings.reads_text else None
+    feed = feeding.feed(settings, data, network, class_names, show, words)
     codec = latents.kept(run, settings.data, settings.training.device)
-    model = build.learner(settings, feed.batches.shape, feed.class_names, network, codec)
+    model = build.learner(settings, feed.batches.shape, feed.class_names, network, codec, feed.words)
     if state is not None:
         identity.require_alike(run, model, state)
     if state is not None and isinstance(feed.batches, ImageBatches):
@@ -223,16 +229,18 @@ def task_of(model: Learner, batches: Batches, settings: config.Config) -> Task:
         case Model(), config.models.Denoising() as how:
             return Denoising(model, build.times(how), how.condition_dropout, settings.sampling)
         case Codec(), config.models.Reconstruction() as how:
-            return Reconstruction(model, how, _first(batches), build.perception(how, settings.training))
+            shown = _first(batches, _PREVIEWED).images
+            return Reconstruction(model, how, shown, build.perception(how, settings.training))
+        case Matcher(), config.models.Contrast():
+            return Contrast(model, _first(batches, _MATCHED))
     raise AssertionError("a configuration's network learns what its objective says")
 
 
-def _first(batches: Batches) -> Tensor:
-    """Returns the images of a preview, in [−1, 1], shape (n, C, H, W), always the same; of a loader, which hands out
-    each once, none."""
+def _first(batches: Batches, count: int) -> Batch:
+    """Returns the images of a preview, always the same; of a loader, which hands out each once, none."""
     if not isinstance(batches, ImageBatches):
-        return torch.empty(0, *batches.shape)
-    return batches.at(batches.numbers[:_PREVIEWED], torch.device("cpu")).images
+        return Batch(torch.empty(0, *batches.shape))
+    return batches.at(batches.numbers[:count], torch.device("cpu"))
 
 
 def engine_of(
@@ -252,7 +260,11 @@ def engine_of(
         "autoencoder": identity.autoencoder_of(model),
     }
     if isinstance(batches, ImageBatches):
-        facts |= {"epoch": batches.epoch + _count(validation), "fingerprint": batches.fingerprint}
+        facts |= {
+            "epoch": batches.epoch + _count(validation),
+            "fingerprint": batches.fingerprint,
+            "words": batches.told,
+        }
     return Engine(
         task_of(model, batches, settings),
         batches,

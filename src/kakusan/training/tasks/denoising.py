@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -62,12 +63,18 @@ class Denoising:
         denoiser = self._model.denoiser
         quantiles = self._times.quantiles(draws.count, draws.generator("times"))[draws.share]
         noise = sent(draws.normal("noise", self._model.latent_shape), batch.images.device)
-        condition = None
-        if self._model.class_names:
-            assert batch.labels is not None, "a conditional model is built from labelled data only"
-            dropped = sent(draws.chance("dropped", self._condition_dropout), batch.images.device)
-            condition = Condition(batch.labels).drop(dropped)
+        condition = self._condition(batch)
+        if condition is not None:
+            condition = condition.drop(sent(draws.chance("dropped", self._condition_dropout), batch.images.device))
         return denoising_loss(denoiser, batch.images, self._times(denoiser.schedule, quantiles), noise, condition)
+
+    def _condition(self, batch: Batch) -> Condition | None:
+        """Returns what a model is told of the images of a batch."""
+        labels = batch.labels if self._model.class_names else None
+        words = None if self._model.words is None else batch.words
+        assert (labels is None) != bool(self._model.class_names), "a model by class is built from labelled data only"
+        assert (words is None) == (self._model.words is None), "a model that reads is built from captions only"
+        return None if labels is None and words is None else Condition(labels, words)
 
     def levels(self) -> list[float]:
         """Noise levels that training visits equally often, the cleanest first."""
@@ -80,10 +87,7 @@ class Denoising:
         denoiser = Denoiser(network, own.schedule, own.parametrization)
         noise = seeds.ImageNoise(seed, numbers, "held-out noise")(batch.images)
         place = (torch.tensor(numbers, dtype=torch.float64) + 0.5) * _GOLDEN % 1
-        condition = None
-        if self._model.class_names:
-            assert batch.labels is not None, "a conditional model is built from labelled data only"
-            condition = Condition(batch.labels)
+        condition = self._condition(batch)
         times = [self._times_at((level + place) / _LEVELS) for level in range(_LEVELS)]
         return torch.stack([denoising_loss(denoiser, batch.images, t, noise, condition) for t in times], dim=1)
 
@@ -108,6 +112,6 @@ class Denoising:
     def preview_plan(self, network: nn.Module) -> sampling.Plan:
         """Returns how the images of a preview are drawn from a network."""
         denoiser = Denoiser(network, self._model.denoiser.schedule, self._model.denoiser.parametrization)
-        model = Model(denoiser, self._model.shape, self._model.class_names, codec=self._model.codec)
+        model = replace(self._model, denoiser=denoiser)
         n = min(4 * len(self._model.class_names), 64) or 16
         return sampling.plan(model, n=n, settings=self._settings, seed=_PREVIEW_SEED)

@@ -1,0 +1,139 @@
+"""Prompt accuracy: the share of pictures in which the verifier of scenes finds just what their captions ask for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from random import Random
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kakusan import sampling
+from kakusan.config.models import Sampling
+from kakusan.data.images import ImageSet
+from kakusan.errors import KakusanError, counted
+from kakusan.model import Model
+from kakusan.pictures import to_uint8
+from kakusan.progress import Bar
+from kakusan.proportions import interval
+from kakusan.results import Measurement
+from kakusan.seeds import derive
+from kakusan.shapes import Scene, Verdict, caption, draw, scene, verify
+
+CELLS = (
+    ("trained", 1),
+    ("untrained-colour", 1),
+    ("trained", 2),
+    ("untrained-colour", 2),
+    ("untrained-relation", 2),
+)
+"""Kinds of scenes, and how many things they have."""
+
+PIECES = ("parts", "binding", "axis", "direction", "background")
+_N = 100  # of a cell
+_STREAM = 2**20  # scenes of another seed are others than those of the source
+
+Show = Callable[[Sequence[Scene], Sequence[str]], Tensor]
+"""From scenes and their captions to the pictures that are judged, uint8, shape (n, 3, H, H)."""
+
+
+def measure_prompts(
+    model: Model, settings: Sampling, *, n: int | None = None, seed: int = 0, show: bool = True
+) -> list[Measurement]:
+    """Returns how often a model draws what is asked for: in scenes of every kind, of which it has seen none.
+
+    Args:
+        model: One that reads text, of square colour pictures.
+        settings: How it draws.
+        n: Prompts of each kind; 100 by default.
+        seed: Of prompts and noise.
+        show: Whether to show progress.
+
+    Raises:
+        KakusanError: It reads no text, or its pictures are none that the verifier reads.
+    """
+    if model.words is None:
+        raise KakusanError("prompts asks a model for scenes in words, and this one reads none")
+    n = n or _N
+
+    def drawn(number: int) -> Show:
+        def show_(scenes: Sequence[Scene], captions: Sequence[str]) -> Tensor:
+            plan = sampling.plan(model, n=len(captions), settings=settings, seed=seed + number, prompts=captions)
+            with Bar(f"scenes of kind {number + 1} of {len(CELLS)}", 1, show=show) as bar:
+                return to_uint8(sampling.sample(plan, bar.report)).cpu()
+
+        return show_
+
+    protocol = {
+        "weights_hash": model.weights_hash,
+        "images_seen": model.images,
+        "seed": seed,
+        **settings.model_dump(),
+        "kakusan": version("kakusan"),
+    }
+    return [_cell(kind, things, n, seed, drawn(number), protocol) for number, (kind, things) in enumerate(CELLS)]
+
+
+def measure_shown(
+    show: Callable[[Tensor], Tensor], size: int, *, n: int = _N, seed: int = 0, protocol: dict[str, Any] | None = None
+) -> list[Measurement]:
+    """Returns how often the verifier accepts what becomes of real pictures, uint8, (n, 3, H, H): of those that went
+    through an autoencoder, say, beyond which no model of its latents comes.
+
+    Args:
+        show: From real pictures to what becomes of them, of the same shape.
+        size: Their side.
+        n, seed, protocol: How many of each kind, of which seed, and what else the numbers say.
+    """
+
+    def shown(scenes: Sequence[Scene], captions: Sequence[str]) -> Tensor:
+        return show(torch.stack([draw(it, size) for it in scenes]))
+
+    return [_cell(kind, things, n, seed, shown, protocol or {}) for kind, things in CELLS]
+
+
+def measure_scenes(images: ImageSet) -> Measurement:
+    """Returns how often the verifier accepts images with the captions that lie beside them.
+
+    Raises:
+        KakusanError: They have none, or are no scenes.
+    """
+    told = [place for place, text in enumerate(images.captions) if text.strip()]
+    if not told:
+        raise KakusanError(
+            f"prompts compares images with their captions, and those of {images.name} have none (put a .txt beside "
+            "each image, or a metadata.jsonl)"
+        )
+    verdicts = [verify(images.images[place], images.captions[place]) for place in told]
+    left = len(images) - len(told)
+    remarks = [f"{counted(left, 'image')} of {images.name} have no caption and were left out"] if left else []
+    return _found("prompts", verdicts, {"images": images.name}, remarks)
+
+
+def _cell(kind: str, things: int, n: int, seed: int, show: Show, protocol: dict[str, Any]) -> Measurement:
+    scenes = [scene(seed + _STREAM, index, kind=kind, things=things) for index in range(n)]
+    captions = [caption(it, Random(derive(seed, f"prompts {kind} {things}", i))) for i, it in enumerate(scenes)]
+    verdicts = [verify(*it) for it in zip(show(scenes, captions), captions, strict=True)]
+    return _found(f"prompts {kind} {things}", verdicts, {"scenes": kind, "things": things, **protocol}, [])
+
+
+def _found(metric: str, verdicts: Sequence[Verdict], protocol: dict[str, Any], remarks: list[str]) -> Measurement:
+    """Returns the share that was accepted and, in the protocol, every piece's share among those where the pieces before
+    it were right."""
+    n = len(verdicts)
+    share = sum(it.accepted for it in verdicts) / n
+    pieces = {}
+    for name in PIECES:
+        asked = [piece for it in verdicts if (piece := getattr(it, name)) is not None]
+        pieces[name] = round(sum(asked) / len(asked), 4) if asked else math.nan
+    told = {name: value for name, value in pieces.items() if not math.isnan(value)}
+    return Measurement(
+        metric=metric,
+        value=share,
+        interval=interval(share, n),
+        protocol={"metric": metric, "n": n, **told, **protocol},
+        remarks=remarks,
+    )

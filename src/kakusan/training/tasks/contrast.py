@@ -1,0 +1,105 @@
+"""Telling which caption belongs to which picture: what a CLIP learns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.distributed.nn.functional import all_gather
+from torch.nn.functional import cross_entropy
+
+from kakusan import pictures
+from kakusan.data.batches import Batch
+from kakusan.devices import device_of, sent
+from kakusan.matcher import Matcher
+from kakusan.sampling import Progress
+from kakusan.seeds import Draws
+from kakusan.training.task import decay_matrices_only
+
+_SQUARE = 8  # pixels of a pair in a preview
+
+
+class Contrast:
+    r"""Trains both towers of a CLIP: of all captions of a batch, over all processes, the picture's own is to be told,
+    and of all pictures the caption's own.
+
+    .. math:: -\tfrac{1}{2} \ln \mathrm{softmax}_j(s\, u_i \cdot w_j)_i
+              -\tfrac{1}{2} \ln \mathrm{softmax}_j(s\, w_i \cdot u_j)_i
+
+    A caption that stands beside several pictures of the batch is right for each of them: such pairs do not count.
+
+    Args:
+        matcher: Its network is trained in place.
+        shown: Pictures and captions of a preview.
+
+    Source: Radford et al., "Learning Transferable Visual Models From Natural Language Supervision", 2021, figure 3.
+    """
+
+    separable = False  # a pair is told from all others of its batch
+
+    def __init__(self, matcher: Matcher, shown: Batch) -> None:
+        self.network: nn.Module = matcher.network
+        self._shown = shown
+
+    def groups(self) -> list[dict[str, Any]]:
+        return decay_matrices_only(self.network)
+
+    def losses(self, batch: Batch, draws: Draws) -> Tensor:
+        assert batch.words is not None, "a CLIP is trained on captions only"
+        images, words, scale = self.network(batch.images, batch.words)
+        rank = distributed.get_rank() if _shared() else 0
+        others = _gathered(images), _gathered(words), _gathered(batch.words)
+        return _told_apart(images, words, scale, batch.words, others, rank * len(images))
+
+    def levels(self) -> list[float]:
+        return []
+
+    def held_out(self, network: nn.Module, batch: Batch, seed: int, numbers: Sequence[int]) -> Tensor:
+        """Among the images that are judged at a time."""
+        assert batch.words is not None, "a CLIP is judged on captions only"
+        images, words, scale = network(batch.images, batch.words)
+        return _told_apart(images, words, scale, batch.words, (images, words, batch.words), 0)[:, None]
+
+    @torch.no_grad()
+    def preview(self, network: nn.Module, progress: Progress | None = None) -> Tensor | None:
+        """Draws how well every picture, a row, agrees with every caption, a column: brighter is better, and on the
+        diagonal they belong together."""
+        if self._shown.words is None or not len(self._shown):
+            return None
+        device = device_of(network)
+        images, words, _ = network(sent(self._shown.images, device), sent(self._shown.words, device))
+        cosines = (images @ words.T).float().cpu()
+        low, high = cosines.aminmax()
+        bright = 2 * (cosines - low) / (high - low).clamp(min=1e-6) - 1
+        return pictures.legible(bright.repeat_interleave(_SQUARE, 0).repeat_interleave(_SQUARE, 1)[None], _SQUARE)
+
+
+def _told_apart(
+    images: Tensor, words: Tensor, scale: Tensor, captions: Tensor, others: tuple[Tensor, Tensor, Tensor], first: int
+) -> Tensor:
+    """Returns the loss of every pair, shape (B,), among all the ``others``, of which it is the ``first`` and those
+    after."""
+    other_images, other_words, other_captions = others
+    own = torch.arange(len(images), device=images.device) + first
+    same = (captions[:, None] == other_captions[None]).all(2)
+    same[torch.arange(len(own), device=own.device), own] = False
+    sides = (scale * images @ other_words.T, scale * words @ other_images.T)
+    costs = [cross_entropy(it.float().masked_fill(same, -torch.inf), own, reduction="none") for it in sides]
+    return torch.stack(costs).mean(0)
+
+
+def _shared() -> bool:
+    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+
+
+def _gathered(own: Tensor) -> Tensor:
+    """Returns the tensors of all processes, one after the other, with their gradient where they have one."""
+    if not _shared():
+        return own
+    if own.is_floating_point():
+        return torch.cat(all_gather(own))  # type: ignore[no-untyped-call]
+    parts = [torch.empty_like(own) for _ in range(distributed.get_world_size())]
+    distributed.all_gather(parts, own.contiguous())
+    return torch.cat(parts)

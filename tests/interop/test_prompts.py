@@ -1,0 +1,136 @@
+"""A model that reads leaves as a whole Stable Diffusion, which plain diffusers loads, prompts, and draws the same."""
+
+import json
+import re
+
+import pytest
+import torch
+from safetensors import safe_open
+
+import kakusan
+from kakusan import latents, sampling, seeds
+from kakusan.api.exchange import export, import_
+from kakusan.codec import Codec
+from kakusan.data.images import ImageSet
+from kakusan.errors import KakusanError
+from kakusan.networks import Autoencoder
+from kakusan.seeing import seen
+from tests import tiny
+from tests.networks.randomised import randomised
+
+diffusers = pytest.importorskip("diffusers")
+transformers = pytest.importorskip("transformers")
+
+CAPTIONS = tuple(("a red circle", "a small blue star", "two cats")[i % 3] for i in range(24))
+SHORT = {
+    "network": {"kind": "unet", "channels": (8, 16), "blocks": 1, "text_conditional": True},
+    "text": {"width": 16, "layers": 2, "heads": 2, "length": 12, "vocabulary": 560},
+    "training": {"batch_size": 8, "images": 16, "samples_every": 0},
+    "schedule": {"kind": "cosine", "steps": 100},
+    "sampling": {"steps": 10, "guidance": 3.0},
+}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(seen, "user_cache_path", lambda name: tmp_path / "cache" / name)
+
+
+def run(path, *, latent=True, **more):
+    network = randomised(Autoencoder(3, channels=(8, 16), latent_channels=4, middle_attention=False))
+    network.shift.fill_(0.3), network.scale.fill_(1.7)
+    latents.write(Codec(network.eval(), (3, 16, 16)), path.parent / "autoencoder.safetensors")
+    pictures = ImageSet(tiny.pictures(24, (3, 16, 16)).images, captions=CAPTIONS, name="pictures")
+    overrides = {**SHORT, **more}
+    if latent:
+        overrides["data.latent"] = str(path.parent / "autoencoder.safetensors")
+    made = kakusan.train(data=pictures, run=path, show=False, overrides=overrides)
+    for file in ("ema.safetensors", "model.safetensors"):  # a new network gives nothing, and would agree with any other
+        weights = randomised(kakusan.load(made).network).state_dict()
+        (made.checkpoint().path / file).write_bytes(kakusan.tensors.pack(weights))
+    return made
+
+
+def test_diffusers_draws_the_same_of_a_prompt(tmp_path):
+    made = run(tmp_path / "run")
+    found = export(made, tmp_path / "out")
+    assert found.call <= 1e-5
+    assert found.image <= 1e-3
+    pipe = diffusers.StableDiffusionPipeline.from_pretrained(tmp_path / "out")
+    pipe.set_progress_bar_config(disable=True)
+    prompts, negative = ["a red circle", "a hairy dog"], "two cats"
+    model = kakusan.load(made, device="cpu")
+    noise = seeds.ImageNoise(0, range(2))(torch.empty(2, *model.latent_shape))
+    theirs = pipe(
+        prompts,
+        negative_prompt=[negative] * 2,
+        num_inference_steps=10,
+        guidance_scale=3.0,
+        latents=noise,
+        output_type="pt",
+    ).images
+    ours = kakusan.sample(model, n=2, prompt=prompts, negative=negative, steps=10, guidance_scale=3.0)
+    assert (theirs * 2 - 1 - ours).abs().max() <= 1e-3
+    assert ours.std() > 0.05
+
+
+def test_the_words_are_the_same_there(tmp_path):
+    made = run(tmp_path / "run")
+    export(made, tmp_path / "out")
+    tokenizer = transformers.CLIPTokenizer.from_pretrained(tmp_path / "out" / "tokenizer")
+    assert tokenizer.model_max_length == 12
+    texts = ["a red circle", "", "größer, 42!", "long " * 30]
+    theirs = tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt").input_ids
+    assert torch.equal(theirs, kakusan.load(made).words(texts))
+
+
+def test_the_files_have_the_names_that_all_versions_read(tmp_path):
+    export(run(tmp_path / "run"), tmp_path / "out")
+    with safe_open(tmp_path / "out" / "text_encoder" / "model.safetensors", framework="pt") as file:
+        assert all(name.startswith("text_model.") for name in file.keys())  # noqa: SIM118 (no mapping)
+        assert file.metadata() == {"format": "pt"}
+    index = json.loads((tmp_path / "out" / "model_index.json").read_text())
+    assert index["_class_name"] == "StableDiffusionPipeline"
+    config = json.loads((tmp_path / "out" / "text_encoder" / "config.json").read_text())
+    assert config["architectures"] == ["CLIPTextModel"]
+    assert config["max_position_embeddings"] == 12
+
+
+@pytest.mark.parametrize("latent", [True, False])
+def test_the_code_on_the_card_draws_without_kakusan(tmp_path, latent, monkeypatch):
+    export(run(tmp_path / "run", latent=latent), tmp_path / "out")
+    (code,) = re.findall(r"```python\n(.*?)```", (tmp_path / "out" / "README.md").read_text(), re.DOTALL)
+    assert "a small blue star" in code
+    assert "kakusan" not in code
+    monkeypatch.chdir(tmp_path / "out")
+    place = {}
+    exec(code, place)
+    assert len(place["images"]) == 3
+
+
+def test_text_and_classes_together_are_refused(tmp_path):
+    first = tiny.pictures(24, (3, 16, 16))
+    both = ImageSet(first.images, first.labels, first.class_names, captions=CAPTIONS, name="pictures")
+    network = {**SHORT["network"], "class_conditional": True}
+    made = kakusan.train(data=both, run=tmp_path / "run", show=False, overrides={**SHORT, "network": network})
+    drawn = kakusan.sample(kakusan.load(made), n=2, prompt="a red circle", labels=["cat", "owl"], steps=2)
+    assert drawn.shape == (2, 3, 16, 16)
+    with pytest.raises(KakusanError, match="no pipeline of both classes and text"):
+        export(made, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_reads_does_not_come_back_yet(tmp_path):
+    export(run(tmp_path / "run"), tmp_path / "out")
+    with pytest.raises(KakusanError, match="holds text_encoder, tokenizer, which is not known here"):
+        import_(tmp_path / "out", tmp_path / "back")
+
+
+def test_a_walk_reads_its_prompts_once(tmp_path, monkeypatch):
+    model = kakusan.load(run(tmp_path / "run"), device="cpu")
+    counted = []
+    whole = model.network.text.forward
+    monkeypatch.setattr(model.network.text, "forward", lambda words: counted.append(len(words)) or whole(words))
+    plan = sampling.plan(model, n=3, settings=sampling.settings(model.sampling, batch=2), prompts="a red circle")
+    sampling.sample(plan)
+    assert counted == [2, 2, 1, 1]  # each chunk's prompts, and what stands for none
