@@ -317,8 +317,8 @@ def _drawn_from(seed: int) -> Iterator[None]:
 
 
 def _text(settings: config.Config, words: Words) -> TextEncoder:
-    how = settings.text.model_dump(exclude={"length", "vocabulary"})
-    return TextEncoder(len(words), length=words.length, **how)
+    how = settings.text.model_dump(exclude={"init", "frozen", "length", "vocabulary"})
+    return TextEncoder(len(words), length=words.length, **how).requires_grad_(not settings.text.frozen)
 
 
 def _unet(

@@ -130,6 +130,8 @@ def _captioned(feed: Feed, settings: config.Config, words: Words | None) -> Feed
             "image, or a metadata.jsonl; or set network.text_conditional to false)"
         )
     found = words or found_in(told, settings.text.vocabulary, settings.text.length)
+    if not found.examples:  # of an encoder that learned from other captions
+        found = found.seen_in(told)
     silent = torch.tensor([not caption.strip() for caption in captions])
     numbers = found(captions).masked_fill(silent[:, None], NULL_WORD)
     remarks = remarks_on_captions(feed.batches.images, found, settings.data.flip)

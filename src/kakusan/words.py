@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,6 +76,14 @@ class Words:
             remarks.append(f"longer than {self.length - 2} pieces of words, and cut: {prompts[cut[0]][:80]!r}")
         return remarks
 
+    def seen_in(self, captions: Sequence[str], examples: int = 16) -> Words:
+        """Returns the same vocabulary that knows the words of other captions, and keeps some of these as examples,
+        different ones spread evenly."""
+        different = list(dict.fromkeys(captions))
+        known = {word for caption in different for word in _WORD.findall(caption.lower())}
+        shown = different[:: max(1, len(different) // examples)][:examples]
+        return replace(self, known=frozenset(known), examples=tuple(shown))
+
     def write(self, path: Path) -> None:
         """Keeps it in a file.
 
@@ -124,14 +132,13 @@ class Words:
         return made
 
 
-def found_in(captions: Sequence[str], most: int, length: int, examples: int = 16) -> Words:
+def found_in(captions: Sequence[str], most: int, length: int) -> Words:
     """Returns the vocabulary of captions: what is frequent in them is a piece of its own.
 
     Args:
         captions: What is said of images.
         most: Pieces that it has at most.
         length: As of :class:`Words`.
-        examples: How many captions it keeps, of different ones spread evenly.
 
     Raises:
         KakusanError: It is to have fewer pieces than every vocabulary has, or a length without room for a word.
@@ -148,13 +155,30 @@ def found_in(captions: Sequence[str], most: int, length: int, examples: int = 16
     trainer = trainers.BpeTrainer(
         vocab_size=most, initial_alphabet=alphabet, end_of_word_suffix=_LAST, show_progress=False
     )
-    different = list(dict.fromkeys(captions))
     learning.train_from_iterator(captions, trainer)
     merges = [tuple(pair) for pair in json.loads(learning.to_str())["model"]["merges"]][: most - LEAST_VOCABULARY]
     pieces = [*alphabet, *(it + _LAST for it in alphabet), *("".join(pair) for pair in merges), START, END]
-    known = {word for caption in different for word in _WORD.findall(caption.lower())}
-    shown = different[:: max(1, len(different) // examples)][:examples]
-    return Words(tuple(pieces), tuple(merges), length, frozenset(known), tuple(shown))
+    return Words(tuple(pieces), tuple(merges), length).seen_in(captions)
+
+
+def of_clip(vocabulary: Mapping[str, int], merges: Sequence[str | Sequence[str]], length: int) -> Words:
+    """Returns the vocabulary of a tokenizer in the layout of CLIP's.
+
+    Args:
+        vocabulary: The number of every piece.
+        merges: Which two pieces are joined, in a text with a space between, or in a sequence.
+        length: As of :class:`Words`.
+
+    Raises:
+        KakusanError: Numbers are missing, or the ends of a caption are not the last of them.
+    """
+    pieces = tuple(sorted(vocabulary, key=vocabulary.__getitem__))
+    if pieces[-2:] != (START, END) or sorted(vocabulary.values()) != list(range(len(pieces))):
+        raise KakusanError(
+            f"a tokenizer whose last numbers are not those of {START} and {END} is not in the layout of CLIP's"
+        )
+    pairs = (merge.split(" ") if isinstance(merge, str) else merge for merge in merges)
+    return Words(pieces, tuple((left, right) for left, right in pairs), length)
 
 
 def _cutting(tokenizer: Tokenizer) -> Tokenizer:

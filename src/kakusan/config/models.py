@@ -188,6 +188,12 @@ class CLIP(AnyNetwork):
 class Text(Section):
     """How captions are read, by a network with text_conditional or a CLIP."""
 
+    init: str | None = Field(
+        default=None,
+        min_length=1,
+        description="a text encoder to begin with: a run's CLIP, or one of transformers; null: drawn",
+    )
+    frozen: bool = Field(default=False, description="leave it as it was, and let the network alone learn")
     width: Count = Field(default=128, description="width of a word")
     layers: Count = Field(
         default=4, description="layers of the transformer that reads them, which learns with the network"
@@ -512,6 +518,12 @@ class Config(Section):
             raise KakusanError(
                 f"text.heads must divide text.width, but {self.text.heads} does not divide {self.text.width}"
             )
+        if self.text.frozen and self.text.init is None:
+            raise KakusanError(
+                "text.frozen keeps a text encoder that has learned nothing: name one that has (text.init)"
+            )
+        if self.text.frozen and kind == "clip":
+            raise KakusanError("text.frozen leaves a CLIP half of what it learns: leave it out")
         if kind in _LEARNS and self.training.microbatch is not None:
             why = "whose latents are brought to deviation 1" if kind == "autoencoder" else "whose pairs are told apart"
             raise KakusanError(

@@ -92,7 +92,7 @@ def write_pipeline(model: Model, directory: Path, name: str) -> Difference:
     if model.codec is not None:
         autoencoder_to_diffusers(model.codec.network, model.shape[1]).save_pretrained(directory / "vae")
     if text is not None and model.words is not None:
-        _write_text(text, model.words, directory)
+        write_text(text, model.words, directory)
         if model.codec is not None:
             _write_index(directory)
     (directory / "README.md").write_text(card(model, name), encoding="utf-8")
@@ -109,15 +109,16 @@ def write_pipeline(model: Model, directory: Path, name: str) -> Difference:
     return difference
 
 
-def _write_text(text: TextEncoder, words: Words, directory: Path) -> None:
-    """Writes text encoder and tokenizer by names and in files that every version of transformers reads."""
+def write_text(text: TextEncoder, words: Words, directory: Path) -> None:
+    """Writes a text encoder and its tokenizer into a directory, by names and in files that every version of
+    transformers reads."""
     theirs = text_to_transformers(text)
     theirs.config.architectures = ["CLIPTextModel"]
     theirs.config.save_pretrained(directory / "text_encoder")
     weights = {name: weight.contiguous() for name, weight in prefixed(theirs.state_dict()).items()}
     save_file(weights, directory / "text_encoder" / "model.safetensors", {"format": "pt"})
     place = directory / "tokenizer"
-    place.mkdir()
+    place.mkdir(parents=True)
     merges = "\n".join(" ".join(pair) for pair in words.merges)
     ends = {"bos_token": START, "eos_token": END, "unk_token": END, "pad_token": END}
     about = {"tokenizer_class": "CLIPTokenizer", "model_max_length": words.length, "do_lower_case": True, **ends}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from kakusan.errors import KakusanError, optional
+from kakusan.errors import KakusanError, optional, reason_of
 from kakusan.networks import CLIP, ImageEncoder, TextEncoder
+from kakusan.words import Words, of_clip
 
 if TYPE_CHECKING:
     from transformers import CLIPModel, CLIPTextModel
@@ -68,6 +71,35 @@ def text_from_transformers(model: CLIPTextModel) -> TextEncoder:
     weights = {name.removeprefix(_PREFIX): weight for name, weight in model.state_dict().items()}
     text.load_state_dict({name: weights[their_name(name)].clone() for name in text.state_dict()}, assign=True)
     return text.train(model.training)
+
+
+def read_text_encoder(name: str | Path) -> tuple[TextEncoder, Words]:
+    """Returns a ``CLIPTextModel`` as ours with the vocabulary of its tokenizer, by the path of their directory or of a
+    Stable Diffusion that has both, or by its name on the hub; nothing is unpickled.
+
+    Raises:
+        KakusanError: transformers is not installed, there is none, or it has something that ours has not.
+    """
+    with optional("this", "transformers"):
+        from transformers import AutoTokenizer, CLIPTextModel
+    reasons = []
+    for text_folder, words_folder in (("text_encoder", "tokenizer"), ("", "")):
+        try:
+            model = CLIPTextModel.from_pretrained(name, subfolder=text_folder, use_safetensors=True)
+            tokenizer = AutoTokenizer.from_pretrained(name, subfolder=words_folder, use_fast=True)
+            layout = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
+        # Of a file, of the hub, of a configuration: its errors have no common class.
+        except Exception as error:
+            reasons.append(reason_of(error))
+            continue
+        words = of_clip(
+            layout["vocab"], layout["merges"], min(tokenizer.model_max_length, model.config.max_position_embeddings)
+        )
+        return text_from_transformers(model), words
+    raise KakusanError(
+        f"there is no text encoder {name}: {reasons[-1]} (give the run of a CLIP, or the directory or the name of a "
+        "CLIPTextModel with safetensors and its tokenizer)"
+    )
 
 
 def clip_to_transformers(clip: CLIP) -> CLIPModel:

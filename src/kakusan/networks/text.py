@@ -8,6 +8,8 @@ from kakusan.errors import KakusanError
 from kakusan.networks.attention import Layer
 from kakusan.networks.unet import UNet
 
+_ROOM = 2**28  # numbers, of captions that were read and are remembered: a gibibyte of float32
+
 
 class TextEncoder(nn.Module):
     """Maps the words of captions, as numbers, to a vector for every one of them.
@@ -84,12 +86,30 @@ class Captioned(nn.Module):
                 "(make both the same)"
             )
         self.unet, self.text = unet, text
+        self._read: dict[bytes, Tensor] = {}
 
     def read(self, condition: Condition) -> Condition:
         """Returns the condition with its captions read, once for as many calls as follow."""
         if condition.words is None:
             return condition
-        return Condition(condition.labels, tokens=self.text(condition.words), repeats=condition.repeats)
+        frozen = not any(weight.requires_grad for weight in self.text.parameters())
+        tokens = self._remembered(condition.words) if frozen and self.training else self.text(condition.words)
+        return Condition(condition.labels, tokens=tokens, repeats=condition.repeats)
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    @torch.no_grad()
+    def _remembered(self, words: Tensor) -> Tensor:
+        """Returns what an encoder that learns no more makes of captions, each of which it reads once, as long as there
+        is room."""
+        keys = [row.tobytes() for row in words.cpu().numpy()]
+        new = {key: place for place, key in enumerate(keys) if key not in self._read}
+        if new:
+            if len(self._read) * self.text.width * words.shape[1] > _ROOM:
+                self._read.clear()
+                new = {key: place for place, key in enumerate(keys)}
+            found = self.text(words[list(new.values())])
+            self._read.update(zip(new, found.unbind(), strict=True))
+        return torch.stack([self._read[key] for key in keys])
 
     def forward(self, x: Tensor, clock: Tensor, condition: Condition | None = None) -> Tensor:
         """Returns the output for a batch.

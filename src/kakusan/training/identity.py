@@ -36,7 +36,7 @@ _RESUMABLE = (
 _WATCHED = ("sampling.", "evaluation.")  # how samples are drawn and measured on the way, which teaches nothing
 _GIVEN_AGAIN = ("network.kind", "network.name")  # of a network of one's own
 # What training does not ask when it goes on; its autoencoder a run keeps.
-_IDLE = (*_WATCHED, "network.init", "data.latent", *_GIVEN_AGAIN)
+_IDLE = (*_WATCHED, "network.init", "text.init", "data.latent", *_GIVEN_AGAIN)
 
 
 def require_resumable(changes: Iterable[str]) -> None:

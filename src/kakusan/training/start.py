@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from kakusan import build, config, feeding, latents
+from kakusan import build, config, feeding, latents, texts
 from kakusan.build import Learner
 from kakusan.codec import Codec
 from kakusan.config.names import PYTHON
@@ -24,8 +24,10 @@ from kakusan.feeding import Feed
 from kakusan.files import claimed, require_free
 from kakusan.matcher import Matcher
 from kakusan.model import Model
+from kakusan.networks import CLIP, Captioned
 from kakusan.progress import say
 from kakusan.runs import Run
+from kakusan.texts import Reader
 from kakusan.training import identity
 from kakusan.training.engine import Engine, Outcome
 from kakusan.training.examination import Examination, Examine
@@ -80,12 +82,13 @@ def begin(
     if processes.first:
         require_free(path, overwrite)
     path = Path(processes.agree(str(path)))  # which may name the second in which a process chose it
-    feed = feeding.feed(settings, data, network, class_names, show)
+    reader = texts.opened(settings.text) if settings.reads_text else None
+    feed = feeding.feed(settings, data, network, class_names, show, None if reader is None else reader.words)
     codec = latents.opened(settings.data, feed.batches.shape, settings.training.device)
     if loaders_batch_size and isinstance(feed.batches, LoaderBatches):
         settings = config.changed(settings, {"training.batch_size": feed.batches.batch_size})
     model = build.learner(settings, feed.batches.shape, feed.class_names, network, codec, feed.words)
-    started = _start_from(model, settings)
+    started = _start_from(model, settings, reader)
     engine, about = _ready(model, feed, settings, processes, examiner, show)
     lines = [about, *started, *feed.remarks]
     if not processes.first:
@@ -147,7 +150,8 @@ def resume(
     if state is not None and isinstance(feed.batches, ImageBatches):
         identity.require_same_images(run, feed.batches, settings.data.source, state)
     anew = [] if state is not None else [f"{run.path} was ended before its first checkpoint, and begins anew"]
-    started = [] if state is not None else _start_from(model, settings)
+    reader = texts.opened(settings.text) if state is None and settings.reads_text else None
+    started = [] if state is not None else _start_from(model, settings, reader)
     engine, about = _ready(model, feed, settings, processes, examiner, show)
     with claimed(run.path) if processes.first else nullcontext():
         engine.resume(run)
@@ -189,9 +193,16 @@ def _in_latents(feed: Feed, codec: Codec | None, settings: config.Config, proces
     return found
 
 
-def _start_from(model: Learner, settings: config.Config) -> list[str]:
-    init = settings.network.init
-    return [] if init is None else [start_from(model.network, init)]
+def _start_from(model: Learner, settings: config.Config, reader: Reader | None) -> list[str]:
+    """Gives a network the weights that it begins with, and returns what is to be said of that."""
+    said = []
+    if reader is not None and isinstance(model.network, (Captioned, CLIP)):
+        model.network.text.load_state_dict(reader.text.state_dict())
+        how = "as it is" if settings.text.frozen else "from which it learns on"
+        said.append(f"reads captions by the text encoder of {settings.text.init}, {how}")
+    if settings.network.init is not None:
+        said.append(start_from(model.network, settings.network.init))
+    return said
 
 
 def _examination(
@@ -323,6 +334,8 @@ def _portable(settings: config.Config) -> config.Config:
     changes: dict[str, Any] = {"data.source": absolute(settings.data.source)}
     if settings.data.latent is not None:
         changes["data.latent"] = latents.portable(settings.data.latent)
+    if settings.text.init is not None:
+        changes["text.init"] = texts.portable(settings.text.init)
     if settings.network.init is not None:
         changes["network.init"] = str(Path(settings.network.init).resolve())
     return config.changed(settings, changes)

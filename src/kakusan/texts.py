@@ -1,0 +1,80 @@
+"""A text encoder that is there already, with the words that it reads: of a run's CLIP, or of transformers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from kakusan import build, config
+from kakusan.config.models import Text
+from kakusan.config.names import HUB
+from kakusan.data.sources import absolute
+from kakusan.errors import KakusanError
+from kakusan.files import at_home
+from kakusan.interop.text import read_text_encoder
+from kakusan.matcher import Matcher
+from kakusan.networks import TextEncoder
+from kakusan.runs import Run
+from kakusan.words import Words
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What reads captions.
+
+    Attributes:
+        text: The encoder.
+        words: Its vocabulary.
+    """
+
+    text: TextEncoder
+    words: Words
+
+
+def opened(settings: Text) -> Reader | None:
+    """Returns the text encoder that a network begins with; None where its own is drawn.
+
+    Args:
+        settings: They name a run that trained a CLIP, or a ``CLIPTextModel`` of transformers with its tokenizer: its
+            directory, that of a Stable Diffusion, or ``"hub:OWNER/NAME"``.
+
+    Raises:
+        KakusanError: There is none, it is damaged, or of other sizes than the settings say.
+    """
+    if settings.init is None:
+        return None
+    name, path = settings.init, at_home(settings.init)
+    if Run.is_at(path):
+        found = _of_run(Run.open(path))
+    elif path.is_dir() or name.startswith(HUB):
+        found = Reader(*read_text_encoder(name.removeprefix(HUB) if name.startswith(HUB) else path))
+    else:
+        raise KakusanError(
+            f"there is no text encoder {name} (give the run of a CLIP, or the directory of a CLIPTextModel; one of the "
+            f"hub is {HUB}OWNER/NAME)"
+        )
+    there = {field: getattr(found.text, field) for field in ("width", "layers", "heads", "length", "vocabulary")}
+    apart = {field: size for field, size in there.items() if getattr(settings, field) != size}
+    if len(found.words) <= settings.vocabulary:  # which is the most that there may be
+        apart.pop("vocabulary", None)
+    if apart:
+        field, size = next(iter(apart.items()))
+        raise KakusanError(
+            f"text.{field} is {getattr(settings, field)}, and the text encoder {name} has {size} (set "
+            f"{' '.join(f'--text.{field} {size}' for field, size in apart.items())})"
+        )
+    return found
+
+
+def _of_run(run: Run) -> Reader:
+    learned = None
+    if config.load(run.config_path).network.kind == "clip":
+        learned = build.restored(run)
+    if not isinstance(learned, Matcher):
+        raise KakusanError(f"{run.path} trained no CLIP (text.init takes the run of one: kakusan train shapes-clip)")
+    return Reader(learned.network.text, learned.words)
+
+
+def portable(name: str) -> str:
+    """Returns the name of a text encoder as it is the same from another directory: paths in full."""
+    return str(Path(absolute(name))) if at_home(name).exists() else name
