@@ -112,6 +112,12 @@ ABOVE = Scene((Thing("circle", "red", "small", 0.5, 0.2), Thing("square", "blue"
         ("a large red circle above a small blue square", (True, False, None, None, None)),
         ("a red circle above a green square", (False, None, None, None, None)),
         ("a red circle", (False, None, None, None, None)),
+        ("a red circle at the top and a blue square at the bottom", (True, True, True, True, None)),
+        ("a red circle at the bottom and a blue square at the top", (True, True, True, False, None)),
+        (
+            "a red circle on the left and a blue square on the right on a white background",
+            (True, True, False, None, True),
+        ),
         ("there is a red circle above a blue square on a black background", (True, True, True, True, False)),
     ],
 )
@@ -154,6 +160,13 @@ def test_captions_say_what_the_scene_is_and_no_more():
         assert set(wanted.things) in (named, unsized)
 
 
+def test_a_third_of_the_captions_of_two_things_say_where_each_stands():
+    told = [caption(scene(0, index, things=2), Random(index)) for index in range(600)]
+    placed = [text for text in told if " at the " in text or " on the left" in text or " on the right" in text]
+    assert 150 < len(placed) < 250
+    assert not any(" and " in caption(scene(0, i, things=2), Random(i), places=False) for i in range(200))
+
+
 def test_captions_of_one_scene_are_worded_in_many_ways():
     assert len({caption(scene(0, 3, things=2), Random(index)) for index in range(200)}) > 20
 
@@ -173,7 +186,16 @@ def test_what_a_caption_asks_for(text, wanted):
     assert parse(text) == wanted
 
 
-@pytest.mark.parametrize("text", ["", "a dog", "a red", "two red circles", "a red circle near a blue square"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "a dog", "a red", "two red circles", "a red circle near a blue square"),
+        "a red circle at the top and a blue square on the left",
+        "a red circle at the top and a blue square",
+        "a red circle above a blue square at the bottom",
+        "a red circle at the top",
+    ],
+)
 def test_what_no_caption_says_is_named(text):
     with pytest.raises(KakusanError, match=r"does not understand .* such as 'a small red circle above"):
         parse(text)

@@ -17,6 +17,9 @@ _RELATED = {
     "right of": ("right of", "to the right of"),
 }
 _SAYS = {word: relation for relation, words in _RELATED.items() for word in words}
+_PLACES = {"above": ("at the top", "at the bottom"), "left of": ("on the left", "on the right")}
+_PLACES |= {INVERSE[relation]: places[::-1] for relation, places in _PLACES.items()}
+"""Where the first and the second thing stand in the picture itself."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,15 @@ class Wanted:
     background: str | None = None
 
 
-def caption(scene: Scene, lots: Random) -> str:
-    """Returns a caption of a scene: sizes and background are told or left out, and two things named in either order."""
+def caption(scene: Scene, lots: Random, *, places: bool = True) -> str:
+    """Returns a caption of a scene: sizes and background are told or left out, and two things named in either order.
+
+    Args:
+        scene: What it is of.
+        lots: By which it is worded.
+        places: Whether a third of the captions of two things say where in the picture each stands, from which a model
+            learns that sooner; the others say how one stands to the other.
+    """
     sizes = lots.random() < 0.5
     named = [_named(thing, sizes) for thing in scene.things]
     text = lots.choice(_OPENINGS)
@@ -45,7 +55,9 @@ def caption(scene: Scene, lots: Random) -> str:
         (first, second), relation = named, scene.relation
         if lots.random() < 0.5:
             first, second, relation = second, first, INVERSE[relation]
-        text += f"{first} {lots.choice(_RELATED[relation])} {second}"
+        related = f"{first} {lots.choice(_RELATED[relation])} {second}"
+        placed = f"{first} {_PLACES[relation][0]} and {second} {_PLACES[relation][1]}"
+        text += placed if lots.random() < 1 / 3 and places else related
     return text + (f" on a {scene.background} background" if lots.random() < 0.5 else "")
 
 
@@ -56,16 +68,24 @@ def parse(text: str) -> Wanted:
         KakusanError: It says something that no caption of these scenes says.
     """
     found = _SENTENCE.fullmatch(" ".join(text.lower().split()).rstrip("."))
-    if found is None:
+    relation = None if found is None else _relation(found)
+    if found is None or (found["shape2"] is not None and relation is None):
         raise KakusanError(
             f"the verifier does not understand {text!r}: it reads captions such as 'a small red circle above a blue "
             f"square on a white background' (shapes: {', '.join(SHAPES)}; colours: {', '.join(COLOURS)})"
         )
     first = (found["size"], found["colour"], found["shape"])
-    if found["relation"] is None:
+    if relation is None:
         return Wanted((first,), None, found["background"])
-    second = (found["size2"], found["colour2"], found["shape2"])
-    return Wanted((first, second), _SAYS[found["relation"]], found["background"])
+    return Wanted((first, (found["size2"], found["colour2"], found["shape2"])), relation, found["background"])
+
+
+def _relation(found: re.Match[str]) -> str | None:
+    """Returns how the first thing is to stand to the second; None where that is not said."""
+    if found["relation"] is not None:
+        return None if found["place2"] else _SAYS[found["relation"]]
+    places = found["place"], found["place2"]
+    return next((relation for relation, known in _PLACES.items() if known == places), None)
 
 
 def _named(thing: Thing, sizes: bool) -> str:
@@ -81,10 +101,13 @@ def _pattern() -> re.Pattern[str]:
         size, colour = one_of(f"size{number}", SIZES), one_of(f"colour{number}", COLOURS)
         return rf"(?:an?|one|the) (?:{size} )?{colour} {one_of(f'shape{number}', SHAPES)}"
 
-    openings = "|".join(_OPENINGS)
-    related = f"(?: {one_of('relation', _SAYS)} {thing('2')})?"
+    def place(number: str) -> str:
+        return one_of(f"place{number}", {where for places in _PLACES.values() for where in places})
+
+    openings, first, second = "|".join(_OPENINGS), thing(""), thing("2")
+    other = f" (?:{one_of('relation', _SAYS)}|{place('')} and) {second}(?: {place('2')})?"
     before = rf"(?: on an? {one_of('background', BACKGROUNDS)} background)?"
-    return re.compile(f"(?:{openings}){thing('')}{related}{before}")
+    return re.compile(f"(?:{openings}){first}(?:{other})?{before}")
 
 
 _SENTENCE = _pattern()
