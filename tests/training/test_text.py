@@ -14,6 +14,7 @@ from kakusan.errors import KakusanError
 from kakusan.guidance import ClassifierFree
 from kakusan.pictures import read_metadata
 from kakusan.runs import Run
+from kakusan.shapes import draw, scene
 from kakusan.words import Words
 from tests.tiny import assert_same, everything
 
@@ -219,3 +220,22 @@ def test_held_out_captions_are_judged(tmp_path):
     run = kakusan.train(data=shades(), run=tmp_path / "run", show=False, overrides={**TEXT, "data.held_out": 8})
     lines = [json.loads(line) for line in run.metrics_path.read_text().splitlines()]
     assert any("held_out" in "".join(line) for line in lines)
+
+
+def test_a_run_that_reads_is_told_of_like_any_other(run, tmp_path, capsys):
+    assert main(["info", str(run.path)]) == 0
+    assert main(["report", str(run.path), "-o", str(tmp_path / "report.html")]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", str(run.path), "--metrics", "prompts", "-n", "2"]) == 2  # grey pictures are no scenes
+    assert "the verifier reads colour pictures" in capsys.readouterr().err
+
+
+def test_prompts_are_measured_of_a_run(tmp_path, capsys):
+    some = ImageSet(torch.stack([draw(scene(0, i), 16) for i in range(8)]), captions=("a red circle", "a ring") * 4)
+    overrides = {**TEXT, "training": {**TEXT["training"], "images": 16}, "sampling": {"steps": 2}}
+    made = kakusan.train(data=some, run=tmp_path / "run", show=False, overrides=overrides)
+    assert main(["evaluate", str(made.path), "--metrics", "prompts", "-n", "2", "--guidance", "2"]) == 0
+    told = capsys.readouterr().out
+    assert "prompts trained 1" in told
+    assert "prompts untrained-relation 2" in told
+    assert any("measurements" in line for line in made.metrics())
