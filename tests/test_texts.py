@@ -7,6 +7,7 @@ import kakusan
 from kakusan import texts
 from kakusan.condition import Condition
 from kakusan.config.models import Text
+from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError
 from kakusan.interop.export import write_text
 from kakusan.networks import Captioned, TextEncoder, UNet
@@ -67,6 +68,36 @@ def test_it_brings_its_words(clip, tmp_path):
     model = kakusan.load(train(tmp_path / "run", clip.path))
     assert model.words.pieces == kakusan.load_clip(clip).words.pieces
     assert model.words.unknown("a black dog") == ["dog"]
+
+
+def test_its_examples_are_those_of_what_is_learned_from(clip, tmp_path):
+    some = shades()
+    told = ImageSet(some.images, captions=tuple(f"eine {caption}" for caption in some.captions), name="shades")
+    overrides = {**TEXT, "text": {**SIZES, "init": str(clip.path)}}
+    model = kakusan.load(kakusan.train(data=told, run=tmp_path / "run", show=False, overrides=overrides))
+    assert model.words.examples == ("eine a black picture", "eine a white picture")
+    assert model.words.unknown("eine katze") == ["katze"]
+
+
+def test_a_run_that_starts_from_another_has_its_words(tmp_path):
+    first = kakusan.train(data=shades(), run=tmp_path / "first", show=False, overrides=TEXT)
+    some = shades()
+    told = ImageSet(some.images, captions=tuple("xyzzy plugh" if i % 2 else "foo" for i in range(32)), name="shades")
+    second = kakusan.train(
+        data=told, run=tmp_path / "second", show=False, overrides={**TEXT, "network.init": str(first.path)}
+    )
+    ours, theirs = (kakusan.load(it).words for it in (first, second))
+    assert (theirs.pieces, theirs.known) == (ours.pieces, {"xyzzy", "plugh", "foo"})
+    overrides = {**TEXT, "text": {**SIZES, "length": 9}, "network.init": str(first.path)}
+    with pytest.raises(KakusanError, match=r"text.length is 9, and .* reads 8"):
+        kakusan.train(data=shades(), run=tmp_path / "third", show=False, overrides=overrides)
+
+
+def test_a_text_encoder_goes_before_what_the_network_starts_from(clip, tmp_path):
+    first = train(tmp_path / "first", clip.path)
+    more = {"network.init": str(first.path), "text": {"frozen": True}}
+    second = train(tmp_path / "second", clip.path, **more)
+    assert same(text_of(second), kakusan.load_clip(clip, device="cpu").network.text.state_dict())
 
 
 def test_one_of_transformers_is_read(clip, tmp_path):

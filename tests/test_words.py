@@ -92,3 +92,20 @@ def test_a_damaged_file_is_named(text, tmp_path):
         path.write_text(text)
     with pytest.raises(KakusanError, match=r"words.json holds no vocabulary that can be read"):
         Words.read(path)
+
+
+def test_pieces_of_equal_worth_have_an_order():
+    """Many pairs that occur equally often: whichever way captions come, the same are joined."""
+    captions = [f"w{chr(97 + i)}{chr(97 + j)}x" for i in range(12) for j in range(12)]
+    first = found_in(captions, 600, 12)
+    for other in (captions[::-1], sorted(captions, key=lambda it: it[::-1])):
+        again = found_in(other, 600, 12)
+        assert (again.pieces, again.merges) == (first.pieces, first.merges)
+
+
+def test_the_most_frequent_pair_is_joined_first():
+    words = found_in(["abab abab abab", "cd cd"], 600, 12)
+    assert words.merges[0] == ("a", "b") or words.merges[0] == ("a", "b</w>")
+    assert ("c", "d</w>") in words.merges
+    assert "abab</w>" in words.pieces
+    assert words.merges.index(("c", "d</w>")) > 0

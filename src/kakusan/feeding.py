@@ -18,7 +18,7 @@ from kakusan.data.batches import Batches, ImageBatches, LoaderBatches
 from kakusan.data.images import ImageSet
 from kakusan.data.parting import kept_out
 from kakusan.data.remarks import remarks_on, remarks_on_captions, remarks_on_count, remarks_on_range
-from kakusan.errors import KakusanError
+from kakusan.errors import KakusanError, counted
 from kakusan.words import Words, found_in
 
 
@@ -126,12 +126,11 @@ def _captioned(feed: Feed, settings: config.Config, words: Words | None) -> Feed
     told = [caption for caption in captions if caption.strip()]
     if not told or not isinstance(feed.batches, ImageBatches):
         raise KakusanError(
-            f"network.text_conditional needs captions, and {settings.data.source} has none (put a .txt beside each "
-            "image, or a metadata.jsonl; or set network.text_conditional to false)"
+            f"{_reads(settings)} needs captions, and {settings.data.source} has none (put a .txt beside each image, or "
+            "a metadata.jsonl)"
         )
     found = words or found_in(told, settings.text.vocabulary, settings.text.length)
-    if not found.examples:  # of an encoder that learned from other captions
-        found = found.seen_in(told)
+    found = found.seen_in(told)  # whatever it was found in
     silent = torch.tensor([not caption.strip() for caption in captions])
     numbers = found(captions).masked_fill(silent[:, None], NULL_WORD)
     remarks = remarks_on_captions(feed.batches.images, found, settings.data.flip)
@@ -139,13 +138,34 @@ def _captioned(feed: Feed, settings: config.Config, words: Words | None) -> Feed
     return replace(feed, batches=batches, words=found, remarks=(*feed.remarks, *remarks))
 
 
+def _reads(settings: config.Config) -> str:
+    return "a CLIP" if isinstance(settings.network, config.CLIP) else "network.text_conditional"
+
+
 def _telling_apart(feed: Feed) -> Feed:
-    """Returns the feed of a CLIP, once it is certain that there is something to tell apart."""
-    captions = feed.batches.images.captions if isinstance(feed.batches, ImageBatches) else ()
-    if len(set(captions) - {""}) < 2:
+    """Returns the feed of a CLIP, once it is certain that there is something to tell apart: images without a caption
+    have nothing to be told by, and are left out."""
+    assert isinstance(feed.batches, ImageBatches), "captioned"
+    assert feed.batches.words is not None, "captioned"
+    told = (feed.batches.words != NULL_WORD).any(1).nonzero().flatten()
+    if not (feed.batches.words[told] != feed.batches.words[told[0]]).any():
         raise KakusanError(
-            f"a CLIP tells captions apart, and there is one only, {captions[0]!r} (give captions that differ)"
+            f"a CLIP tells captions apart, and there is one only, {feed.batches.images.captions[told[0]]!r} (give "
+            "captions that differ; a larger text.length cuts fewer of them)"
         )
+    images = feed.batches.images
+    if len(told) < len(images):
+        kept = told.tolist()
+        some = replace(
+            images,
+            images=images.images[told],
+            labels=None if images.labels is None else images.labels[told],
+            captions=tuple(images.captions[i] for i in kept),
+            names=tuple(images.names[i] for i in kept) if images.names else (),
+        )
+        batches = ImageBatches(some, feed.batches.flips, words=feed.batches.words[told])
+        left = f"{counted(len(images) - len(told), 'image')} left out, which a CLIP has no caption to tell by"
+        return replace(feed, batches=batches, class_names=(), remarks=(*feed.remarks, left))
     return replace(feed, class_names=())
 
 

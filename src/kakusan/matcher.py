@@ -73,19 +73,19 @@ class Matcher:
             seen = [self.network.of_images(part) for part in torch.split(images.to(self.device), _CHUNK)]
         return torch.cat(seen) @ told.T
 
-    def agreement(self, images: Tensor, captions: Sequence[str]) -> Tensor:
+    def agreement(self, images: Tensor, captions: Sequence[str] | Tensor) -> Tensor:
         """Returns the cosine of each image and its own caption, shape (N,), with a gradient to the images.
 
         Args:
             images: In [−1, 1], shape (N, C, H, H).
-            captions: As many.
+            captions: As many, or what :meth:`of_captions` made of them.
 
         Raises:
             KakusanError: The images are of another shape, or there are not as many captions.
         """
         if len(images) != len(captions):
             raise KakusanError(f"{len(images)} images have {len(images)} captions, not {len(captions)}")
-        told = self.of_captions(captions)
+        told = captions if isinstance(captions, Tensor) else self.of_captions(captions)
         with evaluating(self.network):
             return (self.network.of_images(images.to(self.device)) * told).sum(1)
 

@@ -62,11 +62,12 @@ class Led:
 
     def by(self, denoise: Denoise, images: range, codec: Codec | None) -> Denoise:
         """Returns a denoiser that leads the given images of a plan."""
-        captions = [self.captions] * len(images) if isinstance(self.captions, str) else self.captions[images.start :]
+        captions = [self.captions] * len(images) if isinstance(self.captions, str) else self.captions
+        told = self.matcher.of_captions(captions[images.start : images.stop] if captions is self.captions else captions)
 
         def score(x0: Tensor) -> Tensor:
             pictures = x0 if codec is None else codec.network.decode(x0)
-            return self.matcher.agreement(pictures.clamp(-1, 1), captions[: len(images)])
+            return self.matcher.agreement(pictures.clamp(-1, 1), told)
 
         return CLIPGuidance(denoise, score, self.scale)
 
@@ -196,6 +197,8 @@ def plan(
         raise KakusanError(
             f"guidance {settings.guidance:g} needs a condition to be guided by, and there is none (use guidance 1)"
         )
+    if negative is not None and (condition is None or condition.words is None):
+        raise KakusanError("this model reads no text, and a negative is one (leave negative out)")
     if negative is not None and settings.guidance in (0, 1):
         raise KakusanError(
             f"guidance leads away from a negative, and at {settings.guidance:g} there is none (use guidance 3, say)"

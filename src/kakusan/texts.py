@@ -53,6 +53,11 @@ def opened(settings: Text) -> Reader | None:
             f"there is no text encoder {name} (give the run of a CLIP, or the directory of a CLIPTextModel; one of the "
             f"hub is {HUB}OWNER/NAME)"
         )
+    if (len(found.words), found.words.length) != (found.text.vocabulary, found.text.length):
+        raise KakusanError(
+            f"{name} reads {found.text.vocabulary:,} pieces of words, {found.text.length} at a time, and its tokenizer "
+            f"makes {len(found.words):,}, {found.words.length} at a time: they do not belong together"
+        )
     there = {field: getattr(found.text, field) for field in ("width", "layers", "heads", "length", "vocabulary")}
     apart = {field: size for field, size in there.items() if getattr(settings, field) != size}
     if len(found.words) <= settings.vocabulary:  # which is the most that there may be
@@ -64,6 +69,31 @@ def opened(settings: Text) -> Reader | None:
             f"{' '.join(f'--text.{field} {size}' for field, size in apart.items())})"
         )
     return found
+
+
+def words_to_begin_with(settings: config.Config, reader: Reader | None) -> Words | None:
+    """Returns the vocabulary of whatever a network begins with, whose weights mean its words; None where these are
+    found in the captions.
+
+    Args:
+        settings: They may name a run that it starts from.
+        reader: A text encoder that it begins with.
+
+    Raises:
+        KakusanError: The run's captions were of another length, or its words are damaged.
+    """
+    if reader is not None:
+        return reader.words
+    init = settings.network.init
+    if init is None or not settings.reads_text or not (run := Run.open(init)).words_path.exists():
+        return None
+    words = Words.read(run.words_path)
+    if words.length != settings.text.length:
+        raise KakusanError(
+            f"text.length is {settings.text.length}, and {init}, from which the network starts, reads {words.length} "
+            f"(set --text.length {words.length})"
+        )
+    return words
 
 
 def _of_run(run: Run) -> Reader:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from heapq import heapify, heappop, heappush
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -143,22 +146,72 @@ def found_in(captions: Sequence[str], most: int, length: int) -> Words:
     Raises:
         KakusanError: It is to have fewer pieces than every vocabulary has, or a length without room for a word.
     """
-    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
-
     if most < LEAST_VOCABULARY or length < 3:
         raise KakusanError(
             f"a vocabulary has at least {LEAST_VOCABULARY} pieces and captions of at least 3, not {most} and {length}"
         )
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    cutting = _cutting(Tokenizer(models.BPE()))
+    count: Counter[str] = Counter()
+    for caption, often in Counter(captions).items():
+        text = cutting.normalizer.normalize_str(caption)
+        for word, _ in cutting.pre_tokenizer.pre_tokenize_str(text):
+            count[word] += often
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    learning = _cutting(Tokenizer(models.BPE(end_of_word_suffix=_LAST)))
-    # What it begins with, every byte alone and some at the end of a word, does not count: it is there anyway.
-    trainer = trainers.BpeTrainer(
-        vocab_size=most, initial_alphabet=alphabet, end_of_word_suffix=_LAST, show_progress=False
-    )
-    learning.train_from_iterator(captions, trainer)
-    merges = [tuple(pair) for pair in json.loads(learning.to_str())["model"]["merges"]][: most - LEAST_VOCABULARY]
-    pieces = [*alphabet, *(it + _LAST for it in alphabet), *("".join(pair) for pair in merges), START, END]
+    merges = _merges(count, most - LEAST_VOCABULARY)
+    pieces = [*alphabet, *(it + _LAST for it in alphabet), *(left + right for left, right in merges), START, END]
     return Words(tuple(pieces), tuple(merges), length).seen_in(captions)
+
+
+def _merges(words: Mapping[str, int], most: int) -> list[tuple[str, str]]:
+    """Returns which two pieces are joined, the most frequent first and of equally frequent ones the first by alphabet,
+    so that the same words always give the same; what stands in one word only once is not worth a piece.
+
+    Args:
+        words: How often each occurs.
+        most: Joins, at most.
+    """
+    cut = {word: [*word[:-1], word[-1] + _LAST] for word in words}
+    count: Counter[tuple[str, str]] = Counter()
+    where: dict[tuple[str, str], set[str]] = {}
+    for word, parts in cut.items():
+        for pair in pairwise(parts):
+            count[pair] += words[word]
+            where.setdefault(pair, set()).add(word)
+    waiting = [(-often, pair) for pair, often in count.items()]
+    heapify(waiting)
+    merges: list[tuple[str, str]] = []
+    while waiting and len(merges) < most:
+        often, pair = heappop(waiting)
+        if -often != count[pair] or -often < 2:  # it was counted anew since then, or is not worth it
+            continue
+        merges.append(pair)
+        changed = set()
+        for word in where.pop(pair):
+            before = cut[word]
+            cut[word] = after = _joined(before, pair)
+            for old in pairwise(before):
+                count[old] -= words[word]
+                changed.add(old)
+            for new in pairwise(after):
+                count[new] += words[word]
+                where.setdefault(new, set()).add(word)
+                changed.add(new)
+        for it in changed:
+            heappush(waiting, (-count[it], it))
+    return merges
+
+
+def _joined(parts: Sequence[str], pair: tuple[str, str]) -> list[str]:
+    """Returns the parts of a word with every occurrence of a pair joined, from the left."""
+    joined: list[str] = []
+    for part in parts:
+        if joined and (joined[-1], part) == pair:
+            joined[-1] += part
+        else:
+            joined.append(part)
+    return joined
 
 
 def of_clip(vocabulary: Mapping[str, int], merges: Sequence[str | Sequence[str]], length: int) -> Words:

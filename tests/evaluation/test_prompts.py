@@ -12,7 +12,7 @@ from tests import tiny
 
 def test_real_scenes_are_accepted_of_every_kind():
     found = measure_shown(lambda pictures: pictures, 32, n=12)
-    assert [it.metric for it in found] == [f"prompts {kind} {things}" for kind, things in CELLS]
+    assert [it.metric for it in found] == [f"prompts-{kind}-{things}" for kind, things in CELLS]
     for it in found:
         assert it.value == 1
         assert it.interval[0] == pytest.approx(12 / (12 + 1.96**2))  # Wilson's, of twelve out of twelve

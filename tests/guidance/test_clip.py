@@ -4,11 +4,12 @@ import pytest
 import torch
 
 import kakusan
+from kakusan.denoiser import Prediction
 from kakusan.errors import KakusanError
 from kakusan.guidance import CLIPGuidance
 from kakusan.matcher import Matcher
 from kakusan.networks import CLIP, ImageEncoder, TextEncoder
-from kakusan.schedules import cosine
+from kakusan.schedules import RectifiedFlow, cosine
 from kakusan.words import found_in
 from tests import oracles, tiny
 from tests.networks.randomised import randomised
@@ -35,6 +36,19 @@ def test_what_it_says_makes_up_the_noisy_image():
     assert torch.allclose(found.alpha * found.x0 + found.sigma * found.epsilon, x)
     assert not found.x0.requires_grad
     assert torch.equal(CLIPGuidance(led.denoise, led.score, 0.0)(x, T).x0, led.denoise(x, T).x0)
+
+
+@pytest.mark.parametrize("schedule", [cosine(), RectifiedFlow()])
+def test_where_all_is_noise_it_leads_only_so_far(schedule):
+    class Heeds:  # more than an exact denoiser would: its picture is half of the noise
+        def __call__(self, x, t):
+            return Prediction.from_x0(x, 0.5 * x, *schedule(t))
+
+    Heeds.schedule = schedule
+    led = CLIPGuidance(Heeds(), lambda x0: x0.sum(1), 1.0)
+    x = torch.randn(3, 2, dtype=torch.float64)
+    found = led(x, torch.tensor(1.0, dtype=torch.float64))
+    assert (found.x0 - 0.5 * x).abs().max() <= 5 + 1e-9  # σ²/0.1 of the gradient ½
 
 
 @pytest.fixture(scope="module")

@@ -227,7 +227,7 @@ def test_a_run_that_reads_is_told_of_like_any_other(run, tmp_path, capsys):
     assert main(["report", str(run.path), "-o", str(tmp_path / "report.html")]) == 0
     capsys.readouterr()
     assert main(["evaluate", str(run.path), "--metrics", "prompts", "-n", "2"]) == 2  # grey pictures are no scenes
-    assert "the verifier reads colour pictures" in capsys.readouterr().err
+    assert "prompts are judged in square colour pictures" in capsys.readouterr().err
 
 
 def test_prompts_are_measured_of_a_run(tmp_path, capsys):
@@ -236,6 +236,6 @@ def test_prompts_are_measured_of_a_run(tmp_path, capsys):
     made = kakusan.train(data=some, run=tmp_path / "run", show=False, overrides=overrides)
     assert main(["evaluate", str(made.path), "--metrics", "prompts", "-n", "2", "--guidance", "2"]) == 0
     told = capsys.readouterr().out
-    assert "prompts trained 1" in told
-    assert "prompts untrained-relation 2" in told
+    assert "prompts-trained-1" in told
+    assert "prompts-untrained-relation-2" in told
     assert any("measurements" in line for line in made.metrics())

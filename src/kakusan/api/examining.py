@@ -21,7 +21,7 @@ from kakusan.evaluation.formulas import FORMULAS
 from kakusan.evaluation.measure import measure, see_real
 from kakusan.model import Model
 from kakusan.sampling import Progress
-from kakusan.seeing.sources import Drawn, Stored, classes_like
+from kakusan.seeing.sources import Drawn, Stored, captions_like, classes_like
 from kakusan.tensors import pack
 from kakusan.training.examination import Examine
 
@@ -68,8 +68,9 @@ def _published(settings: Evaluation, model: Model, real: Stored, device: torch.d
 
     def examine(network: nn.Module, seen: int, progress: Progress) -> dict[str, Any]:
         now = _now(model, network, seen)
-        labels = classes_like(now, settings.every_n, real)
-        plan = sampling.plan(now, n=settings.every_n, settings=_walk(now, settings), seed=0, labels=labels)
+        n, how = settings.every_n, _walk(now, settings)
+        labels, prompts = classes_like(now, n, real), captions_like(now, n, real)
+        plan = sampling.plan(now, n=n, settings=how, seed=0, labels=labels, prompts=prompts)
         found = measure(Drawn(now, plan), real, settings.metrics, device=device, show=False, progress=progress)
         return {"measurements": [it.as_dict() for it in found]}
 

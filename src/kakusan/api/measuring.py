@@ -157,7 +157,7 @@ def measure(
     chosen = {"checkpoint": checkpoint, "weights_from": weights_from}
     found = []
     if PROMPTS in names and _is_run(images):  # which real images have no part in
-        names.remove(PROMPTS)
+        names = [name for name in names if name != PROMPTS]
         found = _draw_prompts(images, n, seed, how, {**chosen, "device": device}, show)
         if not names:
             return found

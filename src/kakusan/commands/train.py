@@ -107,9 +107,10 @@ def _report(run: Run, json: bool) -> None:
             f"{run.path}: {counted(state['images'], 'image')} seen{'' if loss is None else f', loss {loss:.4f}'}"
         )
         typer.echo("next, with the running average (EMA) of the weights:")
-        if config.load(run.config_path).network.kind == "autoencoder":
+        takes = {"autoencoder": "--data.latent", "clip": "--network.text_conditional true --text.init"}
+        if (kind := config.load(run.config_path).network.kind) in takes:
             typer.echo(f"  kakusan report {quote(str(run.path))}")
-            typer.echo(f"  kakusan train PRESET --data.latent {quote(str(run.path))}")
+            typer.echo(f"  kakusan train PRESET {takes[kind]} {quote(str(run.path))}")
             return
         typer.echo(f"  kakusan sample {quote(str(run.path))} -n 64 -o {quote(run.name)}-samples")
         if len(state["class_names"]) > 1:  # the judge is a classifier

@@ -195,9 +195,7 @@ class Text(Section):
     )
     frozen: bool = Field(default=False, description="leave it as it was, and let the network alone learn")
     width: Count = Field(default=128, description="width of a word")
-    layers: Count = Field(
-        default=4, description="layers of the transformer that reads them, which learns with the network"
-    )
+    layers: Count = Field(default=4, description="layers of the transformer that reads them")
     heads: Count = Field(default=4, description="heads of its attention, which share the width")
     length: Annotated[Integer, Field(ge=3)] = Field(
         default=32, description="words of the longest caption, its two ends among them; longer ones are cut"
@@ -525,11 +523,11 @@ class Config(Section):
         if self.text.frozen and kind == "clip":
             raise KakusanError("text.frozen leaves a CLIP half of what it learns: leave it out")
         if kind in _LEARNS and self.training.microbatch is not None:
-            why = "whose latents are brought to deviation 1" if kind == "autoencoder" else "whose pairs are told apart"
-            raise KakusanError(
-                f"training.microbatch would part a batch {why} together: leave it out "
-                "(--training.activation_checkpointing true takes less memory as well)"
-            )
+            why = "whose pairs are told apart together: leave it out"
+            if kind == "autoencoder":
+                why = "whose latents are brought to deviation 1 together: leave it out "
+                why += "(--training.activation_checkpointing true takes less memory as well)"
+            raise KakusanError(f"training.microbatch would part a batch {why}")
         if self.objective.kind != _LEARNS.get(kind, "denoising"):
             raise KakusanError(
                 f"a network of kind {kind} cannot learn the objective {self.objective.kind}: "

@@ -44,6 +44,7 @@ class Reference:
         real: Their classes, shape (N,).
         halves: For each split, the indices of the images that samples are compared with, and of as many others.
         labels: Classes for the samples of a model with classes: those of a part of the real images, shape (n,).
+        captions: What the same images show in words, for those of a model that reads; empty where nobody said.
         mirrored: Features of the real images, left and right exchanged, where a model saw them so; else None.
         held_out: Numbers of those that a model did not learn from; None where nobody knows.
     """
@@ -60,6 +61,7 @@ class Reference:
     halves: list[tuple[Tensor, Tensor]]
     labels: Tensor
     mirrored: Tensor | None = None
+    captions: tuple[str, ...] = ()
     held_out: Tensor | None = None
 
     @property
@@ -190,6 +192,7 @@ def reference(
         real=images.labels,
         halves=halves,
         labels=images.labels[halves[0][1]],
+        captions=tuple(images.captions[i] for i in halves[0][1].tolist()) if images.captions else (),
         mirrored=mirrored,
         held_out=real.held_out,
     )
@@ -235,7 +238,9 @@ def evaluate(
     """
     require_alike(model, against, name)
     labels = against.labels if model.class_names else None
-    drawn = Drawn(model, sampling.plan(model, n=against.n, settings=settings, seed=seed, labels=labels))
+    prompts = against.captions if against.captions and model.words is not None else None
+    plan = sampling.plan(model, n=against.n, settings=settings, seed=seed, labels=labels, prompts=prompts)
+    drawn = Drawn(model, plan)
     return judged(drawn, against, name=name, labels=labels, progress=progress)
 
 

@@ -57,6 +57,8 @@ def measure_prompts(
     """
     if model.words is None:
         raise KakusanError("prompts asks a model for scenes in words, and this one reads none")
+    if model.shape[0] != 3 or model.shape[1] != model.shape[2] or model.shape[1] < 16:
+        raise KakusanError(f"prompts are judged in square colour pictures of 16 pixels or more, not {model.shape}")
     n = n or _N
 
     def drawn(number: int) -> Show:
@@ -119,12 +121,12 @@ def _cell(kind: str, things: int, n: int, seed: int, show: Show, protocol: dict[
     lots = (Random(derive(seed, f"prompts {kind} {things}", index)) for index in range(n))
     captions = [caption(it, own, places=False) for it, own in zip(scenes, lots, strict=True)]
     verdicts = [verify(*it) for it in zip(show(scenes, captions), captions, strict=True)]
-    return _found(f"prompts {kind} {things}", verdicts, {"scenes": kind, "things": things, **protocol}, [])
+    return _found(f"prompts-{kind}-{things}", verdicts, {"scenes": kind, "things": things, **protocol}, [])
 
 
 def _found(metric: str, verdicts: Sequence[Verdict], protocol: dict[str, Any], remarks: list[str]) -> Measurement:
-    """Returns the share that was accepted and, in the protocol, every piece's share among those where the pieces before
-    it were right."""
+    """Returns the share that was accepted and, in the protocol, every piece's share: of the background among all that
+    ask for one, of the others among those where the pieces before were right."""
     n = len(verdicts)
     share = sum(it.accepted for it in verdicts) / n
     pieces = {}

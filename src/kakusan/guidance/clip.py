@@ -9,6 +9,8 @@ from torch import Tensor
 from kakusan.denoiser import Denoise, Prediction, expand
 from kakusan.schedules import Schedule
 
+_LEAST = 0.1
+
 
 @dataclass(frozen=True)
 class CLIPGuidance:
@@ -17,7 +19,8 @@ class CLIPGuidance:
     .. math:: \hat\varepsilon = \varepsilon - s\, \sigma\, \nabla_{x_t} \mathrm{score}(\hat{x}_0(x_t))
 
     and x̂_0 follows, so that both still make up x_t: as if s·score were the logarithm of a probability. The gradient
-    goes through the denoiser.
+    goes through the denoiser. Where α is below 0.1, it counts as 0.1: there an exact denoiser hardly heeds x_t, and a
+    learned one more than it should, which divided by α would become anything.
 
     Args:
         denoise: What predicts.
@@ -44,7 +47,6 @@ class CLIPGuidance:
             x = x_t.detach().requires_grad_()
             found = self.denoise(x, t)
             (uphill,) = torch.autograd.grad(self.score(found.x0).sum(), x)
-        sigma, alpha = (expand(it, x_t) for it in (found.sigma, found.alpha))
-        step = self.scale * sigma * uphill
-        epsilon, x0 = found.epsilon.detach() - step, found.x0.detach() + sigma * step / alpha
-        return replace(found, x_t=x_t, x0=x0, epsilon=epsilon)
+        reach = expand(found.sigma.square() / found.alpha.clamp(min=_LEAST), x_t)
+        plain = replace(found, x_t=x_t, x0=found.x0.detach(), epsilon=found.epsilon.detach())
+        return plain.with_x0(plain.x0 + self.scale * reach * uphill)

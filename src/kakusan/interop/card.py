@@ -83,6 +83,11 @@ def card(model: Model, name: str) -> str:
     )
 
 
+def is_stable_diffusion(model: Model) -> bool:
+    """Whether a model is one that a ``StableDiffusionPipeline`` draws with: of latents, and sides that 8 divides."""
+    return model.words is not None and model.codec is not None and not any(side % 8 for side in model.shape[1:])
+
+
 def code(model: Model) -> str:
     """Returns Python that draws a few images with diffusers alone."""
     chain = model.denoiser.schedule
@@ -90,7 +95,7 @@ def code(model: Model) -> str:
     steps = steps_near(chain, model.sampling.steps or 50)
     noise = float(chain(torch.ones((), dtype=torch.float64))[1])
     guidance, prompts = model.sampling.guidance, [] if model.words is None else list(model.words.examples[:4])
-    if model.codec is not None and model.words is not None and noise > _ALL:
+    if is_stable_diffusion(model) and noise > _ALL:
         _, height, width = model.shape
         size = "" if height == width else f", height={height}, width={width}"
         return _PROMPTED.format(prompts=prompts, steps=steps, guidance=guidance, size=size)

@@ -17,7 +17,7 @@ from kakusan.condition import NULL_LABEL, Condition
 from kakusan.config.models import Sampling
 from kakusan.errors import KakusanError, optional
 from kakusan.interop.autoencoders import autoencoder_to_diffusers
-from kakusan.interop.card import card
+from kakusan.interop.card import card, is_stable_diffusion
 from kakusan.interop.diffusers import unet_to_diffusers
 from kakusan.interop.schedulers import ddim_config, steps_that_divide
 from kakusan.interop.text import prefixed, text_to_transformers
@@ -93,7 +93,7 @@ def write_pipeline(model: Model, directory: Path, name: str) -> Difference:
         autoencoder_to_diffusers(model.codec.network, model.shape[1]).save_pretrained(directory / "vae")
     if text is not None and model.words is not None:
         write_text(text, model.words, directory)
-        if model.codec is not None:
+        if is_stable_diffusion(model):
             _write_index(directory)
     (directory / "README.md").write_text(card(model, name), encoding="utf-8")
     difference = compare(model, directory)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from kakusan.networks import SimpleUNet, UNet
+from kakusan.networks import Captioned, SimpleUNet, UNet
 from kakusan.networks.simple_unet import ResidualBlock, SinusoidalPositionEmbeddings
 
 
@@ -78,8 +78,9 @@ def read(network: nn.Module, picture: tuple[int, int, int]) -> Network:
         picture: (C, H, W) of its pictures.
     """
     shape = None
-    if isinstance(network, UNet):
-        shape = _unet(network, picture)
+    drawn = network.unet if isinstance(network, Captioned) else network
+    if isinstance(drawn, UNet):
+        shape = _unet(drawn, picture)
     if isinstance(network, SimpleUNet):
         shape = _simple(network, picture)
     return Network(type(network).__name__, _parameters(network), shape)

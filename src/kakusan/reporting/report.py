@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from markupsafe import Markup
 
 from kakusan import build
-from kakusan.config.models import Autoencoder
+from kakusan.config.models import CLIP, Autoencoder
 from kakusan.reporting import thumbnails
 from kakusan.reporting.html import Section, fragment, page
 from kakusan.reporting.language import Language
@@ -53,7 +53,7 @@ def render(say: Language, story: Story) -> str:
 
 
 def _sections(say: Language, story: Story) -> Iterator[Section | None]:
-    if isinstance(story.settings.network, Autoencoder):
+    if isinstance(story.settings.network, (Autoencoder, CLIP)):
         yield reconstruction.section(say, story.reconstructed)
         yield published.section(say, {} if story.reconstructed is None else story.reconstructed.measured)
         yield loss.section(say, story.lines)

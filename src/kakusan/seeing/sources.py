@@ -157,7 +157,7 @@ class Drawn:
 
     @property
     def labelled(self) -> bool:
-        return self.plan.condition is not None
+        return self.plan.labels is not None
 
     @property
     def name(self) -> str:
@@ -185,11 +185,19 @@ class Drawn:
             "nfe": self.plan.network_calls,
             "seed": self.plan.seed,
             "labels": None if labels is None else sha256(repr(labels).encode()).hexdigest()[:8],
+            **self._words,
             **self._decoder,
             "device": self.plan.device.type,
             "kakusan": version("kakusan"),
             "torch": torch.__version__,
         }
+
+    @property
+    def _words(self) -> dict[str, Any]:
+        """What was asked for in words, for a stamp; nothing where nothing was."""
+        given = {"prompts": self.plan.condition, "negative": self.plan.unconditional}
+        asked = {name: it.words for name, it in given.items() if it is not None and it.words is not None}
+        return {name: sha256(words.numpy().tobytes()).hexdigest()[:8] for name, words in asked.items()}
 
     @property
     def _decoder(self) -> dict[str, Any]:
@@ -243,13 +251,16 @@ def classes_like(model: Model, n: int, real: object) -> list[int] | None:
 
 
 def captions_like(model: Model, n: int, real: object) -> list[str] | None:
-    """Returns the prompts to draw, those of the real images, evenly; None of a model that reads none, or where these
-    say nothing.
+    """Returns the prompts to draw, captions of the real images, evenly, in the order of :func:`classes_like`; None of a
+    model that reads none, or where these say nothing.
 
     Args:
-        model, n, real: As in :func:`classes_like`.
+        model, n, real: As there.
     """
-    captions = real.images.captions if isinstance(real, Stored) else ()
-    if model.words is None or not captions or n < 1:
+    images = real.images if isinstance(real, Stored) else None
+    if model.words is None or images is None or not images.captions or n < 1:
         return None
-    return [captions[i * len(captions) // n % len(captions)] for i in range(n)]
+    order = torch.arange(len(images)) if images.labels is None else images.labels.argsort(stable=True)
+    chosen = order[torch.arange(n) * len(images) // n % len(images)]
+    mixed = chosen[torch.randperm(n, generator=seeds.generator(0, "classes measured"))]
+    return [images.captions[i] for i in mixed.tolist()]

@@ -25,8 +25,8 @@ _ORDERED = 0.1  # of the side, by which two things must be apart along the line 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a picture shows what a caption asks for, in pieces; each is None where the one before it failed, or
-    where there is nothing to ask.
+    """Whether a picture shows what a caption asks for, in pieces; each but the background is None where the one before
+    it failed, and all are where there is nothing to ask.
 
     Attributes:
         parts: Whether the shapes and the colours asked for are there, and nothing else.

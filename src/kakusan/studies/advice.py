@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import torch
 
-from kakusan.config.models import Autoencoder, Config
+from kakusan.config.models import CLIP, Autoencoder, Config
 from kakusan.results import Forecast
 
 _NOTICEABLE = 0.05
@@ -21,7 +21,7 @@ def advice(forecast: Forecast, settings: Config) -> Iterator[str]:
         yield "it needs more disk than is free: lower training.keep, or run it elsewhere"
     if forecast.memory and forecast.memory_there and forecast.memory > 0.9 * forecast.memory_there:
         half = max(1, (training.microbatch or training.batch_size) // 2)
-        field = "batch_size" if isinstance(settings.network, Autoencoder) else "microbatch"
+        field = "batch_size" if isinstance(settings.network, (Autoencoder, CLIP)) else "microbatch"
         yield f"memory is all but full: --training.{field} {half}"
     if forecast.device == "cuda" and training.dtype == "float32" and torch.cuda.is_bf16_supported(False):
         yield "--dtype bfloat16: this device computes faster in it"

@@ -14,7 +14,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from kakusan import build, config, feeding, latents, sampling
+from kakusan import build, config, feeding, latents, sampling, texts
 from kakusan.build import Learner
 from kakusan.config.models import Evaluation
 from kakusan.data.batches import Batches
@@ -58,9 +58,10 @@ def forecast(settings: config.Config, source: str, seconds: float = SECONDS, sho
     Raises:
         KakusanError: The training could not begin: data, network or device are wanting, or a batch does not fit.
     """
-    feed = feeding.feed(settings, None, None, (), show)
+    reader = texts.opened(settings.text) if settings.reads_text else None
+    feed = feeding.feed(settings, None, None, (), show, texts.words_to_begin_with(settings, reader))
     codec = latents.opened(settings.data, feed.batches.shape, settings.training.device)
-    model = build.learner(settings, feed.batches.shape, feed.class_names, codec=codec)
+    model = build.learner(settings, feed.batches.shape, feed.class_names, codec=codec, words=feed.words)
     learned = (
         None
         if feed.batches.epoch is None

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import torch
 
 from kakusan import api, config, feeding, sampling
-from kakusan.config.models import Autoencoder, OwnNetwork
+from kakusan.config.models import CLIP, Autoencoder, OwnNetwork
 from kakusan.data.batches import ImageBatches
 from kakusan.data.images import ImageSet
 from kakusan.data.parting import kept_out
@@ -73,6 +73,8 @@ def tell(run: Run, *, device: str = "auto", show: bool = True) -> Story:
         return replace(story, network=own, parameters=0 if own is None else own.parameters, undrawn="own_network")
     if isinstance(settings.network, Autoencoder):
         return _of_autoencoder(run, story, data, settings, device)
+    if isinstance(settings.network, CLIP):
+        return _of_clip(run, story, device)
     last = _last(run, partial(api.load, device=device))
     if last is None:
         return replace(story, undrawn="damaged" if run.checkpoints() else "no_checkpoint")
@@ -155,6 +157,14 @@ def _of_autoencoder(run: Run, story: Story, data: ImageSet | None, settings: con
     checkpoint, codec = last
     story = replace(story, parameters=codec.parameters, drawn_after=checkpoint.images)
     return story if data is None else replace(story, reconstructed=reconstructed(codec, Stored.of_run(data, settings)))
+
+
+def _of_clip(run: Run, story: Story, device: str) -> Story:
+    """Returns the story of a CLIP, which draws nothing: how large it is."""
+    last = _last(run, partial(api.load_clip, device=device))
+    if last is None:
+        return replace(story, undrawn="damaged" if run.checkpoints() else "no_checkpoint")
+    return replace(story, parameters=last[1].parameters, drawn_after=last[0].images)
 
 
 def _last(run: Run, load: Callable[..., Loaded]) -> tuple[Checkpoint, Loaded] | None:

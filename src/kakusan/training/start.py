@@ -83,7 +83,8 @@ def begin(
         require_free(path, overwrite)
     path = Path(processes.agree(str(path)))  # which may name the second in which a process chose it
     reader = texts.opened(settings.text) if settings.reads_text else None
-    feed = feeding.feed(settings, data, network, class_names, show, None if reader is None else reader.words)
+    words = texts.words_to_begin_with(settings, reader)
+    feed = feeding.feed(settings, data, network, class_names, show, words)
     codec = latents.opened(settings.data, feed.batches.shape, settings.training.device)
     if loaders_batch_size and isinstance(feed.batches, LoaderBatches):
         settings = config.changed(settings, {"training.batch_size": feed.batches.batch_size})
@@ -196,12 +197,12 @@ def _in_latents(feed: Feed, codec: Codec | None, settings: config.Config, proces
 def _start_from(model: Learner, settings: config.Config, reader: Reader | None) -> list[str]:
     """Gives a network the weights that it begins with, and returns what is to be said of that."""
     said = []
+    if settings.network.init is not None:
+        said.append(start_from(model.network, settings.network.init))
     if reader is not None and isinstance(model.network, (Captioned, CLIP)):
         model.network.text.load_state_dict(reader.text.state_dict())
         how = "as it is" if settings.text.frozen else "from which it learns on"
         said.append(f"reads captions by the text encoder of {settings.text.init}, {how}")
-    if settings.network.init is not None:
-        said.append(start_from(model.network, settings.network.init))
     return said
 
 

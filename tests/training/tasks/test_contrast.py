@@ -13,6 +13,7 @@ from kakusan.errors import KakusanError
 from kakusan.interop.text import clip_from_transformers, clip_to_transformers
 from kakusan.matcher import Matcher
 from kakusan.networks import CLIP, ImageEncoder, TextEncoder
+from kakusan.pictures import save
 from kakusan.runs import Run
 from kakusan.seeds import Draws
 from kakusan.training.tasks.contrast import Contrast
@@ -122,6 +123,20 @@ def test_a_run_tells_of_itself(tmp_path, capsys):
     assert "schedule:" not in run.config_path.read_text()
     assert main(["info", str(run.path)]) == 0
     assert main(["report", str(run.path)]) == 0
+    page = (run.path / "report.html").read_text()
+    assert "No checkpoint" not in page
+    assert "Noise schedule" not in page
+    small = ("--data.held_out", "0", "--training.batch_size", "8", "--network.image_layers", "1", "--text.layers", "1")
+    assert main(["plan", "shapes-clip", "--data.source", str(captioned(tmp_path / "data")), *small]) == 0
+
+
+def captioned(folder):
+    """A folder of pictures, each with its caption beside it."""
+    folder.mkdir()
+    for index in range(24):
+        save(folder / f"{index}.png", torch.full((3, 32, 32), index / 12 - 1))
+        (folder / f"{index}.txt").write_text(CAPTIONS[index % 5])
+    return folder
 
 
 @pytest.mark.parametrize(
@@ -132,12 +147,13 @@ def test_a_run_tells_of_itself(tmp_path, capsys):
             {},
             "a CLIP tells captions apart, and there is one only",
         ),
-        (ImageSet(pictures().images, name="bare"), {}, "needs captions, and python:bare has none"),
+        (ImageSet(pictures().images, name="bare"), {}, "a CLIP needs captions, and python:bare has none"),
         (
             ImageSet(pictures().images[..., :6], captions=pictures().captions),
             {},
             "a CLIP sees square pictures, not 6×8",
         ),
+        (pictures(), {"text.length": 3}, "a CLIP tells captions apart, and there is one only, 'a black picture'"),
         (None, {"network.patch": 3}, "squares of 3 pixels do not fit pictures of 8"),
         (None, {"training.microbatch": 5}, "would part a batch whose pairs are told apart together"),
         (None, {"objective": {"kind": "denoising"}}, "a network of kind clip cannot learn the objective denoising"),

@@ -36,8 +36,7 @@ def latent(shop: Workshop) -> Experiment:
     """Trains an autoencoder, then one kind of network in pixels and as long in latents, and compares what they draw."""
     encoder = _autoencoder(shop)
     codec = encoder.codec
-    settings = {PIXELS: config.changed(shop.settings, {"data.latent": None})}
-    settings[LATENTS] = config.changed(settings[PIXELS], in_latents(settings[PIXELS], encoder.name, codec))
+    settings = sides(shop.settings, encoder.name, codec)
     pixels = shop.trained(PIXELS, {"training.images": shop.images_to_see}, base=settings[PIXELS])
     costs = {
         name: shop.found(f"pace-{name}", Forecast, partial(forecast, how, name, _PACE, shop.show))
@@ -105,14 +104,23 @@ def autoencoder_of(shop: Workshop) -> config.Config:
     return config.from_mapping({"data": data, "network": {"kind": "autoencoder"}, "training": {"batch_size": 64}})
 
 
-def in_latents(settings: config.Config, name: str, codec: Codec) -> dict[str, Any]:
-    """Returns what makes the same network learn in latents: attention stays at the level where it is."""
-    changes: dict[str, Any] = {"data.latent": name}
+def sides(settings: config.Config, name: str, codec: Codec) -> dict[str, config.Config]:
+    """Returns what the same network learns by in pixels and in latents: attention stays at the levels where it is.
+
+    Args:
+        settings: For either of them; in latents where they name an autoencoder.
+        name: What ``data.latent`` calls that of the study.
+        codec: It.
+    """
+    places: dict[str, dict[str, Any]] = {PIXELS: {"data.latent": None}, LATENTS: {"data.latent": name}}
     widths = getattr(settings.network, "attention_resolutions", None)
     if widths:
-        factor = codec.network.factor
-        changes["network.attention_resolutions"] = [max(1, width // factor) for width in widths]
-    return changes
+        factor, inside = codec.network.factor, settings.data.latent is not None
+        pixels = [width * factor for width in widths] if inside else widths
+        within = widths if inside else [max(1, width // factor) for width in widths]
+        places[PIXELS]["network.attention_resolutions"] = pixels
+        places[LATENTS]["network.attention_resolutions"] = within
+    return {side: config.changed(settings, changes) for side, changes in places.items()}
 
 
 def finding(rows: Sequence[Trial]) -> tuple[Sentence, Sentence]:
