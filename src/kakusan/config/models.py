@@ -303,6 +303,9 @@ class Reconstruction(Section):
     latent_noise: NotNegative = Field(
         default=0.0, description="noise added to the latents while learning, whose own deviation is 1"
     )
+    edges: NotNegative = Field(
+        default=0.0, description="how much more pixels count beside an edge; outlines of small things need it"
+    )
     perceptual: NotNegative = Field(
         default=0.0, description="what LPIPS costs beside pixels; above 0 its weights must be at hand"
     )

@@ -14,7 +14,7 @@ from kakusan.errors import KakusanError
 from kakusan.networks import Autoencoder
 from kakusan.networks.autoencoder import Posterior
 from kakusan.seeds import Draws
-from kakusan.training.tasks.reconstruction import Reconstruction
+from kakusan.training.tasks.reconstruction import Reconstruction, edges
 from tests import tiny
 from tests.networks.randomised import randomised
 
@@ -38,6 +38,22 @@ def test_the_cost_is_the_definition():
     nats = Posterior(mean, log_variance).divergence()
     expected = (found - IMAGES).square().mean((1, 2, 3)) + 0.3 * nats / 64
     torch.testing.assert_close(cost(task(kl_weight=0.3)), expected)
+
+
+def test_pixels_beside_an_edge_count_more():
+    step = torch.full((1, 2, 4, 6), -1.0)
+    step[:, 1, :, 3:] = -0.5  # half of a full edge, in one of two channels
+    assert edges(step)[0, 0, 0].tolist() == [0, 0, 0.5, 0.5, 0, 0]
+    assert torch.equal(edges(step.transpose(2, 3)), edges(step).transpose(2, 3))
+    assert edges(torch.sign(IMAGES)).max() == 1
+    flat = torch.zeros_like(IMAGES)
+    made = task(kl_weight=0.0, edges=5.0)
+    torch.testing.assert_close(
+        made.losses(Batch(flat), Draws(0, 0, 6)), task(kl_weight=0.0).losses(Batch(flat), Draws(0, 0, 6))
+    )
+    found, *_ = task().network(IMAGES, Draws(0, 0, 6).normal("latents", (2, 4, 4)))
+    expected = ((found - IMAGES).square() * (1 + 5 * edges(IMAGES))).mean((1, 2, 3))
+    torch.testing.assert_close(cost(task(kl_weight=0.0, edges=5.0)), expected)
 
 
 def test_every_part_counts():
