@@ -526,11 +526,11 @@ class Config(Section):
         if self.text.frozen and kind == "clip":
             raise KakusanError("text.frozen leaves a CLIP half of what it learns: leave it out")
         if kind in _LEARNS and self.training.microbatch is not None:
-            why = "whose pairs are told apart together: leave it out"
-            if kind == "autoencoder":
-                why = "whose latents are brought to deviation 1 together: leave it out "
-                why += "(--training.activation_checkpointing true takes less memory as well)"
-            raise KakusanError(f"training.microbatch would part a batch {why}")
+            why = "whose latents are brought to deviation 1" if kind == "autoencoder" else "whose pairs are told apart"
+            raise KakusanError(
+                f"training.microbatch would part a batch {why} together: leave it out "
+                "(--training.activation_checkpointing true takes less memory as well)"
+            )
         if self.objective.kind != _LEARNS.get(kind, "denoising"):
             raise KakusanError(
                 f"a network of kind {kind} cannot learn the objective {self.objective.kind}: "

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from kakusan.data.decode import Conversion, Picture, Unreadable, decode, describe
-from kakusan.data.sources.source import Drawn, Source
+from kakusan.data.sources.source import AnySize, Source
 from kakusan.devices import processes_here
 from kakusan.errors import KakusanError, some
 from kakusan.progress import Bar
@@ -84,7 +84,7 @@ def take(
     Raises:
         KakusanError: Too many entries are broken, or sizes differ and ``size`` is None.
     """
-    if size is not None and isinstance(source, Drawn):
+    if size is not None and isinstance(source, AnySize):
         source = source.at(size)
     try:
         return _take(source, begin, size, channels, max_broken, show)

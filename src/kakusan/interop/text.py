@@ -83,7 +83,10 @@ def read_text_encoder(name: str | Path) -> tuple[TextEncoder, Words]:
     with optional("this", "transformers"):
         from transformers import AutoTokenizer, CLIPTextModel
     reasons = []
-    for text_folder, words_folder in (("text_encoder", "tokenizer"), ("", "")):
+    places = [("text_encoder", "tokenizer"), ("", "")]
+    if Path(name).is_dir():  # which has the parts of a Stable Diffusion, or is one itself
+        places = places[:1] if (Path(name) / "text_encoder").is_dir() else places[1:]
+    for text_folder, words_folder in places:
         try:
             model = CLIPTextModel.from_pretrained(name, subfolder=text_folder, use_safetensors=True)
             tokenizer = AutoTokenizer.from_pretrained(name, subfolder=words_folder, use_fast=True)

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from kakusan.networks.recomputed import Recomputed
+
 
 def attend(query: Tensor, key: Tensor, value: Tensor, heads: int, *, causal: bool = False) -> Tensor:
     r"""Returns :math:`\mathrm{softmax}(Q K^\top / \sqrt{d})\, V` of every head, side by side.
@@ -104,7 +106,7 @@ class TextAttention(nn.Module):
         return x + change
 
 
-class Layer(nn.Module):
+class Layer(Recomputed):
     """A layer of a transformer: entries look at each other, then each goes through two layers of its own.
 
     Args:
@@ -122,7 +124,7 @@ class Layer(nn.Module):
         self.hidden = nn.Linear(width, 4 * width)
         self.output = nn.Linear(4 * width, width)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def compute(self, x: Tensor) -> Tensor:
         """Returns (B, N, width) from ``x`` of the same shape."""
         own = self.norm1(x)
         x = x + self.attention(own, own)

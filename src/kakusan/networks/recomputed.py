@@ -9,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 
 class Recomputed(nn.Module):
-    """A block of a picture, and of time and words where it hears of them, whose work is in :meth:`compute`.
+    """A block of a picture or of words, and of what else it hears of, whose work is in :meth:`compute`.
 
     Attributes:
         recompute: Whether only its inputs are kept for the gradient, and the rest is computed again.
@@ -20,7 +20,7 @@ class Recomputed(nn.Module):
         self.recompute = False
 
     def forward(self, *inputs: Tensor | None) -> Tensor:
-        """Returns (B, out, H, W) from a picture, (B, in, H, W), and whatever else :meth:`compute` is told."""
+        """Returns what :meth:`compute` makes of a picture, (B, in, H, W), or of words, and of what else it is told."""
         if self.recompute and torch.is_grad_enabled():
             again: Tensor = checkpoint(self.compute, *inputs, use_reentrant=False)
             return again

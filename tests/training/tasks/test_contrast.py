@@ -85,6 +85,14 @@ def test_it_learns_which_caption_belongs_to_which_picture(tmp_path):
     assert losses[-1] < 1
 
 
+def test_layers_that_are_computed_again_learn_the_same(tmp_path):
+    kept = train(tmp_path / "kept")
+    again = train(tmp_path / "again", **{"training.activation_checkpointing": True})
+    ours, theirs = (kakusan.load_clip(it, device="cpu").network.state_dict() for it in (kept, again))
+    for name, weight in ours.items():
+        torch.testing.assert_close(weight, theirs[name])
+
+
 def test_going_on_equals_never_having_stopped(tmp_path):
     train(tmp_path / "whole", **{"training.images": 120})
     train(tmp_path / "cut", **{"training.images": 60})

@@ -1,6 +1,7 @@
 """The captioned scenes of :mod:`kakusan.shapes`, drawn when they are asked for, of any size."""
 
 from collections.abc import Sequence
+from copy import copy
 from random import Random
 
 from PIL import Image
@@ -36,7 +37,9 @@ class Shapes:
 
     def at(self, size: int) -> "Shapes":
         """Returns the same scenes in another size: drawn anew, not resized."""
-        return Shapes(size)
+        other = copy(self)
+        other._size = size
+        return other
 
     def entry(self, index: int) -> str:
         return f"scene {index}"

@@ -34,7 +34,7 @@ class Source(Protocol):
 
 
 @runtime_checkable
-class Drawn(Protocol):
+class AnySize(Protocol):
     """A source whose pictures are drawn, in whatever size is asked for."""
 
     def at(self, size: int) -> Source:
