@@ -129,11 +129,12 @@ def _captioned(feed: Feed, settings: config.Config, words: Words | None) -> Feed
             f"{_reads(settings)} needs captions, and {settings.data.source} has none (put a .txt beside each image, or "
             "a metadata.jsonl)"
         )
-    found = words or found_in(told, settings.text.vocabulary, settings.text.length)
-    found = found.seen_in(told)  # whatever it was found in
+    how = settings.text
+    found = found_in(told, how.vocabulary, how.length) if words is None else words.seen_in(told)
     silent = torch.tensor([not caption.strip() for caption in captions])
-    numbers = found(captions).masked_fill(silent[:, None], NULL_WORD)
-    remarks = remarks_on_captions(feed.batches.images, found, settings.data.flip)
+    numbers, cut = found.read_all(captions)
+    numbers = numbers.masked_fill(silent[:, None], NULL_WORD)
+    remarks = remarks_on_captions(feed.batches.images, found, cut, settings.data.flip)
     batches = ImageBatches(feed.batches.images, feed.batches.flips, words=numbers)
     return replace(feed, batches=batches, words=found, remarks=(*feed.remarks, *remarks))
 
@@ -153,19 +154,9 @@ def _telling_apart(feed: Feed) -> Feed:
             f"a CLIP tells captions apart, and there is one only, {feed.batches.images.captions[told[0]]!r} (give "
             "captions that differ; a larger text.length cuts fewer of them)"
         )
-    images = feed.batches.images
-    if len(told) < len(images):
-        kept = told.tolist()
-        some = replace(
-            images,
-            images=images.images[told],
-            labels=None if images.labels is None else images.labels[told],
-            captions=tuple(images.captions[i] for i in kept),
-            names=tuple(images.names[i] for i in kept) if images.names else (),
-        )
-        batches = ImageBatches(some, feed.batches.flips, words=feed.batches.words[told])
-        left = f"{counted(len(images) - len(told), 'image')} left out, which a CLIP has no caption to tell by"
-        return replace(feed, batches=batches, class_names=(), remarks=(*feed.remarks, left))
+    if left := feed.batches.epoch - len(told):
+        said = f"{counted(left, 'image')} left out, which a CLIP has no caption to tell by"
+        feed = replace(feed, batches=feed.batches.only(told), remarks=(*feed.remarks, said))
     return replace(feed, class_names=())
 
 

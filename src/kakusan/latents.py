@@ -22,7 +22,6 @@ from kakusan.data.batches import ImageBatches
 from kakusan.data.images import ImageSet
 from kakusan.data.latents import LatentBatches
 from kakusan.data.parting import kept_out
-from kakusan.data.sources import absolute
 from kakusan.devices import resolve
 from kakusan.errors import KakusanError
 from kakusan.feeding import Feed
@@ -235,8 +234,3 @@ class _Encoder:
             "mean": posterior.mean.flatten(1).float().cpu(),
             "log_variance": posterior.log_variance.flatten(1).float().cpu(),
         }
-
-
-def portable(name: str) -> str:
-    """Returns the name of an autoencoder as it is the same from another directory: paths in full."""
-    return str(Path(absolute(name))) if at_home(name).exists() else name

@@ -97,12 +97,14 @@ class Run:
     path: Path
 
     @classmethod
-    def open(cls, path: str | Path) -> Run:
-        """Returns the run in a directory.
+    def open(cls, path: str | Path | Run) -> Run:
+        """Returns the run in a directory; one that is a run already, as it is.
 
         Raises:
             KakusanError: There is no run in it.
         """
+        if isinstance(path, Run):
+            return path
         if not isinstance(path, (str, Path)):
             raise KakusanError(f"a {type(path).__name__} is no run: give the path of its directory")
         path = Path(path)

@@ -62,8 +62,11 @@ class Led:
 
     def by(self, denoise: Denoise, images: range, codec: Codec | None) -> Denoise:
         """Returns a denoiser that leads the given images of a plan."""
-        captions = [self.captions] * len(images) if isinstance(self.captions, str) else self.captions
-        told = self.matcher.of_captions(captions[images.start : images.stop] if captions is self.captions else captions)
+        if isinstance(self.captions, str):
+            captions: Sequence[str] = [self.captions] * len(images)
+        else:
+            captions = self.captions[images.start : images.stop]
+        told = self.matcher.of_captions(captions)
 
         def score(x0: Tensor) -> Tensor:
             pictures = x0 if codec is None else codec.network.decode(x0)

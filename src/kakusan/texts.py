@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from kakusan import build, config
-from kakusan.config.models import Text
+from kakusan.config.models import CLIP, Text
 from kakusan.config.names import HUB
-from kakusan.data.sources import absolute
 from kakusan.errors import KakusanError
 from kakusan.files import at_home
 from kakusan.interop.text import read_text_encoder
 from kakusan.matcher import Matcher
 from kakusan.networks import TextEncoder
-from kakusan.runs import Run
+from kakusan.runs import Run, WeightsFrom
 from kakusan.words import Words
 
 
@@ -45,7 +43,8 @@ def opened(settings: Text) -> Reader | None:
         return None
     name, path = settings.init, at_home(settings.init)
     if Run.is_at(path):
-        found = _of_run(Run.open(path))
+        clip = of_run(Run.open(path))
+        found = Reader(clip.network.text, clip.words)
     elif path.is_dir() or name.startswith(HUB):
         found = Reader(*read_text_encoder(name.removeprefix(HUB) if name.startswith(HUB) else path))
     else:
@@ -96,15 +95,15 @@ def words_to_begin_with(settings: config.Config, reader: Reader | None) -> Words
     return words
 
 
-def _of_run(run: Run) -> Reader:
-    learned = None
-    if config.load(run.config_path).network.kind == "clip":
-        learned = build.restored(run)
-    if not isinstance(learned, Matcher):
-        raise KakusanError(f"{run.path} trained no CLIP (text.init takes the run of one: kakusan train shapes-clip)")
-    return Reader(learned.network.text, learned.words)
+def of_run(run: Run, checkpoint: int | None = None, weights_from: WeightsFrom = "ema") -> Matcher:
+    """Returns the CLIP that a run trained.
 
-
-def portable(name: str) -> str:
-    """Returns the name of a text encoder as it is the same from another directory: paths in full."""
-    return str(Path(absolute(name))) if at_home(name).exists() else name
+    Raises:
+        KakusanError: It trained something else, has no such checkpoint, or its weights are damaged.
+    """
+    trained = None
+    if isinstance(config.load(run.config_path).network, CLIP):
+        trained = build.restored(run, None, checkpoint, weights_from)
+    if not isinstance(trained, Matcher):
+        raise KakusanError(f"{run.path} trained no CLIP (give the run of one: kakusan train shapes-clip trains it)")
+    return trained

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from heapq import heapify, heappop, heappush
@@ -58,11 +58,17 @@ class Words:
 
     def __call__(self, captions: Sequence[str]) -> Tensor:
         """Returns the numbers of captions, int64, shape (N, length)."""
-        return torch.tensor([it.ids for it in self._tokenizer.encode_batch(list(captions))], dtype=torch.int64)
+        return self.read_all(captions)[0]
 
-    def too_long(self, captions: Iterable[str]) -> list[int]:
+    def too_long(self, captions: Sequence[str]) -> list[int]:
         """Returns which captions are cut, by their place."""
-        return [place for place, it in enumerate(self._tokenizer.encode_batch(list(captions))) if it.overflowing]
+        return self.read_all(captions)[1]
+
+    def read_all(self, captions: Sequence[str]) -> tuple[Tensor, list[int]]:
+        """Returns the numbers of captions, int64, shape (N, length), and which of them are cut, by their place."""
+        read = self._tokenizer.encode_batch(list(captions))
+        numbers = torch.tensor([it.ids for it in read], dtype=torch.int64)
+        return numbers, [place for place, it in enumerate(read) if it.overflowing]
 
     def unknown(self, caption: str) -> list[str]:
         """Returns the words of a caption that those it was found in never held, each once; none if these are not

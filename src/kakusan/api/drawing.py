@@ -10,7 +10,7 @@ from shlex import quote
 import torch
 from torch import Tensor, nn
 
-from kakusan import build, config, latents, sampling, seeds
+from kakusan import build, config, latents, sampling, seeds, texts
 from kakusan.codec import Codec
 from kakusan.condition import Labels
 from kakusan.config.models import Sampling
@@ -45,7 +45,7 @@ def load(
         KakusanError: There is no such run or checkpoint, it trained what draws nothing, or its weights are damaged or
             do not fit.
     """
-    run = run if isinstance(run, Run) else Run.open(run)
+    run = Run.open(run)
     where = resolve(device)
     codec = latents.kept(run, config.load(run.config_path).data, device)
     learned = build.restored(run, network, checkpoint, weights_from, codec)
@@ -83,7 +83,7 @@ def load_autoencoder(
     Raises:
         KakusanError: There is no such run or checkpoint, it trained something else, or its weights are damaged.
     """
-    run = run if isinstance(run, Run) else Run.open(run)
+    run = Run.open(run)
     where = resolve(device)
     found = latents.of_run(run, checkpoint, weights_from)
     found.network.to(where)
@@ -106,15 +106,11 @@ def load_clip(
     Raises:
         KakusanError: There is no such run or checkpoint, it trained something else, or its weights are damaged.
     """
-    run = run if isinstance(run, Run) else Run.open(run)
+    run = Run.open(run)
     where = resolve(device)
-    learned = None
-    if config.load(run.config_path).network.kind == "clip":
-        learned = build.restored(run, None, checkpoint, weights_from)
-    if not isinstance(learned, Matcher):
-        raise KakusanError(f"{run.path} trained no CLIP (give the run of one: network.kind clip)")
-    learned.network.to(where).requires_grad_(False)
-    return learned
+    found = texts.of_run(run, checkpoint, weights_from)
+    found.network.to(where).requires_grad_(False)
+    return found
 
 
 def sample(

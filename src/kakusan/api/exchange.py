@@ -51,7 +51,7 @@ def export(
     Raises:
         KakusanError: diffusers cannot express it, which is named; the directory is as it was.
     """
-    run = run if isinstance(run, Run) else Run.open(run)
+    run = Run.open(run)
     place = Path(directory)
     require_free(place, overwrite)
     if config.load(run.config_path).network.kind == "autoencoder":

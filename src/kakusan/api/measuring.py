@@ -80,7 +80,7 @@ def evaluate(
             raise KakusanError("a model has its weights and its device: choose them when it is loaded, or give its run")
         run = None
     else:
-        run = model if isinstance(model, Run) else Run.open(model)
+        run = Run.open(model)
         model = load(run, checkpoint=checkpoint, weights_from=weights_from or "ema", device=device or "auto")
     settings = None if run is None else config.load(run.config_path)
     own = Evaluation() if settings is None else settings.evaluation

@@ -92,7 +92,7 @@ def train(
         if preset is not None or run is not None:
             raise KakusanError("resume names the run to go on with: leave out preset and run")
         return start.resume(
-            resume if isinstance(resume, Run) else Run.open(resume),
+            Run.open(resume),
             given,
             data=data,
             network=network,

@@ -29,8 +29,8 @@ def remarks_on_classes(names: Sequence[str]) -> list[str]:
     ]
 
 
-def remarks_on_captions(images: ImageSet, words: Words, flip: bool) -> list[str]:
-    """Returns what is odd about captions: some are missing, cut, all the same, or untrue of a mirrored image."""
+def remarks_on_captions(images: ImageSet, words: Words, cut: Sequence[int], flip: bool) -> list[str]:
+    """Returns what is odd about captions: some are missing, ``cut``, all the same, or untrue of a mirrored image."""
     remarks = []
     told = [caption for caption in images.captions if caption.strip()]
     if missing := [place for place, caption in enumerate(images.captions) if not caption.strip()]:
@@ -38,10 +38,10 @@ def remarks_on_captions(images: ImageSet, words: Words, flip: bool) -> list[str]
         remarks.append(
             f"{counted(len(missing), 'image')} without a caption: learned as such that say nothing: {listed}"
         )
-    if cut := words.too_long(told):
+    if cut:
         remarks.append(
             f"{counted(len(cut), 'caption')} longer than {words.length - 2} pieces of words and cut, such as "
-            f"{told[cut[0]][:80]!r} (a larger text.length takes more)"
+            f"{images.captions[cut[0]][:80]!r} (a larger text.length takes more)"
         )
     if len(told) > 1 and len(set(told)) == 1:
         remarks.append(f"all captions are the same, {told[0][:80]!r}: a model learns nothing from them")

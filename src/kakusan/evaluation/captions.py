@@ -49,16 +49,11 @@ def measure_captions(
 
     Source: Hessel et al., "CLIPScore: A Reference-free Evaluation Metric for Image Captioning", 2021.
     """
+    require_captions(images, "the CLIP score")
     source = Captioned(images)
-    if not source.n:
-        raise KakusanError(
-            f"the CLIP score compares images with their captions, and those of {images.name} have none (put a .txt "
-            "beside each image, or a metadata.jsonl)"
-        )
     clip = _Clip(weights, offline=offline, device=device, show=show)
     with seen(source, [clip], show) as stores:
         score = average(stores[clip.name]["score"].flatten().double())
-    left = len(images) - source.n
     return Measurement(
         metric="clip",
         value=max(0.0, score.value),
@@ -69,8 +64,32 @@ def measure_captions(
             **source.provenance,
             **how_seen(clip),
         },
-        remarks=[f"{counted(left, 'image')} of {images.name} have no caption and were left out"] if left else [],
+        remarks=left_out(images),
     )
+
+
+def captioned(images: ImageSet) -> list[int]:
+    """Returns the numbers of the images that have a caption."""
+    return [place for place, caption in enumerate(images.captions) if caption.strip()]
+
+
+def require_captions(images: ImageSet, metric: str) -> None:
+    """Refuses images of which none has a caption, for a ``metric`` that compares them.
+
+    Raises:
+        KakusanError: None has.
+    """
+    if not captioned(images):
+        raise KakusanError(
+            f"{metric} compares images with their captions, and those of {images.name} have none (put a .txt beside "
+            "each image, or a metadata.jsonl)"
+        )
+
+
+def left_out(images: ImageSet) -> list[str]:
+    """Returns what is to be said of images without a caption."""
+    left = len(images) - len(captioned(images))
+    return [f"{counted(left, 'image')} of {images.name} have no caption and were left out"] if left else []
 
 
 @dataclass(frozen=True)
@@ -85,7 +104,7 @@ class Captioned:
 
     @cached_property
     def _which(self) -> Tensor:
-        return torch.tensor([i for i, caption in enumerate(self.images.captions) if caption.strip()], dtype=torch.int64)
+        return torch.tensor(captioned(self.images), dtype=torch.int64)
 
     @property
     def name(self) -> str:

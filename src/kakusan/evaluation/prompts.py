@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from random import Random
@@ -14,7 +13,8 @@ from torch import Tensor
 from kakusan import sampling
 from kakusan.config.models import Sampling
 from kakusan.data.images import ImageSet
-from kakusan.errors import KakusanError, counted
+from kakusan.errors import KakusanError
+from kakusan.evaluation.captions import captioned, left_out, require_captions
 from kakusan.model import Model
 from kakusan.pictures import to_uint8
 from kakusan.progress import Bar
@@ -36,8 +36,9 @@ PIECES = ("parts", "binding", "axis", "direction", "background")
 _N = 100  # of a cell
 _STREAM = 2**20  # scenes of another seed are others than those of the source
 
-Show = Callable[[Sequence[Scene], Sequence[str]], Tensor]
-"""From scenes and their captions to the pictures that are judged, uint8, shape (n, 3, H, H)."""
+Show = Callable[[int, Sequence[Scene], Sequence[str]], Tensor]
+"""From the number of a kind in CELLS, scenes of it and their captions to the pictures that are judged, uint8, shape
+(n, 3, H, H)."""
 
 
 def measure_prompts(
@@ -61,13 +62,10 @@ def measure_prompts(
         raise KakusanError(f"prompts are judged in square colour pictures of 16 pixels or more, not {model.shape}")
     n = n or _N
 
-    def drawn(number: int) -> Show:
-        def show_(scenes: Sequence[Scene], captions: Sequence[str]) -> Tensor:
-            plan = sampling.plan(model, n=len(captions), settings=settings, seed=seed + number, prompts=captions)
-            with Bar(f"scenes of kind {number + 1} of {len(CELLS)}", 1, show=show) as bar:
-                return to_uint8(sampling.sample(plan, bar.report)).cpu()
-
-        return show_
+    def drawn(number: int, scenes: Sequence[Scene], captions: Sequence[str]) -> Tensor:
+        plan = sampling.plan(model, n=len(captions), settings=settings, seed=seed + number, prompts=captions)
+        with Bar(f"scenes of kind {number + 1} of {len(CELLS)}", 1, show=show) as bar:
+            return to_uint8(sampling.sample(plan, bar.report)).cpu()
 
     protocol = {
         "weights_hash": model.weights_hash,
@@ -76,7 +74,7 @@ def measure_prompts(
         **settings.model_dump(),
         "kakusan": version("kakusan"),
     }
-    return [_cell(kind, things, n, seed, drawn(number), protocol) for number, (kind, things) in enumerate(CELLS)]
+    return [_cell(number, n, seed, drawn, protocol) for number in range(len(CELLS))]
 
 
 def measure_shown(
@@ -91,10 +89,10 @@ def measure_shown(
         n, seed, protocol: How many of each kind, of which seed, and what else the numbers say.
     """
 
-    def shown(scenes: Sequence[Scene], captions: Sequence[str]) -> Tensor:
+    def shown(number: int, scenes: Sequence[Scene], captions: Sequence[str]) -> Tensor:
         return show(torch.stack([draw(it, size) for it in scenes]))
 
-    return [_cell(kind, things, n, seed, shown, protocol or {}) for kind, things in CELLS]
+    return [_cell(number, n, seed, shown, protocol or {}) for number in range(len(CELLS))]
 
 
 def measure_scenes(images: ImageSet) -> Measurement:
@@ -103,24 +101,18 @@ def measure_scenes(images: ImageSet) -> Measurement:
     Raises:
         KakusanError: They have none, or are no scenes.
     """
-    told = [place for place, text in enumerate(images.captions) if text.strip()]
-    if not told:
-        raise KakusanError(
-            f"prompts compares images with their captions, and those of {images.name} have none (put a .txt beside "
-            "each image, or a metadata.jsonl)"
-        )
-    verdicts = [verify(images.images[place], images.captions[place]) for place in told]
-    left = len(images) - len(told)
-    remarks = [f"{counted(left, 'image')} of {images.name} have no caption and were left out"] if left else []
-    return _found("prompts", verdicts, {"images": images.name}, remarks)
+    require_captions(images, "prompts")
+    verdicts = [verify(images.images[place], images.captions[place]) for place in captioned(images)]
+    return _found("prompts", verdicts, {"images": images.name}, left_out(images))
 
 
-def _cell(kind: str, things: int, n: int, seed: int, show: Show, protocol: dict[str, Any]) -> Measurement:
+def _cell(number: int, n: int, seed: int, show: Show, protocol: dict[str, Any]) -> Measurement:
+    kind, things = CELLS[number]
     scenes = [scene(seed + _STREAM, index, kind=kind, things=things) for index in range(n)]
     # How one stands to the other, and not where each stands, which is easier to draw.
     lots = (Random(derive(seed, f"prompts {kind} {things}", index)) for index in range(n))
     captions = [caption(it, own, places=False) for it, own in zip(scenes, lots, strict=True)]
-    verdicts = [verify(*it) for it in zip(show(scenes, captions), captions, strict=True)]
+    verdicts = [verify(*it) for it in zip(show(number, scenes, captions), captions, strict=True)]
     return _found(f"prompts-{kind}-{things}", verdicts, {"scenes": kind, "things": things, **protocol}, [])
 
 
@@ -131,13 +123,12 @@ def _found(metric: str, verdicts: Sequence[Verdict], protocol: dict[str, Any], r
     share = sum(it.accepted for it in verdicts) / n
     pieces = {}
     for name in PIECES:
-        asked = [piece for it in verdicts if (piece := getattr(it, name)) is not None]
-        pieces[name] = round(sum(asked) / len(asked), 4) if asked else math.nan
-    told = {name: value for name, value in pieces.items() if not math.isnan(value)}
+        if asked := [piece for it in verdicts if (piece := getattr(it, name)) is not None]:
+            pieces[name] = round(sum(asked) / len(asked), 4)
     return Measurement(
         metric=metric,
         value=share,
         interval=interval(share, n),
-        protocol={"metric": metric, "n": n, **told, **protocol},
+        protocol={"metric": metric, "n": n, **pieces, **protocol},
         remarks=remarks,
     )

@@ -47,7 +47,7 @@ labels, w = torch.tensor([{few}]), {guidance:g}  # classes, and how much they co
 null = torch.full_like(labels, {classes})  # the last row of the class embedding: no class
 """
 _GUIDED = """\
-        both = unet(torch.cat([x, x]), t, class_labels=torch.cat([labels, null])).sample
+        both = unet(torch.cat([x, x]), t, {told}).sample
         given, without = both.chunk(2)
         output = without + w * (given - without)"""
 _WORDS = """\
@@ -56,10 +56,6 @@ prompts = {prompts}
 words = tokenizer(prompts + [""] * len(prompts), padding="max_length", return_tensors="pt").input_ids
 told = CLIPTextModel.from_pretrained("text_encoder")(words)[0]
 """
-_READ = """\
-        both = unet(torch.cat([x, x]), t, encoder_hidden_states=told).sample
-        given, without = both.chunk(2)
-        output = without + w * (given - without)"""
 _PLAIN = """\
         output = unet(x, t).sample"""
 
@@ -104,10 +100,12 @@ def code(model: Model) -> str:
     n = min(4, len(model.class_names or prompts) or 4)
     told, call = "", _PLAIN
     if prompts:
-        told, call = _WORDS.format(prompts=prompts, guidance=guidance), _READ
+        told = _WORDS.format(prompts=prompts, guidance=guidance)
+        call = _GUIDED.format(told="encoder_hidden_states=told")
     elif model.class_names:
         few = ", ".join(map(str, range(n)))
-        told, call = _LABELS.format(few=few, guidance=guidance, classes=len(model.class_names)), _GUIDED
+        told = _LABELS.format(few=few, guidance=guidance, classes=len(model.class_names))
+        call = _GUIDED.format(told="class_labels=torch.cat([labels, null])")
     vae, unet = model.codec is not None, "UNet2DConditionModel" if prompts else "UNet2DModel"
     return _LOOP.format(
         imports=", ".join([*(["AutoencoderKL"] if vae else []), "DDIMScheduler", unet]),

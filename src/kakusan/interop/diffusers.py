@@ -189,7 +189,12 @@ class DiffusersNetwork(nn.Module):
 
 def their_name(name: str, reads_text: bool = False) -> str:
     """Returns what a weight of our networks is called in diffusers."""
-    for ours, theirs in _RENAMES_WITH_TEXT if reads_text else _RENAMES_WITHOUT_TEXT:
+    return renamed(name, _RENAMES_WITH_TEXT if reads_text else _RENAMES_WITHOUT_TEXT)
+
+
+def renamed(name: str, rules: Iterable[tuple[str, str]]) -> str:
+    """Returns a name after all rules, patterns with what takes their place, one after the other."""
+    for ours, theirs in rules:
         name = re.sub(ours, theirs, name)
     return name
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from kakusan.errors import KakusanError, optional, reason_of
+from kakusan.interop.diffusers import renamed
 from kakusan.networks import CLIP, ImageEncoder, TextEncoder
 from kakusan.words import Words, of_clip
 
@@ -180,7 +180,7 @@ def prefixed(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def their_name(name: str) -> str:
     """Returns what a weight of our text encoder is called in transformers, below any prefix."""
-    return _renamed(name, _RENAMES)
+    return renamed(name, _RENAMES)
 
 
 def their_clip_name(name: str) -> str:
@@ -188,13 +188,7 @@ def their_clip_name(name: str) -> str:
     tower, _, rest = name.partition(".")
     if tower == "text":
         return _PREFIX + their_name(rest)
-    return f"vision_model.{_renamed(rest, _OF_IMAGES)}" if tower == "image" else _OF_BOTH[name]
-
-
-def _renamed(name: str, renames: Sequence[tuple[str, str]]) -> str:
-    for ours, theirs in renames:
-        name = re.sub(ours, theirs, name)
-    return name
+    return f"vision_model.{renamed(rest, _OF_IMAGES)}" if tower == "image" else _OF_BOTH[name]
 
 
 def _encoder_of(config: Mapping[str, Any]) -> TextEncoder:

@@ -58,8 +58,8 @@ def forecast(settings: config.Config, source: str, seconds: float = SECONDS, sho
     Raises:
         KakusanError: The training could not begin: data, network or device are wanting, or a batch does not fit.
     """
-    reader = texts.opened(settings.text) if settings.reads_text else None
-    feed = feeding.feed(settings, None, None, (), show, texts.words_to_begin_with(settings, reader))
+    words = texts.words_to_begin_with(settings, texts.opened(settings.text))
+    feed = feeding.feed(settings, None, None, (), show, words)
     codec = latents.opened(settings.data, feed.batches.shape, settings.training.device)
     model = build.learner(settings, feed.batches.shape, feed.class_names, codec=codec, words=feed.words)
     learned = (

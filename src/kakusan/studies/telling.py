@@ -77,7 +77,7 @@ def tell(run: Run, *, device: str = "auto", show: bool = True) -> Story:
         return _of_clip(run, story, device)
     last = _last(run, partial(api.load, device=device))
     if last is None:
-        return replace(story, undrawn="damaged" if run.checkpoints() else "no_checkpoint")
+        return _undrawn(run, story)
     checkpoint, model = last
     samples, sweep = _samples(model, show), story.measured.guidance
     return replace(
@@ -153,7 +153,7 @@ def _of_autoencoder(run: Run, story: Story, data: ImageSet | None, settings: con
     """Returns the story with what an autoencoder's last checkpoint makes of images, those held out if there are any."""
     last = _last(run, partial(api.load_autoencoder, device=device))
     if last is None:
-        return replace(story, undrawn="damaged" if run.checkpoints() else "no_checkpoint")
+        return _undrawn(run, story)
     checkpoint, codec = last
     story = replace(story, parameters=codec.parameters, drawn_after=checkpoint.images)
     return story if data is None else replace(story, reconstructed=reconstructed(codec, Stored.of_run(data, settings)))
@@ -163,8 +163,13 @@ def _of_clip(run: Run, story: Story, device: str) -> Story:
     """Returns the story of a CLIP, which draws nothing: how large it is."""
     last = _last(run, partial(api.load_clip, device=device))
     if last is None:
-        return replace(story, undrawn="damaged" if run.checkpoints() else "no_checkpoint")
+        return _undrawn(run, story)
     return replace(story, parameters=last[1].parameters, drawn_after=last[0].images)
+
+
+def _undrawn(run: Run, story: Story) -> Story:
+    """Returns the story of a run of which no checkpoint could be read."""
+    return replace(story, undrawn="damaged" if run.checkpoints() else "no_checkpoint")
 
 
 def _last(run: Run, load: Callable[..., Loaded]) -> tuple[Checkpoint, Loaded] | None:

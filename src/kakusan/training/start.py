@@ -17,7 +17,7 @@ from kakusan.build import Learner
 from kakusan.codec import Codec
 from kakusan.config.names import PYTHON
 from kakusan.data.batches import Batch, Batches, ImageBatches, LoaderBatches
-from kakusan.data.sources import absolute
+from kakusan.data.sources import absolute, portable
 from kakusan.devices import keep_freed_memory
 from kakusan.errors import KakusanError, counted
 from kakusan.feeding import Feed
@@ -82,7 +82,7 @@ def begin(
     if processes.first:
         require_free(path, overwrite)
     path = Path(processes.agree(str(path)))  # which may name the second in which a process chose it
-    reader = texts.opened(settings.text) if settings.reads_text else None
+    reader = texts.opened(settings.text)
     words = texts.words_to_begin_with(settings, reader)
     feed = feeding.feed(settings, data, network, class_names, show, words)
     codec = latents.opened(settings.data, feed.batches.shape, settings.training.device)
@@ -151,7 +151,7 @@ def resume(
     if state is not None and isinstance(feed.batches, ImageBatches):
         identity.require_same_images(run, feed.batches, settings.data.source, state)
     anew = [] if state is not None else [f"{run.path} was ended before its first checkpoint, and begins anew"]
-    reader = texts.opened(settings.text) if state is None and settings.reads_text else None
+    reader = None if state is not None else texts.opened(settings.text)
     started = [] if state is not None else _start_from(model, settings, reader)
     engine, about = _ready(model, feed, settings, processes, examiner, show)
     with claimed(run.path) if processes.first else nullcontext():
@@ -334,9 +334,9 @@ def _portable(settings: config.Config) -> config.Config:
     """Returns the settings with paths in full: a run is gone on with from other directories too."""
     changes: dict[str, Any] = {"data.source": absolute(settings.data.source)}
     if settings.data.latent is not None:
-        changes["data.latent"] = latents.portable(settings.data.latent)
+        changes["data.latent"] = portable(settings.data.latent)
     if settings.text.init is not None:
-        changes["text.init"] = texts.portable(settings.text.init)
+        changes["text.init"] = portable(settings.text.init)
     if settings.network.init is not None:
         changes["network.init"] = str(Path(settings.network.init).resolve())
     return config.changed(settings, changes)

@@ -84,6 +84,8 @@ def hold_out(batches: Batches, held_out: float, seed: int, chunk: int) -> tuple[
     count = kept_out(held_out, batches.epoch)
     if count >= batches.epoch:
         raise KakusanError(f"data.held_out must be below the {batches.epoch} images there are, not {count}")
-    learned, kept = parted(batches.epoch, batches.labels, count, seed)
-    rest = batches.only(learned)
-    return rest, Validation(rest, kept, seed, chunk)
+    served = batches.numbers
+    labels = None if batches.labels is None else batches.labels[served]
+    learned, kept = parted(batches.epoch, labels, count, seed)
+    rest = batches.only(served[learned])
+    return rest, Validation(rest, served[kept], seed, chunk)

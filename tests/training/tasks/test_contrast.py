@@ -85,6 +85,18 @@ def test_it_learns_which_caption_belongs_to_which_picture(tmp_path):
     assert losses[-1] < 1
 
 
+def test_pictures_without_a_caption_are_left_out_of_what_is_learned_and_held_out(tmp_path):
+    some = pictures()
+    captions = tuple("" if i % 3 == 0 else caption for i, caption in enumerate(some.captions))
+    run = train(tmp_path / "run", ImageSet(some.images, captions=captions, name="shades"))
+    log = (run.path / "log.txt").read_text()
+    assert "15 images left out, which a CLIP has no caption to tell by" in log
+    assert "learns 25 images" in log  # five of the other 30 are held out
+    assert run.checkpoint().state()["epoch"] == 30
+    going_on = ImageSet(some.images, captions=captions, name="shades")
+    kakusan.train(data=going_on, resume=run, images=120, show=False)
+
+
 def test_layers_that_are_computed_again_learn_the_same(tmp_path):
     kept = train(tmp_path / "kept")
     again = train(tmp_path / "again", **{"training.activation_checkpointing": True})

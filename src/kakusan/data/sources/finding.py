@@ -78,6 +78,12 @@ def absolute(source: str) -> str:
     return source if named or not any(map(os.path.exists, (path, *path.parents[:-1]))) else str(path.resolve())
 
 
+def portable(name: str) -> str:
+    """Returns the name of a model as it is the same from another directory: paths in full, names of the hub as they
+    are."""
+    return str(Path(absolute(name))) if at_home(name).exists() else name
+
+
 def _unknown(source: str) -> KakusanError:
     if "/" in source or Path(source).suffix:
         on_hub = re.fullmatch(r"[\w.-]+/[\w.-]+", source)
