@@ -96,6 +96,8 @@ class Model:
         if self.words is None:
             return None
         if prompts is None:
+            if not self.words.examples:
+                raise KakusanError("this model keeps no captions to draw from: say what it shall draw (prompts)")
             prompts = [self.words.examples[i % len(self.words.examples)] for i in range(n)]
         each = [prompts] * n if isinstance(prompts, str) else list(prompts)
         if len(each) != n or not all(isinstance(prompt, str) for prompt in each):

@@ -29,6 +29,7 @@ _OWN = (
     "report.html",
     "log.txt",
     "autoencoder.safetensors",
+    "words.json",
     "tensorboard",
     "wandb",
 )

@@ -67,7 +67,7 @@ def test_a_run_leaves_and_comes_back_the_same(tmp_path, more):
     found = export(first, tmp_path / "out")
     assert found.call <= 1e-5
     assert found.image <= 1e-3
-    back = import_(tmp_path / "out", tmp_path / "back", class_names=kakusan.load(first).class_names)
+    back = import_(tmp_path / "out", tmp_path / "back")
     ours, theirs = (kakusan.load(it, device="cpu") for it in (first, back))
     assert theirs.class_names == ours.class_names
     state = theirs.network.state_dict()
@@ -216,7 +216,8 @@ def test_a_model_of_latents_comes_back_in_latents_and_leaves_nothing_of_what_it_
     images = [kakusan.sample(it, n=2, steps=5) for it in (ours, theirs)]
     torch.testing.assert_close(*images, atol=1e-4, rtol=0)
     export(run(tmp_path / "pixels"), tmp_path / "out", overwrite=True)
-    assert sorted(os.listdir(tmp_path / "out")) == ["README.md", "model_index.json", "scheduler", "unet"]
+    parts = ["README.md", "kakusan.json", "model_index.json", "scheduler", "unet"]
+    assert sorted(os.listdir(tmp_path / "out")) == parts
     import_(tmp_path / "out", tmp_path / "back", overwrite=True)
     assert kakusan.load(tmp_path / "back").codec is None
     assert not (tmp_path / "back" / ".earlier").exists()
@@ -311,7 +312,7 @@ def test_commands_say_what_was_found(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["export", "run", "out", "--to", "diffusers", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["differences"]["call"] <= 1e-5
-    assert sorted(os.listdir("out")) == ["README.md", "scheduler", "unet"]
+    assert sorted(os.listdir("out")) == ["README.md", "kakusan.json", "scheduler", "unet"]
     assert main(["export", "run", "out"]) == 2
     assert main(["export", "run", "out", "--overwrite"]) == 0
     assert "differs by" in capsys.readouterr().out

@@ -120,10 +120,38 @@ def test_text_and_classes_together_are_refused(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_what_reads_does_not_come_back_yet(tmp_path):
+@pytest.mark.parametrize("latent", [True, False])
+def test_what_reads_comes_back_the_same_with_its_words(tmp_path, latent):
+    made = run(tmp_path / "run", latent=latent)
+    export(made, tmp_path / "out")
+    back = import_(tmp_path / "out", tmp_path / "back")
+    ours, theirs = (kakusan.load(it, device="cpu") for it in (made, back))
+    assert (theirs.sampling.steps, theirs.sampling.guidance) == (ours.sampling.steps, ours.sampling.guidance)
+    assert (theirs.words.pieces, theirs.words.known) == (ours.words.pieces, ours.words.known)
+    assert theirs.words.remarks_on("a hairy dog") == ours.words.remarks_on("a hairy dog") != []
+    state = theirs.network.state_dict()
+    assert all(torch.equal(weight, state[name]) for name, weight in ours.network.state_dict().items())
+    how = {"n": 2, "steps": 5, "guidance_scale": 2.0, "threshold": "none", "negative": "two cats"}
+    torch.testing.assert_close(kakusan.sample(theirs, **how), kakusan.sample(ours, **how), atol=1e-4, rtol=0)
+
+
+def test_a_text_pipeline_of_others_comes_without_captions_and_says_so(tmp_path):
     export(run(tmp_path / "run"), tmp_path / "out")
-    with pytest.raises(KakusanError, match="holds text_encoder, tokenizer, which is not known here"):
+    (tmp_path / "out" / "kakusan.json").unlink()
+    theirs = kakusan.load(import_(tmp_path / "out", tmp_path / "back"), device="cpu")
+    assert kakusan.sample(theirs, n=1, prompt="a hairy dog", steps=2).shape == (1, 3, 16, 16)
+    with pytest.raises(KakusanError, match="keeps no captions to draw from"):
+        kakusan.sample(theirs, n=1, steps=2)
+    assert export(tmp_path / "back", tmp_path / "again").call <= 1e-5
+
+
+@pytest.mark.parametrize("damage", ["{", '{"format": "kakusan model 2"}', '{"sampling": {"steps": -1}}'])
+def test_a_damaged_file_beside_is_named(tmp_path, damage):
+    export(run(tmp_path / "run"), tmp_path / "out")
+    (tmp_path / "out" / "kakusan.json").write_text(damage)
+    with pytest.raises(KakusanError, match=r"kakusan\.json cannot be read: .*remove it"):
         import_(tmp_path / "out", tmp_path / "back")
+    assert not (tmp_path / "back").exists()
 
 
 def test_a_walk_reads_its_prompts_once(tmp_path, monkeypatch):

@@ -164,7 +164,7 @@ def test_a_third_of_the_captions_of_two_things_say_where_each_stands():
     told = [caption(scene(0, index, things=2), Random(index)) for index in range(600)]
     placed = [text for text in told if " at the " in text or " on the left" in text or " on the right" in text]
     assert 150 < len(placed) < 250
-    assert not any(" and " in caption(scene(0, i, things=2), Random(i), places=False) for i in range(200))
+    assert not any(" and " in caption(scene(0, i, things=2), Random(i), leaning=False) for i in range(200))
 
 
 def test_captions_of_one_scene_are_worded_in_many_ways():

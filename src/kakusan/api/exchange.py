@@ -20,9 +20,9 @@ from kakusan.files import claimed, replacing, require_free, writing
 from kakusan.interop.autoencoders import autoencoder_from_diffusers
 from kakusan.interop.diffusers import unet_from_diffusers
 from kakusan.interop.export import PARTS, Difference, write_pipeline
-from kakusan.interop.pipelines import read_pipeline
+from kakusan.interop.pipelines import Pipeline, read_pipeline
 from kakusan.interop.schedulers import chain_of, parametrization_of
-from kakusan.networks import UNet
+from kakusan.networks import Captioned, TextEncoder, UNet
 from kakusan.networks.arguments import arguments_of
 from kakusan.progress import say
 from kakusan.runs import Run, WeightsFrom
@@ -73,14 +73,14 @@ def export(
 
 
 def import_(name: str | Path, path: str | Path, *, class_names: Sequence[str] = (), overwrite: bool = False) -> Run:
-    """Makes a run directory of a diffusers pipeline: unconditional, conditioned on classes, or in latents.
+    """Makes a run directory of a diffusers pipeline: unconditional, conditioned on classes or on text, or in latents.
 
     The last row of its class embedding is taken for the null class, as exports have it, and none of the classes.
 
     Args:
         name: The pipeline's directory, or ``"hub:OWNER/NAME"``.
         path: The run directory, new or empty.
-        class_names: The classes; by default their numbers.
+        class_names: The classes; by default as our own export says, or their numbers.
         overwrite: Accept a directory that holds files.
 
     Raises:
@@ -89,46 +89,24 @@ def import_(name: str | Path, path: str | Path, *, class_names: Sequence[str] = 
     """
     require_free(path, overwrite)
     found = read_pipeline(str(name))
-    network = unet_from_diffusers(found.unet)
-    size = found.unet.config["sample_size"]
-    if size is None:
-        raise KakusanError(
-            f"{name} does not say how large its pictures are: sample_size is missing in its configuration"
-        )
-    if network.out_channels != network.in_channels:
-        raise KakusanError(
-            f"{name} gives {network.out_channels} channels of {network.in_channels}: learned variance is not known"
-        )
-    height, width = (size, size) if isinstance(size, int) else size
-    codec = None
-    shape = (network.in_channels, height, width)
-    if found.vae is not None:
-        autoencoder = autoencoder_from_diffusers(found.vae)
-        if autoencoder.latent_channels != network.in_channels:
-            raise KakusanError(
-                f"{name} has latents of {autoencoder.latent_channels} channels and a unet of {network.in_channels}"
-            )
-        shape = (autoencoder.in_channels, height * autoencoder.factor, width * autoencoder.factor)
-        codec = Codec(autoencoder, shape, source=f"{name}/vae")
-    count = network.classes or 0
-    classes = tuple(class_names) or tuple(map(str, range(count)))
-    if len(set(classes)) < len(classes) or not all(classes):
-        raise KakusanError(f"class names must differ, and none may be empty, unlike {', '.join(map(repr, classes))}")
-    if len(classes) != count:
-        raise KakusanError(f"{name} has {count} classes, and {len(classes)} names were given")
+    unet = unet_from_diffusers(found.unet)
+    codec, shape = _pictures(str(name), found, unet)
+    classes = _classes(str(name), unet.classes or 0, class_names or (found.beside.class_names if found.beside else ()))
+    text, words = found.text or (None, None)
+    network = unet if text is None else Captioned(unet, text)
+    given = found.beside.sampling.model_dump() if found.beside else {}
+    latent = {"latent": str(Run(Path(path)).autoencoder_path)} if codec else {}
     settings = config.from_mapping(
         {
-            "data": {
-                "source": f"{PYTHON}{name}",
-                **({"latent": str(Run(Path(path)).autoencoder_path)} if codec else {}),
-            },
-            "network": _section(network, width),
+            "data": {"source": f"{PYTHON}{name}", **latent},
+            "network": _section(unet, shape[2] // (codec.network.factor if codec else 1)),
+            **({} if text is None else {"text": _sizes(text)}),
             "schedule": build.schedule_settings(chain_of(found.scheduler)),
             "parametrization": build.parametrization_settings(parametrization_of(found.scheduler)),
-            "sampling": {"threshold": _threshold(found.scheduler) if codec is None else None},
+            "sampling": {**given, "threshold": _threshold(found.scheduler) if codec is None else None},
         }
     )
-    model = build.learner(settings, shape, classes, None, codec)  # refused here, where they do not go together
+    model = build.learner(settings, shape, classes, None, codec, words)  # refused here, where they do not go together
     model.network.load_state_dict(network.state_dict())
     with claimed(path):
         run = Run.create(path, overwrite)
@@ -136,6 +114,8 @@ def import_(name: str | Path, path: str | Path, *, class_names: Sequence[str] = 
             run.write_config(config.to_yaml(settings))
             if codec is not None:
                 latents.write(codec, run.autoencoder_path)
+            if words is not None:
+                words.write(run.words_path)
             facts = {
                 "shape": list(shape),
                 "class_names": list(classes),
@@ -147,6 +127,39 @@ def import_(name: str | Path, path: str | Path, *, class_names: Sequence[str] = 
             run.undo()
             raise
     return run
+
+
+def _pictures(name: str, found: Pipeline, unet: UNet) -> tuple[Codec | None, tuple[int, int, int]]:
+    """Returns the autoencoder of a pipeline, if it has one, and the shape of its pictures."""
+    size = found.unet.config["sample_size"]
+    if size is None:
+        raise KakusanError(
+            f"{name} does not say how large its pictures are: sample_size is missing in its configuration"
+        )
+    if unet.out_channels != unet.in_channels:
+        raise KakusanError(
+            f"{name} gives {unet.out_channels} channels of {unet.in_channels}: learned variance is not known"
+        )
+    height, width = (size, size) if isinstance(size, int) else size
+    if found.vae is None:
+        return None, (unet.in_channels, height, width)
+    autoencoder = autoencoder_from_diffusers(found.vae)
+    if autoencoder.latent_channels != unet.in_channels:
+        raise KakusanError(
+            f"{name} has latents of {autoencoder.latent_channels} channels and a unet of {unet.in_channels}"
+        )
+    shape = (autoencoder.in_channels, height * autoencoder.factor, width * autoencoder.factor)
+    return Codec(autoencoder, shape, source=f"{name}/vae"), shape
+
+
+def _classes(name: str, count: int, class_names: Sequence[str]) -> tuple[str, ...]:
+    """Returns the names of so many classes: those given, or numbers."""
+    classes = tuple(class_names) or tuple(map(str, range(count)))
+    if len(set(classes)) < len(classes) or not all(classes):
+        raise KakusanError(f"class names must differ, and none may be empty, unlike {', '.join(map(repr, classes))}")
+    if len(classes) != count:
+        raise KakusanError(f"{name} has {count} classes, and {len(classes)} names were given")
+    return classes
 
 
 def _threshold(scheduler: Mapping[str, Any]) -> str:
@@ -169,7 +182,13 @@ def _section(network: UNet, width: int) -> dict[str, Any]:
         **{name: value for name, value in known.items() if name in UNetSection.model_fields},
         "attention_resolutions": [width // 2**level for level in network.attention_levels],
         "class_conditional": network.classes is not None,
+        "text_conditional": network.text_width is not None,
     }
+
+
+def _sizes(text: TextEncoder) -> dict[str, int]:
+    """Returns the section of a configuration from which an equal text encoder is built."""
+    return {field: getattr(text, field) for field in ("width", "layers", "heads", "length", "vocabulary")}
 
 
 def _save(run: Run, network: nn.Module, facts: dict[str, Any]) -> None:

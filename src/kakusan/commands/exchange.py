@@ -41,13 +41,13 @@ def import_(
     ],
     run: Annotated[Path, typer.Option(metavar="DIR", help="the run directory to write, new or empty")],
     classes: Annotated[
-        str | None, typer.Option(metavar="A,B", help="names of its classes  [default: their numbers]")
+        str | None, typer.Option(metavar="A,B", help="names of its classes  [default: as our own export says, or numbers]")
     ] = None,
     overwrite: Overwrite = False,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Makes a run directory of a diffusers pipeline: unconditional, conditioned on classes, or in latents.
+    """Makes a run directory of a diffusers pipeline: unconditional, conditioned on classes or on text, or in latents.
 
     Of its classes the last is taken for the null class, as exports have it.
     """

@@ -111,7 +111,7 @@ def _cell(number: int, n: int, seed: int, show: Show, protocol: dict[str, Any]) 
     scenes = [scene(seed + _STREAM, index, kind=kind, things=things) for index in range(n)]
     # How one stands to the other, and not where each stands, which is easier to draw.
     lots = (Random(derive(seed, f"prompts {kind} {things}", index)) for index in range(n))
-    captions = [caption(it, own, places=False) for it, own in zip(scenes, lots, strict=True)]
+    captions = [caption(it, own, leaning=False) for it, own in zip(scenes, lots, strict=True)]
     verdicts = [verify(*it) for it in zip(show(number, scenes, captions), captions, strict=True)]
     return _found(f"prompts-{kind}-{things}", verdicts, {"scenes": kind, "things": things, **protocol}, [])
 

@@ -90,7 +90,9 @@ def code(model: Model) -> str:
     assert isinstance(chain, Chain), "no other process is written"
     steps = steps_near(chain, model.sampling.steps or 50)
     noise = float(chain(torch.ones((), dtype=torch.float64))[1])
-    guidance, prompts = model.sampling.guidance, [] if model.words is None else list(model.words.examples[:4])
+    guidance, prompts = model.sampling.guidance, []
+    if model.words is not None:
+        prompts = list(model.words.examples[:4]) or ["a photograph"]
     if is_stable_diffusion(model) and noise > _ALL:
         _, height, width = model.shape
         size = "" if height == width else f", height={height}, width={width}"

@@ -17,6 +17,7 @@ from kakusan.condition import NULL_LABEL, Condition
 from kakusan.config.models import Sampling
 from kakusan.errors import KakusanError, optional
 from kakusan.interop.autoencoders import autoencoder_to_diffusers
+from kakusan.interop.beside import FILE, Beside
 from kakusan.interop.card import card, is_stable_diffusion
 from kakusan.interop.diffusers import unet_to_diffusers
 from kakusan.interop.schedulers import ddim_config, steps_that_divide
@@ -30,7 +31,7 @@ from kakusan.words import END, START, Words
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
 
-PARTS = ("unet", "scheduler", "vae", "text_encoder", "tokenizer", "model_index.json", "README.md")
+PARTS = ("unet", "scheduler", "vae", "text_encoder", "tokenizer", "model_index.json", FILE, "README.md")
 """What may lie in the directory of a model."""
 
 _IMAGES = 2
@@ -95,6 +96,7 @@ def write_pipeline(model: Model, directory: Path, name: str) -> Difference:
         write_text(text, model.words, directory)
         if is_stable_diffusion(model):
             _write_index(directory)
+    Beside.of(model).write(directory)
     (directory / "README.md").write_text(card(model, name), encoding="utf-8")
     difference = compare(model, directory)
     for value, most, what in (

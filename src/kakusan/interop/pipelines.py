@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kakusan.config.names import HUB
 from kakusan.errors import KakusanError, optional, reason_of
 from kakusan.files import at_home
+from kakusan.interop.beside import Beside
+from kakusan.interop.text import read_text_encoder
+from kakusan.networks import TextEncoder
+from kakusan.words import Words
 
 if TYPE_CHECKING:
-    from diffusers import AutoencoderKL, UNet2DModel
+    from diffusers import AutoencoderKL, UNet2DConditionModel, UNet2DModel
+
+_KNOWN = {"unet", "scheduler", "vae", "text_encoder", "tokenizer"}
 
 
 @dataclass(frozen=True)
@@ -23,11 +29,15 @@ class Pipeline:
         unet: The network.
         scheduler: The configuration of its scheduler.
         vae: The autoencoder; None where it works on pixels.
+        text: What reads prompts, and its vocabulary; None where none are read.
+        beside: What it says besides, where it is one of ours.
     """
 
-    unet: UNet2DModel
+    unet: UNet2DModel | UNet2DConditionModel
     scheduler: Mapping[str, Any]
     vae: AutoencoderKL | None = None
+    text: tuple[TextEncoder, Words] | None = None
+    beside: Beside | None = None
 
 
 def read_pipeline(name: str) -> Pipeline:
@@ -38,23 +48,30 @@ def read_pipeline(name: str) -> Pipeline:
             weights are a pickle, which could run code.
     """
     with optional("this", "diffusers"):
-        from diffusers import AutoencoderKL, DDPMScheduler, UNet2DModel
+        from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel, UNet2DModel
     place = name.removeprefix(HUB) if name.startswith(HUB) else str(at_home(name))
     if not name.startswith(HUB) and not Path(place).is_dir():
         raise KakusanError(f"there is no directory {name} (check the path; a pipeline of the hub is {HUB}OWNER/NAME)")
     parts = _parts(place)
-    if more := sorted(parts - {"unet", "scheduler", "vae"}):
+    if more := sorted(parts - _KNOWN):
         raise KakusanError(
-            f"{name} holds {', '.join(more)}, which is not known here, only a unet, a scheduler and a vae"
+            f"{name} holds {', '.join(more)}, which is not known here, only a unet, a scheduler, a vae, a text encoder "
+            "and its tokenizer"
         )
-    for folder, kind in (("unet", "UNet2DModel"), ("vae", "AutoencoderKL"), ("", "UNet2DModel")):
-        _refuse_pickles(Path(place) / folder, kind)
-    unet = _part(UNet2DModel.from_pretrained, place, "unet", use_safetensors=True, output_loading_info=True)
+    reads_text = "text_encoder" in parts
+    kind = UNet2DConditionModel if reads_text else UNet2DModel
+    kinds = {"unet": kind.__name__, "vae": "AutoencoderKL", "text_encoder": "CLIPTextModel", "": kind.__name__}
+    for folder, its in kinds.items():
+        _refuse_pickles(Path(place) / folder, its)
+    unet = _part(kind.from_pretrained, place, "unet", use_safetensors=True, output_loading_info=True)
     scheduler = _part(DDPMScheduler.load_config, place, "scheduler")
     vae = None
     if "vae" in parts:
         vae = _part(AutoencoderKL.from_pretrained, place, "vae", use_safetensors=True, output_loading_info=True)
-    return Pipeline(unet, scheduler, vae)
+    beside, text = Beside.read(Path(place)), read_text_encoder(place) if reads_text else None
+    if beside is not None and text is not None:
+        text = text[0], replace(text[1], known=frozenset(beside.known), examples=beside.examples)
+    return Pipeline(unet, scheduler, vae, text, beside)
 
 
 def _parts(place: str) -> set[str]:
@@ -65,7 +82,8 @@ def _parts(place: str) -> set[str]:
     try:
         index = DiffusionPipeline.load_config(place)
     except (OSError, ValueError):
-        return {"unet", "scheduler", *(["vae"] if _has_vae(place) else [])}
+        found = {"unet", "scheduler", *(["vae"] if _has_vae(place) else [])}
+        return found | ({"text_encoder", "tokenizer"} if (Path(place) / "text_encoder").is_dir() else set())
     return {name for name, it in index.items() if isinstance(it, (list, tuple)) and it[0] is not None}
 
 

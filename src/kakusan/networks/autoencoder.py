@@ -16,6 +16,7 @@ from kakusan.networks.sizes import check_images, most_groups
 
 _LOG_VARIANCE = (-30.0, 20.0)  # between which exp neither vanishes nor overflows
 _HALF_LIFE = 1_000  # images, after which those in the measured shift and scale count half
+_CERTAIN = -6.0  # log-variance of latents to begin with: drowned in their own noise, nothing is learned for long
 _EPS = 1e-6  # added to every variance, as diffusers has it
 
 
@@ -103,6 +104,8 @@ class Autoencoder(nn.Module):
             )
         self.encoder, self.decoder = self._encoder(), self._decoder()
         self.quantize = nn.Conv2d(2 * latent_channels, 2 * latent_channels, 1)
+        with torch.no_grad():
+            self.quantize.bias[latent_channels:] = _CERTAIN  # type: ignore[index] # it has one
         self.dequantize = nn.Conv2d(latent_channels, latent_channels, 1)
         self.register_buffer("shift", torch.zeros(latent_channels, 1, 1))
         self.register_buffer("scale", torch.ones(latent_channels, 1, 1))
