@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kakusan import denoiser, parametrization, schedules
-    from kakusan.api import evaluate, load, load_autoencoder, load_clip, measure, sample, train, walk
+    from kakusan.api import evaluate, generate, load, load_autoencoder, load_clip, measure, sample, train, walk
     from kakusan.errors import KakusanError
 
 __all__ = [
     "KakusanError",
     "denoiser",
     "evaluate",
+    "generate",
     "load",
     "load_autoencoder",
     "load_clip",
@@ -28,7 +29,7 @@ __all__ = [
     "walk",
 ]
 
-_CALLS = ("evaluate", "load", "load_autoencoder", "load_clip", "measure", "sample", "train", "walk")
+_CALLS = ("evaluate", "generate", "load", "load_autoencoder", "load_clip", "measure", "sample", "train", "walk")
 _HOMES = {**dict.fromkeys(_CALLS, "api"), "KakusanError": "errors"}
 
 

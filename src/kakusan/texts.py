@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
 
 from kakusan import build, config
 from kakusan.config.models import CLIP, Text
-from kakusan.config.names import HUB
+from kakusan.config.names import HUB, shipped
 from kakusan.errors import KakusanError
 from kakusan.files import at_home
-from kakusan.interop.text import read_text_encoder
+from kakusan.interop.beside import Beside
+from kakusan.interop.text import CLIP_FOLDER, read_clip, read_text_encoder
 from kakusan.matcher import Matcher
 from kakusan.networks import TextEncoder
 from kakusan.runs import Run, WeightsFrom
 from kakusan.words import Words
+
+_WEIGHTS = "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,37 @@ def words_to_begin_with(settings: config.Config, reader: Reader | None) -> Words
             f"(set --text.length {words.length})"
         )
     return words
+
+
+def matcher(name: str | Path | Run, checkpoint: int | None = None, weights_from: WeightsFrom = "ema") -> Matcher:
+    """Returns a CLIP: that a run trained, that ships with this package, or that transformers has written.
+
+    Args:
+        name: The run, ``mini``, or the directory of a ``CLIPModel``, or of a pipeline of ours that has one beside it.
+        checkpoint, weights_from: Which weights of a run.
+
+    Raises:
+        KakusanError: There is none, or it is of another kind.
+    """
+    if isinstance(name, Run) or Run.is_at(name):
+        return of_run(Run.open(name), checkpoint, weights_from)
+    place = Path(name)
+    if not place.is_dir() and (ours := shipped(str(name))) is not None:
+        place = Path(str(ours))
+    if not place.is_dir() or (place / "study.json").exists():
+        return of_run(Run.open(place))  # which says what is wrong
+    clip, words = read_clip(place)
+    beside = Beside.read(place)
+    words = words if beside is None else replace(words, known=frozenset(beside.known), examples=beside.examples)
+    image = clip.image
+    file = next(path for path in (place / CLIP_FOLDER / _WEIGHTS, place / _WEIGHTS) if path.is_file())
+    return Matcher(
+        clip.eval(),
+        (image.in_channels, image.size, image.size),
+        words,
+        source=str(name),
+        weights_hash=sha256(file.read_bytes()).hexdigest(),
+    )
 
 
 def of_run(run: Run, checkpoint: int | None = None, weights_from: WeightsFrom = "ema") -> Matcher:

@@ -14,7 +14,7 @@ from PIL import Image
 from kakusan import api, pictures
 from kakusan.commands import stamp as stamps
 from kakusan.commands.options import FILM_IMAGES
-from kakusan.commands.stamp import Stamp
+from kakusan.commands.stamp import Sampled
 from kakusan.config.names import GRIDS, SAMPLERS
 from kakusan.config.wording import either
 from kakusan.sampling import Plan
@@ -311,7 +311,7 @@ def test_labels_are_kept_as_what_repeats(labels, cycle):
 
 def test_a_stamp_survives_its_way_through_json(drawn):
     stamp = stamps.read(drawn / "0002.png")
-    assert Stamp.model_validate_json(json.dumps(stamp.metadata(2))) == stamp
+    assert Sampled.model_validate_json(json.dumps(stamp.metadata(2))) == stamp
 
 
 @pytest.mark.slow

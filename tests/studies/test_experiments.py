@@ -37,6 +37,7 @@ TINY = {
     "evaluation.splits": 2,
     "sampling.steps": 3,
 }
+JUDGED = [name for name, study in STUDIES.items() if study.judged]
 SMALL = {"network.channels": [8, 16], "training.images": 640, "training.samples_every": 0}
 
 
@@ -64,7 +65,7 @@ def do(name, path, **more):
     return conduct(name, path=path, overrides=TINY, show=False, **more)
 
 
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("name", JUDGED)
 def test_a_study_ends_in_a_page_and_a_table_of_the_same_numbers(name, tmp_path):
     found, path = do(name, tmp_path / "study")
     page = (path / "report.html").read_text()
@@ -89,7 +90,7 @@ def test_a_study_ends_in_a_page_and_a_table_of_the_same_numbers(name, tmp_path):
     assert "ended within the warm-up of 6,400" in page  # so short is all here
 
 
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("name", JUDGED)
 def test_who_was_stopped_goes_on_and_finds_the_same(name, tmp_path, monkeypatch):
     """What was found is not found again: nothing is trained or drawn by the second call but pictures."""
     whole, path = do(name, tmp_path / "study")
@@ -163,8 +164,11 @@ def test_a_network_without_classes_has_no_study_of_them(tmp_path):
 
 
 def test_studies_have_places_of_their_own():
-    places = {place_of(name, preset, budget) for name in STUDIES for preset in ("a", "b.yaml") for budget in "xy"}
+    places = {
+        place_of(name, preset, budget) for name in STUDIES for preset in ("a", "b.yaml") for budget in ("quick", "full")
+    }
     assert len(places) == 4 * len(STUDIES)
+    assert str(place_of("mini")) == "runs/study-mini-shapes-text"
 
 
 def trial(name, distance, spread=0.1, **more):

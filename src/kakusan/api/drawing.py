@@ -97,18 +97,17 @@ def load_clip(
     weights_from: WeightsFrom = "ema",
     device: str = "auto",
 ) -> Matcher:
-    """Returns the CLIP of a run, in evaluation mode.
+    """Returns a CLIP, in evaluation mode.
 
     Args:
-        run: The run directory.
+        run: The run directory of one, ``mini``, or the directory of transformers' ``CLIPModel``.
         checkpoint, weights_from, device: As in :func:`load`.
 
     Raises:
         KakusanError: There is no such run or checkpoint, it trained something else, or its weights are damaged.
     """
-    run = Run.open(run)
     where = resolve(device)
-    found = texts.of_run(run, checkpoint, weights_from)
+    found = texts.matcher(run, checkpoint, weights_from)
     found.network.to(where).requires_grad_(False)
     return found
 

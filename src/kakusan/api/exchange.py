@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib.resources import as_file
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -10,24 +14,27 @@ from typing import Any
 from torch import nn
 from torch.optim import AdamW
 
-from kakusan import build, config, latents
+from kakusan import build, config, latents, sampling, texts
 from kakusan.api.drawing import load
 from kakusan.codec import Codec
 from kakusan.config.models import UNet as UNetSection
-from kakusan.config.names import PYTHON
-from kakusan.errors import KakusanError
+from kakusan.config.names import MODELS, PYTHON, shipped
+from kakusan.errors import KakusanError, unknown
 from kakusan.files import claimed, replacing, require_free, writing
 from kakusan.interop.autoencoders import autoencoder_from_diffusers
 from kakusan.interop.diffusers import unet_from_diffusers
-from kakusan.interop.export import PARTS, Difference, write_pipeline
+from kakusan.interop.export import PARTS, Difference, in_half, write_pipeline
 from kakusan.interop.pipelines import Pipeline, read_pipeline
 from kakusan.interop.schedulers import chain_of, parametrization_of
+from kakusan.interop.text import CLIP_FOLDER, write_clip
 from kakusan.networks import Captioned, TextEncoder, UNet
 from kakusan.networks.arguments import arguments_of
 from kakusan.progress import say
 from kakusan.runs import Run, WeightsFrom
 from kakusan.training import checkpoints, identity
 from kakusan.training.ledger import Ledger
+
+_DTYPES = ("float32", "float16")
 
 
 def export(
@@ -36,6 +43,9 @@ def export(
     *,
     checkpoint: int | None = None,
     weights_from: WeightsFrom = "ema",
+    dtype: str = "float32",
+    clip: str | Path | Run | None = None,
+    guidance_scale: float | None = None,
     overwrite: bool = False,
 ) -> Difference:
     """Writes a run as diffusers loads it: ``unet/``, ``scheduler/``, ``vae/`` where it learns in latents,
@@ -46,6 +56,9 @@ def export(
         run: The run.
         directory: Where to, new or empty.
         checkpoint, weights_from: Which of its weights, as in :func:`kakusan.load`.
+        dtype: ``float32``, or ``float16``: half as large, its weights rounded after they were compared.
+        clip: The run of a CLIP that goes with it, into ``clip/``.
+        guidance_scale: What it shall be drawn with unless told otherwise; None: as the run was configured.
         overwrite: Accept a directory that holds files.
 
     Raises:
@@ -53,6 +66,8 @@ def export(
     """
     run = Run.open(run)
     place = Path(directory)
+    if dtype not in _DTYPES:
+        raise unknown("dtype", dtype, _DTYPES)
     require_free(place, overwrite)
     if config.load(run.config_path).network.kind == "autoencoder":
         raise KakusanError(
@@ -60,16 +75,49 @@ def export(
             "(kakusan.interop.autoencoders.autoencoder_to_diffusers converts one alone)"
         )
     model = load(run, checkpoint=checkpoint, weights_from=weights_from, device="cpu")
+    model = replace(model, sampling=sampling.settings(model.sampling, guidance=guidance_scale))
+    matcher = None if clip is None else texts.matcher(clip)
+    with _put(place) as temporary:
+        difference = write_pipeline(model, temporary, run.name)
+        if matcher is not None:
+            write_clip(matcher.network, matcher.words, temporary / CLIP_FOLDER)
+        if dtype == "float16":
+            in_half(temporary)
+    return difference
+
+
+@contextmanager
+def _put(place: Path) -> Iterator[Path]:
+    """A context with a directory beside ``place``; what is in it at the end goes there, whole or not at all."""
     with writing(place):
         place.parent.mkdir(parents=True, exist_ok=True)
     with writing(place), TemporaryDirectory(dir=place.parent, prefix=f".{place.name}-") as temporary:
-        difference = write_pipeline(model, Path(temporary), run.name)
+        yield Path(temporary)
         # All parts give way, or one of an earlier model would be taken for one of this.
         with replacing(place, PARTS):
             place.mkdir(exist_ok=True)
             for part in Path(temporary).iterdir():
                 part.rename(place / part.name)
-    return difference
+
+
+def export_shipped(name: str, directory: str | Path, *, overwrite: bool = False) -> None:
+    """Writes a pipeline that ships with this package, as it is, into a directory.
+
+    Args:
+        name: One of :data:`kakusan.config.names.MODELS`.
+        directory: Where to, new or empty.
+        overwrite: Accept a directory that holds files.
+
+    Raises:
+        KakusanError: There is no such pipeline; the directory is as it was.
+    """
+    folder = shipped(name)
+    if folder is None:
+        raise unknown("model", name, MODELS)
+    place = Path(directory)
+    require_free(place, overwrite)
+    with as_file(folder) as files, _put(place) as temporary:
+        shutil.copytree(files, temporary, dirs_exist_ok=True)
 
 
 def import_(name: str | Path, path: str | Path, *, class_names: Sequence[str] = (), overwrite: bool = False) -> Run:

@@ -6,27 +6,53 @@ from typing import Annotated, Literal
 
 import typer
 
-from kakusan.commands.options import CheckpointImages, Debug, Json, Overwrite, RunDirectory, WeightsFrom
+from kakusan.commands.options import CheckpointImages, Debug, Json, Overwrite, WeightsFrom
 from kakusan.commands.output import show_json
+from kakusan.config.names import MODELS, shipped
+from kakusan.errors import KakusanError
 
 
 def export(
-    run: RunDirectory,
+    run: Annotated[
+        Path,
+        typer.Argument(metavar=f"RUN|{'|'.join(MODELS)}", help="a run directory, or a model that ships with kakusan"),
+    ],
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="where it goes, new or empty")],
     to: Annotated[Literal["diffusers"], typer.Option(metavar="diffusers", help="whose form it takes")] = "diffusers",
     checkpoint: CheckpointImages = None,
     weights_from: WeightsFrom = None,
+    dtype: Annotated[
+        Literal["float32", "float16"],
+        typer.Option(metavar="float32|float16", help="float16: half as large, its weights rounded"),
+    ] = "float32",
+    clip: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="the run of a CLIP that goes with it, for ranking and guidance")
+    ] = None,
     overwrite: Overwrite = False,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Writes a run as diffusers loads it, with a card that says how to draw from it.
 
-    What diffusers loads is compared with the run, and is the same model.
+    What diffusers loads is compared with the run, and is the same model. One that ships with kakusan goes as it is.
     """
+    if shipped(str(run)) is not None and not run.exists():
+        from kakusan.api.exchange import export_shipped
+
+        if checkpoint is not None or weights_from is not None:
+            raise KakusanError(f"{run} has one set of weights (leave --checkpoint and --weights-from out)")
+        export_shipped(str(run), directory, overwrite=overwrite)
+        if json:
+            show_json({"directory": str(directory), "to": to, "model": str(run)})
+        else:
+            typer.echo(f"{directory}: README.md there says how to draw")
+        return
     from kakusan.api.exchange import export as written
 
-    found = written(run, directory, checkpoint=checkpoint, weights_from=weights_from or "ema", overwrite=overwrite)
+    weights_from = weights_from or "ema"
+    found = written(
+        run, directory, checkpoint=checkpoint, weights_from=weights_from, dtype=dtype, clip=clip, overwrite=overwrite
+    )
     if json:
         differences = {"call": found.call, "image": found.image, "steps": found.steps}
         show_json({"directory": str(directory), "to": to, "differences": differences})
@@ -37,11 +63,12 @@ def export(
 
 def import_(
     pipeline: Annotated[
-        str, typer.Argument(metavar="DIR|hub:NAME", help="a diffusers pipeline: its directory, or hub:OWNER/NAME")
+        str, typer.Argument(metavar="DIR|NAME", help="a diffusers pipeline: its directory, mini, or hub:OWNER/NAME")
     ],
     run: Annotated[Path, typer.Option(metavar="DIR", help="the run directory to write, new or empty")],
     classes: Annotated[
-        str | None, typer.Option(metavar="A,B", help="names of its classes  [default: as our own export says, or numbers]")
+        str | None,
+        typer.Option(metavar="A,B", help="names of its classes  [default: as our own export says, or numbers]"),
     ] = None,
     overwrite: Overwrite = False,
     json: Json = False,

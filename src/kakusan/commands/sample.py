@@ -16,7 +16,7 @@ from kakusan.config.names import lookup
 from kakusan.errors import KakusanError, counted
 
 if TYPE_CHECKING:
-    from kakusan.commands.stamp import Stamp
+    from kakusan.commands.stamp import Sampled
     from kakusan.runs import Run
     from kakusan.sampling import Plan
 
@@ -120,7 +120,7 @@ def _plan(
     seed: Any,
     checkpoint: Any,
     weights_from: Any,
-) -> tuple[Plan, Stamp]:
+) -> tuple[Plan, Sampled]:
     """Checks what is asked for."""
     from kakusan import api, sampling
     from kakusan.commands import stamp
@@ -145,7 +145,7 @@ def _plan(
     return plan, stamp.of(plan, model, run, chosen, weights_from, told, negative)
 
 
-def _plan_again(run: Run, like: Path, device: str | None, given: dict[str, Any]) -> tuple[Plan, Stamp]:
+def _plan_again(run: Run, like: Path, device: str | None, given: dict[str, Any]) -> tuple[Plan, Sampled]:
     """Plans what a picture says; its whole set, since a picture depends, in its last bits, on those drawn with it."""
     from kakusan import api, sampling
     from kakusan.commands import stamp as stamps
@@ -187,7 +187,7 @@ def _in_turn(given: Sequence[T] | None, n: int) -> list[T] | None:
     return [given[i % len(given)] for i in range(n)] if given else None
 
 
-def _announce(plan: Plan, stamp: Stamp) -> None:
+def _announce(plan: Plan, stamp: Sampled) -> None:
     from kakusan.progress import say
 
     say(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,41 +16,34 @@ if TYPE_CHECKING:
     from kakusan.model import Model
     from kakusan.runs import Checkpoint, Run
     from kakusan.sampling import Plan
+    from kakusan.stable_diffusion import Generation
+
+_SIDE_BY_SIDE = 16
 
 
 class Stamp(BaseModel):
-    """How a set of pictures was drawn.
+    """How a set of pictures was drawn, by whatever drew it.
 
     Attributes:
         kakusan: The version that drew it.
-        run: Name of the run.
-        checkpoint: Images that its weights had seen.
-        weights_from: Which of its weights.
-        weights: SHA-256 of their file.
+        weights: SHA-256 of the weights' file; empty where they lie on the hub.
         device: Kind of device; another rounds differently.
         seed: Image i's noise follows from this and i.
         n: Images of the set.
-        labels: Classes that repeat in turn; None without classes.
         prompts: What was asked for in words, which repeats in turn; None where nothing was said.
         negative: What guidance leads away from, in words; None where nothing was said.
-        sampling: Sampler, steps and all the rest; its ``batch`` are the images drawn at a time.
         index: Which image of the set this is; None for a picture of several.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kakusan: str
-    run: str
-    checkpoint: int
-    weights_from: Literal["ema", "raw"]
     weights: str
     device: str
     seed: int
     n: int
-    labels: tuple[int, ...] | None
     prompts: tuple[str, ...] | None = None
     negative: str | None = None
-    sampling: Sampling
     index: int | None = None
 
     @property
@@ -57,9 +51,67 @@ class Stamp(BaseModel):
         """Which images of the set it speaks of."""
         return range(self.n) if self.index is None else range(self.index, self.index + 1)
 
+    @property
+    def columns(self) -> int | None:
+        """A column of a grid for each of what repeats in turn, where that is few enough to stand side by side."""
+        return _few(self.prompts)
+
     def metadata(self, index: int | None = None) -> dict[str, Any]:
         """Returns what rides inside the picture of one image, or of several."""
         return {**self.model_dump(mode="json"), "index": index}
+
+    def mixes_with(self, other: Mapping[str, Any]) -> bool:
+        """Whether pictures that say ``other`` of themselves would be taken for some of the same set."""
+        raise NotImplementedError
+
+
+class Sampled(Stamp):
+    """How pictures were drawn from a run.
+
+    Attributes:
+        run: Its name.
+        checkpoint: Images that its weights had seen.
+        weights_from: Which of its weights.
+        labels: Classes that repeat in turn; None without classes.
+        sampling: Sampler, steps and all the rest; its ``batch`` are the images drawn at a time.
+    """
+
+    run: str
+    checkpoint: int
+    weights_from: Literal["ema", "raw"]
+    labels: tuple[int, ...] | None
+    sampling: Sampling
+
+    @property
+    def columns(self) -> int | None:
+        return _few(self.labels)
+
+    def mixes_with(self, other: Mapping[str, Any]) -> bool:
+        return other.get("run") == self.run
+
+
+class Generated(Stamp):
+    """How pictures were drawn by a pipeline.
+
+    Attributes:
+        model: Its name.
+        steps, guidance, scheduler, batch: How.
+        safety_checker: Whether one looked at them.
+    """
+
+    model: str
+    steps: int
+    guidance: float
+    scheduler: str
+    batch: int
+    safety_checker: bool
+
+    def mixes_with(self, other: Mapping[str, Any]) -> bool:
+        return other.get("model") == self.model
+
+
+def _few(repeated: Sequence[Any] | None) -> int | None:
+    return len(repeated) if repeated is not None and 1 < len(repeated) <= _SIDE_BY_SIDE else None
 
 
 def of(
@@ -70,9 +122,9 @@ def of(
     weights_from: Literal["ema", "raw"],
     prompts: tuple[str, ...] | None = None,
     negative: str | None = None,
-) -> Stamp:
+) -> Sampled:
     """Returns the stamp of what a plan draws, of ``prompts`` that repeat in turn."""
-    return Stamp(
+    return Sampled(
         kakusan=version("kakusan"),
         run=run.name,
         checkpoint=checkpoint.images,
@@ -88,8 +140,28 @@ def of(
     )
 
 
-def read(path: Path) -> Stamp:
-    """Returns the stamp of a picture.
+def of_generation(generation: Generation) -> Generated:
+    """Returns the stamp of what a pipeline draws."""
+    model = generation.model
+    return Generated(
+        kakusan=version("kakusan"),
+        model=model.name,
+        weights=model.weights_hash,
+        device=model.pipe.device.type,
+        seed=generation.seed,
+        n=generation.n,
+        prompts=generation.prompts,
+        negative=generation.negative,
+        steps=generation.steps,
+        guidance=generation.guidance,
+        scheduler=type(model.pipe.scheduler).__name__,
+        batch=generation.batch,
+        safety_checker=model.pipe.safety_checker is not None,
+    )
+
+
+def read(path: Path) -> Sampled:
+    """Returns the stamp of a picture that was drawn from a run.
 
     Raises:
         KakusanError: It is not a picture of ours, or one of another version that says other things.
@@ -98,7 +170,7 @@ def read(path: Path) -> Stamp:
 
     metadata = pictures.read_metadata(path)
     try:
-        return Stamp.model_validate(metadata)
+        return Sampled.model_validate(metadata)
     except ValidationError as error:
         writer = metadata.get("kakusan", "an unknown version")
         raise KakusanError(

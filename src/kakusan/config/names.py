@@ -45,6 +45,21 @@ class Sampler(Target):
     takes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Study(Target):
+    """An experiment.
+
+    Attributes:
+        preset: What it is done on unless told otherwise.
+        budget: How long unless told otherwise: ``quick`` or ``full``.
+        judged: Whether it compares samples with real images by features of a network.
+    """
+
+    preset: str = "digits"
+    budget: str = "quick"
+    judged: bool = True
+
+
 SAMPLERS: Mapping[str, Sampler] = {
     "ddpm": Sampler(
         "kakusan.samplers.ddpm:ddpm",
@@ -92,6 +107,9 @@ SOURCES: Mapping[str, Target] = {
     "shapes": Target(
         "kakusan.data.sources.shapes:Shapes", "40,000 captioned scenes of one or two things, of any size; drawn here"
     ),
+    "shapes-single": Target(
+        "kakusan.data.sources.shapes:single", "as many scenes of one thing, which are learned sooner"
+    ),
 }
 """Images that have a name."""
 
@@ -104,30 +122,42 @@ FORMATS: Mapping[str, Target] = {
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 """Suffixes of files that hold files."""
 
-STUDIES: Mapping[str, Target] = {
-    "schedules": Target(
+STUDIES: Mapping[str, Study] = {
+    "schedules": Study(
         "kakusan.studies.experiments.schedules:schedules", "linear, cosine and quadratic noise, trained alike"
     ),
-    "ddim-steps": Target(
+    "ddim-steps": Study(
         "kakusan.studies.experiments.ddim_steps:ddim_steps", "what DDIM loses with fewer steps, and what it saves"
     ),
-    "class-conditional": Target(
+    "class-conditional": Study(
         "kakusan.studies.experiments.class_conditional:class_conditional", "what knowing the class brings, and guidance"
     ),
-    "latent": Target(
+    "latent": Study(
         "kakusan.studies.experiments.latent:latent", "diffusion in latents beside pixels: space, compute, time, quality"
     ),
-    "generative-families": Target(
+    "generative-families": Study(
         "kakusan.studies.experiments.families:families", "a VAE, a GAN and a diffusion model for the same time"
     ),
-    "project": Target(
+    "project": Study(
         "kakusan.studies.experiments.project:project", "the chapter's project: train, draw a grid, measure, curves"
     ),
-    "metrics": Target(
+    "metrics": Study(
         "kakusan.studies.experiments.metrics:metrics", "how distance and score move with training, images and resizing"
+    ),
+    "mini": Study(
+        "kakusan.studies.experiments.mini:mini",
+        "a whole Stable Diffusion of captioned scenes, trained part by part; the one that ships",
+        preset="shapes-text",
+        budget="full",
+        judged=False,
     ),
 }
 """Experiments, each from a preset to a page with a finding."""
+
+MODELS: Mapping[str, Target] = {
+    "mini": Target("kakusan:mini", "scenes of 32×32 pixels with one thing or two; ships with kakusan"),
+}
+"""Pipelines from text to images that ship with this package, in folders of it."""
 
 HUB = "hub:"
 """What comes before the name of a data set of the Hugging Face hub."""
@@ -153,6 +183,14 @@ def lookup(kind: str, name: str) -> Target:
 def sampler_title(name: str) -> str:
     """Returns a sampler's name as its authors write it; one that is not in the table stays as it is."""
     return SAMPLERS[name].title if name in SAMPLERS else name
+
+
+def shipped(name: str) -> Traversable | None:
+    """Returns the folder of a pipeline that ships with this package; None where it has none of this name."""
+    if name not in MODELS:
+        return None
+    package, _, folder = MODELS[name].path.partition(":")
+    return resources.files(package).joinpath(folder)
 
 
 def load(target: Target) -> Any:

@@ -42,7 +42,14 @@ Show = Callable[[int, Sequence[Scene], Sequence[str]], Tensor]
 
 
 def measure_prompts(
-    model: Model, settings: Sampling, *, n: int | None = None, seed: int = 0, show: bool = True
+    model: Model,
+    settings: Sampling,
+    *,
+    n: int | None = None,
+    seed: int = 0,
+    kinds: Sequence[int] = range(len(CELLS)),
+    lead: Callable[[Sequence[str]], sampling.Led] | None = None,
+    show: bool = True,
 ) -> list[Measurement]:
     """Returns how often a model draws what is asked for: in scenes of every kind, of which it has seen none.
 
@@ -51,6 +58,8 @@ def measure_prompts(
         settings: How it draws.
         n: Prompts of each kind; 100 by default.
         seed: Of prompts and noise.
+        kinds: Numbers of those in :data:`CELLS` that are measured.
+        lead: By what the walk to captions is led, in place of being told them.
         show: Whether to show progress.
 
     Raises:
@@ -63,7 +72,8 @@ def measure_prompts(
     n = n or _N
 
     def drawn(number: int, scenes: Sequence[Scene], captions: Sequence[str]) -> Tensor:
-        plan = sampling.plan(model, n=len(captions), settings=settings, seed=seed + number, prompts=captions)
+        asked, led = (captions, None) if lead is None else ("", lead(captions))
+        plan = sampling.plan(model, n=len(captions), settings=settings, seed=seed + number, prompts=asked, led=led)
         with Bar(f"scenes of kind {number + 1} of {len(CELLS)}", 1, show=show) as bar:
             return to_uint8(sampling.sample(plan, bar.report)).cpu()
 
@@ -74,11 +84,17 @@ def measure_prompts(
         **settings.model_dump(),
         "kakusan": version("kakusan"),
     }
-    return [_cell(number, n, seed, drawn, protocol) for number in range(len(CELLS))]
+    return [_cell(number, n, seed, drawn, protocol) for number in kinds]
 
 
 def measure_shown(
-    show: Callable[[Tensor], Tensor], size: int, *, n: int = _N, seed: int = 0, protocol: dict[str, Any] | None = None
+    show: Callable[[Tensor], Tensor],
+    size: int,
+    *,
+    n: int = _N,
+    seed: int = 0,
+    kinds: Sequence[int] = range(len(CELLS)),
+    protocol: dict[str, Any] | None = None,
 ) -> list[Measurement]:
     """Returns how often the verifier accepts what becomes of real pictures, uint8, (n, 3, H, H): of those that went
     through an autoencoder, say, beyond which no model of its latents comes.
@@ -86,13 +102,13 @@ def measure_shown(
     Args:
         show: From real pictures to what becomes of them, of the same shape.
         size: Their side.
-        n, seed, protocol: How many of each kind, of which seed, and what else the numbers say.
+        n, seed, kinds, protocol: How many of each kind, of which seed, of which kinds, and what else the numbers say.
     """
 
     def shown(number: int, scenes: Sequence[Scene], captions: Sequence[str]) -> Tensor:
         return show(torch.stack([draw(it, size) for it in scenes]))
 
-    return [_cell(number, n, seed, shown, protocol or {}) for number in range(len(CELLS))]
+    return [_cell(number, n, seed, shown, protocol or {}) for number in kinds]
 
 
 def measure_scenes(images: ImageSet) -> Measurement:
@@ -106,12 +122,18 @@ def measure_scenes(images: ImageSet) -> Measurement:
     return _found("prompts", verdicts, {"images": images.name}, left_out(images))
 
 
-def _cell(number: int, n: int, seed: int, show: Show, protocol: dict[str, Any]) -> Measurement:
+def asked_for(number: int, n: int, seed: int = 0) -> tuple[list[Scene], list[str]]:
+    """Returns scenes of a kind in :data:`CELLS` and what is asked for of them: how one thing stands to the other, and
+    not where each stands, which is easier to draw; evenly worded."""
     kind, things = CELLS[number]
     scenes = [scene(seed + _STREAM, index, kind=kind, things=things) for index in range(n)]
-    # How one stands to the other, and not where each stands, which is easier to draw.
     lots = (Random(derive(seed, f"prompts {kind} {things}", index)) for index in range(n))
-    captions = [caption(it, own, leaning=False) for it, own in zip(scenes, lots, strict=True)]
+    return scenes, [caption(it, own, leaning=False) for it, own in zip(scenes, lots, strict=True)]
+
+
+def _cell(number: int, n: int, seed: int, show: Show, protocol: dict[str, Any]) -> Measurement:
+    kind, things = CELLS[number]
+    scenes, captions = asked_for(number, n, seed)
     verdicts = [verify(*it) for it in zip(show(number, scenes, captions), captions, strict=True)]
     return _found(f"prompts-{kind}-{things}", verdicts, {"scenes": kind, "things": things, **protocol}, [])
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from kakusan import sampling, seeds
@@ -21,17 +21,16 @@ from kakusan.interop.beside import FILE, Beside
 from kakusan.interop.card import card, is_stable_diffusion
 from kakusan.interop.diffusers import unet_to_diffusers
 from kakusan.interop.schedulers import ddim_config, steps_that_divide
-from kakusan.interop.text import prefixed, text_to_transformers
+from kakusan.interop.text import CLIP_FOLDER, in_json, write_text_encoder, write_words
 from kakusan.model import Model
-from kakusan.networks import Captioned, TextEncoder, UNet
+from kakusan.networks import Captioned, UNet
 from kakusan.networks.mode import evaluating
 from kakusan.schedules import Chain
-from kakusan.words import END, START, Words
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
 
-PARTS = ("unet", "scheduler", "vae", "text_encoder", "tokenizer", "model_index.json", FILE, "README.md")
+PARTS = ("unet", "scheduler", "vae", "text_encoder", "tokenizer", CLIP_FOLDER, "model_index.json", FILE, "README.md")
 """What may lie in the directory of a model."""
 
 _IMAGES = 2
@@ -93,7 +92,8 @@ def write_pipeline(model: Model, directory: Path, name: str) -> Difference:
     if model.codec is not None:
         autoencoder_to_diffusers(model.codec.network, model.shape[1]).save_pretrained(directory / "vae")
     if text is not None and model.words is not None:
-        write_text(text, model.words, directory)
+        write_text_encoder(text, directory / "text_encoder")
+        write_words(model.words, directory / "tokenizer")
         if is_stable_diffusion(model):
             _write_index(directory)
     Beside.of(model).write(directory)
@@ -111,26 +111,16 @@ def write_pipeline(model: Model, directory: Path, name: str) -> Difference:
     return difference
 
 
-def write_text(text: TextEncoder, words: Words, directory: Path) -> None:
-    """Writes a text encoder and its tokenizer into a directory, by names and in files that every version of
-    transformers reads."""
-    theirs = text_to_transformers(text)
-    theirs.config.architectures = ["CLIPTextModel"]
-    theirs.config.save_pretrained(directory / "text_encoder")
-    weights = {name: weight.contiguous() for name, weight in prefixed(theirs.state_dict()).items()}
-    save_file(weights, directory / "text_encoder" / "model.safetensors", {"format": "pt"})
-    place = directory / "tokenizer"
-    place.mkdir(parents=True)
-    merges = "\n".join(" ".join(pair) for pair in words.merges)
-    ends = {"bos_token": START, "eos_token": END, "unk_token": END, "pad_token": END}
-    about = {"tokenizer_class": "CLIPTokenizer", "model_max_length": words.length, "do_lower_case": True, **ends}
-    for file, content in {
-        "vocab.json": _json({piece: number for number, piece in enumerate(words.pieces)}),
-        "merges.txt": f"#version: 0.2\n{merges}\n",
-        "tokenizer_config.json": _json(about),
-        "special_tokens_map.json": _json(ends),
-    }.items():
-        (place / file).write_text(content, encoding="utf-8")
+def in_half(directory: Path) -> None:
+    """Rounds all weights in a directory to half precision; diffusers and transformers load them in any."""
+    for path in directory.rglob("*.safetensors"):
+        weights = {
+            name: weight.half() if weight.is_floating_point() else weight for name, weight in load_file(path).items()
+        }
+        save_file(weights, path, {"format": "pt"})
+        config = path.parent / "config.json"
+        told = json.loads(config.read_text("utf-8"))
+        config.write_text(in_json({**told, **({"dtype": "float16"} if "dtype" in told else {})}), "utf-8")
 
 
 def _write_index(directory: Path) -> None:
@@ -146,11 +136,7 @@ def _write_index(directory: Path) -> None:
         **{name: [None, None] for name in ("safety_checker", "feature_extractor", "image_encoder")},
     }
     index = {"_class_name": "StableDiffusionPipeline", "_diffusers_version": __version__}
-    (directory / "model_index.json").write_text(_json({**index, **parts, "requires_safety_checker": False}), "utf-8")
-
-
-def _json(told: Mapping[str, Any]) -> str:
-    return json.dumps(told, indent=2, ensure_ascii=False) + "\n"
+    (directory / "model_index.json").write_text(in_json({**index, **parts, "requires_safety_checker": False}), "utf-8")
 
 
 @torch.no_grad()

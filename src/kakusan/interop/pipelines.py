@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kakusan.config.names import HUB
+from kakusan.config.names import HUB, shipped
 from kakusan.errors import KakusanError, optional, reason_of
 from kakusan.files import at_home
 from kakusan.interop.beside import Beside
@@ -50,6 +50,8 @@ def read_pipeline(name: str) -> Pipeline:
     with optional("this", "diffusers"):
         from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel, UNet2DModel
     place = name.removeprefix(HUB) if name.startswith(HUB) else str(at_home(name))
+    if (ours := shipped(name)) is not None and not Path(place).exists():
+        place = str(ours)
     if not name.startswith(HUB) and not Path(place).is_dir():
         raise KakusanError(f"there is no directory {name} (check the path; a pipeline of the hub is {HUB}OWNER/NAME)")
     parts = _parts(place)
@@ -63,11 +65,12 @@ def read_pipeline(name: str) -> Pipeline:
     kinds = {"unet": kind.__name__, "vae": "AutoencoderKL", "text_encoder": "CLIPTextModel", "": kind.__name__}
     for folder, its in kinds.items():
         _refuse_pickles(Path(place) / folder, its)
-    unet = _part(kind.from_pretrained, place, "unet", use_safetensors=True, output_loading_info=True)
+    how = {"use_safetensors": True, "output_loading_info": True}
+    unet = _part(kind.from_pretrained, place, "unet", **how).float()
     scheduler = _part(DDPMScheduler.load_config, place, "scheduler")
     vae = None
     if "vae" in parts:
-        vae = _part(AutoencoderKL.from_pretrained, place, "vae", use_safetensors=True, output_loading_info=True)
+        vae = _part(AutoencoderKL.from_pretrained, place, "vae", **how).float()
     beside, text = Beside.read(Path(place)), read_text_encoder(place) if reads_text else None
     if beside is not None and text is not None:
         text = text[0], replace(text[1], known=frozenset(beside.known), examples=beside.examples)

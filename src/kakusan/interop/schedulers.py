@@ -106,6 +106,7 @@ def ddim_config(schedule: Schedule, parametrization: Parametrization, threshold:
         **({"thresholding": True, "sample_max_value": _ENDLESS} if threshold == "dynamic" else {}),
         "set_alpha_to_one": True,
         "timestep_spacing": "trailing",
+        "steps_offset": 1,  # of no use to trailing steps; without it, Stable Diffusion's pipelines warn
     }
 
 

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safetensors.torch import save_file
 from torch import Tensor
 
 from kakusan.errors import KakusanError, optional, reason_of
 from kakusan.interop.diffusers import renamed
 from kakusan.networks import CLIP, ImageEncoder, TextEncoder
-from kakusan.words import Words, of_clip
+from kakusan.words import END, START, Words, of_clip
 
 if TYPE_CHECKING:
     from transformers import CLIPModel, CLIPTextModel
@@ -40,6 +41,8 @@ _OF_BOTH = {
     "from_image.weight": "visual_projection.weight",
     "log_scale": "logit_scale",
 }
+CLIP_FOLDER = "clip"
+"""Where the CLIP of a pipeline of ours lies beside its parts."""
 _PREFIX = "text_model."  # which newer versions of transformers leave out, and all of them read
 # What CLIPTextModel leaves open and ours has decided.
 _DECIDED: dict[str, Any] = {"hidden_act": "quick_gelu", "layer_norm_eps": 1e-5}
@@ -88,21 +91,73 @@ def read_text_encoder(name: str | Path) -> tuple[TextEncoder, Words]:
         places = places[:1] if (Path(name) / "text_encoder").is_dir() else places[1:]
     for text_folder, words_folder in places:
         try:
-            model = CLIPTextModel.from_pretrained(name, subfolder=text_folder, use_safetensors=True)
+            model = CLIPTextModel.from_pretrained(name, subfolder=text_folder, use_safetensors=True).float()
             tokenizer = AutoTokenizer.from_pretrained(name, subfolder=words_folder, use_fast=True)
-            layout = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
+            words = _words_of(tokenizer, model.config.max_position_embeddings)
         # Of a file, of the hub, of a configuration: its errors have no common class.
         except Exception as error:
             reasons.append(reason_of(error))
             continue
-        words = of_clip(
-            layout["vocab"], layout["merges"], min(tokenizer.model_max_length, model.config.max_position_embeddings)
-        )
         return text_from_transformers(model), words
     raise KakusanError(
         f"there is no text encoder {name}: {reasons[-1]} (give the run of a CLIP, or the directory or the name of a "
         "CLIPTextModel with safetensors and its tokenizer)"
     )
+
+
+def write_words(words: Words, directory: Path) -> None:
+    """Writes a vocabulary into a directory, as transformers' ``CLIPTokenizer`` reads it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    merges = "\n".join(" ".join(pair) for pair in words.merges)
+    ends = {"bos_token": START, "eos_token": END, "unk_token": END, "pad_token": END}
+    about = {"tokenizer_class": "CLIPTokenizer", "model_max_length": words.length, "do_lower_case": True, **ends}
+    for file, content in {
+        "vocab.json": in_json({piece: number for number, piece in enumerate(words.pieces)}),
+        "merges.txt": f"#version: 0.2\n{merges}\n",
+        "tokenizer_config.json": in_json(about),
+        "special_tokens_map.json": in_json(ends),
+    }.items():
+        (directory / file).write_text(content, encoding="utf-8")
+
+
+def write_text_encoder(text: TextEncoder, directory: Path) -> None:
+    """Writes a text encoder into a directory, by names that every version of transformers reads."""
+    _write_model(text_to_transformers(text), "CLIPTextModel", directory)
+
+
+def write_clip(clip: CLIP, words: Words, directory: Path) -> None:
+    """Writes a CLIP into a directory, with its vocabulary and what it sees pictures by, as every version of
+    transformers reads them."""
+    _write_model(clip_to_transformers(clip), "CLIPModel", directory)
+    write_words(words, directory)
+    side = {"height": clip.image.size, "width": clip.image.size}
+    half = [0.5] * clip.image.in_channels  # from [0, 1] to [−1, 1]
+    seen = {"image_processor_type": "CLIPImageProcessor", "do_center_crop": False, "do_convert_rgb": True, "size": side}
+    told = {**seen, "crop_size": side, "image_mean": half, "image_std": half}
+    (directory / "preprocessor_config.json").write_text(in_json(told), encoding="utf-8")
+
+
+def read_clip(directory: str | Path) -> tuple[CLIP, Words]:
+    """Returns a ``CLIPModel`` as ours with the vocabulary of its tokenizer, by the path of their directory or of a
+    pipeline that has one beside it; nothing is unpickled.
+
+    Raises:
+        KakusanError: transformers is not installed, there is none, or it has something that ours has not.
+    """
+    with optional("this", "transformers"):
+        from transformers import AutoTokenizer, CLIPModel
+    place = Path(directory) / CLIP_FOLDER
+    place = place if place.is_dir() else Path(directory)
+    try:
+        model = CLIPModel.from_pretrained(place, use_safetensors=True).float()
+        tokenizer = AutoTokenizer.from_pretrained(place, use_fast=True)
+    # Of a file, of a configuration: its errors have no common class.
+    except Exception as error:
+        raise KakusanError(
+            f"{directory} holds no CLIP: {reason_of(error)} (give the run of one, or the directory of a CLIPModel with "
+            "safetensors and its tokenizer)"
+        ) from error
+    return clip_from_transformers(model), _words_of(tokenizer, model.config.text_config.max_position_embeddings)
 
 
 def clip_to_transformers(clip: CLIP) -> CLIPModel:
@@ -171,6 +226,26 @@ def configuration_of(text: TextEncoder) -> dict[str, Any]:
         "eos_token_id": text.end,
         "pad_token_id": text.end,
     }
+
+
+def _words_of(tokenizer: Any, most: int) -> Words:
+    """Returns the vocabulary of a tokenizer of transformers, of captions no longer than its model reads."""
+    layout = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
+    return of_clip(layout["vocab"], layout["merges"], min(tokenizer.model_max_length, most))
+
+
+def _write_model(model: Any, kind: str, directory: Path) -> None:
+    model.config.architectures = [kind]
+    model.config.save_pretrained(directory)
+    weights = {name: weight.contiguous() for name, weight in model.state_dict().items()}
+    if kind == "CLIPTextModel":
+        weights = prefixed(weights)
+    save_file(weights, directory / "model.safetensors", {"format": "pt"})
+
+
+def in_json(told: Mapping[str, Any]) -> str:
+    """Returns the text of a configuration."""
+    return json.dumps(told, indent=2, ensure_ascii=False) + "\n"
 
 
 def prefixed(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

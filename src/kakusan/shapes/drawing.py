@@ -32,10 +32,13 @@ def coverage(shape: str, radius: float, x: float, y: float, size: int) -> Floats
         radius, x, y: Its size and where its middle is, in pixels.
         size: Side of the picture.
     """
-    places = np.arange(size) + 0.5
-    right, down = np.meshgrid(places - x, places - y)
+    cover: Floats = np.zeros((size, size))
+    reach = _REACH * radius + 1
+    places = np.arange(0.5, size, dtype=np.float64)
+    columns, rows = (slice(max(0, int(it - reach)), max(0, math.ceil(it + reach))) for it in (x, y))
+    right, down = places[None, columns] - x, places[rows, None] - y
     # Half a pixel on either side of the outline a pixel is covered in part.
-    cover: Floats = np.clip(0.5 - _OUTLINES[shape](right / radius, down / radius) * radius, 0, 1)
+    cover[rows, columns] = np.clip(0.5 - _OUTLINES[shape](right / radius, down / radius) * radius, 0, 1)
     return cover
 
 
@@ -85,6 +88,7 @@ def _around(radii: list[float]) -> list[tuple[float, float]]:
     return [(r * math.sin(angle), -r * math.cos(angle)) for r, angle in zip(radii, angles, strict=True)]
 
 
+_REACH = 1.3  # radii, beyond which no shape has a part
 _ARM = 0.32  # half the width of a cross's arms
 _CORNERS: Mapping[str, list[tuple[float, float]]] = {
     "square": [(-0.85, -0.85), (0.85, -0.85), (0.85, 0.85), (-0.85, 0.85)],

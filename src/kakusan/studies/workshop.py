@@ -17,6 +17,7 @@ from torch import Tensor
 
 from kakusan import api, build, config, feeding, sampling
 from kakusan.codec import Codec
+from kakusan.config.names import STUDIES
 from kakusan.data.images import ImageSet
 from kakusan.data.parting import kept_out
 from kakusan.devices import machine
@@ -24,6 +25,7 @@ from kakusan.errors import KakusanError
 from kakusan.evaluation.evaluate import Reference, evaluate, reference
 from kakusan.evaluation.eye import inception_at_hand
 from kakusan.files import atomic_write, writing
+from kakusan.matcher import Matcher
 from kakusan.model import Model
 from kakusan.progress import Bar
 from kakusan.results import Judgement, Value
@@ -91,6 +93,7 @@ class Workshop:
         self, path: Path, study: str, source: str, budget: str, settings: config.Config, show: bool = True
     ) -> None:
         self.path, self.study, self.source, self.show = path, study, source, show
+        self._judged = STUDIES[study].judged
         self.budget_name, self.budget, self.settings = budget, BUDGETS[budget], settings
         self.device = settings.training.device
         self._started, self._done = time.monotonic(), (path / PAGE).exists()
@@ -123,7 +126,7 @@ class Workshop:
             KeyboardInterrupt: Ctrl-C ended it; what it has learned is saved.
         """
         place = self.path / "runs" / (name if not seed else f"{name}-seed-{seed}")
-        if not place.exists():
+        if self._judged and not place.exists():
             _ = self.real  # what cannot be judged is refused before it is trained
         if base is None:
             base = config.changed(self.settings, {"training.images": self.images_to_see})
@@ -182,7 +185,7 @@ class Workshop:
         return self.found(f"judged-{name}", Judgement, find, self.of(model))
 
     @staticmethod
-    def of(model: Model | Codec) -> Callable[[Stamped], bool]:
+    def of(model: Model | Codec | Matcher) -> Callable[[Stamped], bool]:
         """Returns whether a record is of a model's weights, and not of others that were once called so."""
         return lambda record: record.protocol.get("weights_hash") == model.weights_hash
 
@@ -257,7 +260,8 @@ class Workshop:
     def images_of(self, settings: config.Config) -> int:
         """Returns how long a training of the study's images is by its configuration alone, in images seen."""
         training = settings.training
-        return Timetable.of(training, self._epoch(settings)).steps * training.batch_size
+        epoch = 1 if training.epochs is None else self._epoch(settings)  # for which images are read
+        return Timetable.of(training, epoch).steps * training.batch_size
 
     def _epoch(self, settings: config.Config) -> int:
         """Returns how many images are learned from."""
@@ -274,7 +278,7 @@ class Workshop:
             finding=finding,
             parts=parts,
             notes=(*notes, *self._unlearned),
-            remarks=tuple(self._sight(lambda: self.real).remarks),
+            remarks=tuple(self._sight(lambda: self.real).remarks) if self._judged else (),
             seconds=self._spent(),
             machine=machine(),
         )

@@ -7,7 +7,7 @@ from random import Random
 from PIL import Image
 
 from kakusan.seeds import derive
-from kakusan.shapes import caption, draw, scene
+from kakusan.shapes import Scene, caption, draw, scene
 
 COUNT = 40_000
 _SEED = 0
@@ -19,17 +19,18 @@ class Shapes:
 
     Args:
         size: Side of the pictures, in pixels.
+        things: 1 or 2; None: either.
     """
 
-    name = "shapes"
     class_names: tuple[str, ...] = ()
     labels: Sequence[int] | None = None
     notes: tuple[str, ...] = ()
 
-    def __init__(self, size: int = _SIDE) -> None:
-        self._size = size
+    def __init__(self, size: int = _SIDE, things: int | None = None) -> None:
+        self._size, self._things = size, things
+        self.name = "shapes" if things is None else "shapes-single"
         self.captions = tuple(
-            caption(scene(_SEED, index), Random(derive(_SEED, "captions", index))) for index in range(COUNT)
+            caption(self._scene(index), Random(derive(_SEED, "captions", index))) for index in range(COUNT)
         )
 
     def __len__(self) -> int:
@@ -45,4 +46,12 @@ class Shapes:
         return f"scene {index}"
 
     def read(self, index: int) -> Image.Image:
-        return Image.fromarray(draw(scene(_SEED, index), self._size).permute(1, 2, 0).numpy())
+        return Image.fromarray(draw(self._scene(index), self._size).permute(1, 2, 0).numpy())
+
+    def _scene(self, index: int) -> Scene:
+        return scene(_SEED, index, things=self._things)
+
+
+def single() -> Shapes:
+    """Returns scenes with one thing only, which are learned sooner."""
+    return Shapes(things=1)

@@ -1,0 +1,52 @@
+"""Images of what is said, by a model that is trained already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from kakusan import stable_diffusion
+from kakusan.progress import Bar, say
+from kakusan.stable_diffusion import BATCH, TextToImage
+
+
+def generate(
+    prompt: str | Sequence[str],
+    *,
+    model: str | TextToImage = "mini",
+    n: int = 8,
+    negative: str | None = None,
+    steps: int | None = None,
+    guidance_scale: float | None = None,
+    seed: int = 0,
+    batch: int = BATCH,
+    device: str = "auto",
+    show: bool = True,
+) -> Tensor:
+    """Returns images of what a pipeline is told: (n, 3, H, W), in [−1, 1], on the CPU.
+
+    Args:
+        prompt: What to draw, in words; several repeat in turn.
+        model: ``mini``, the directory of a ``StableDiffusionPipeline``, ``"hub:OWNER/NAME"``, or what
+            :func:`kakusan.stable_diffusion.opened` returned, which need not be loaded again.
+        n: How many images.
+        negative: What guidance leads away from, in words.
+        steps, guidance_scale: How; None: as the model says itself, or 50 steps and 7.5.
+        seed: Image i's noise follows from this and i, whatever the batch.
+        batch: Images drawn at a time.
+        device: Where, for a model that is opened now.
+        show: Whether to say what there is to say of the prompts, and show progress.
+
+    Raises:
+        KakusanError: Something asked for cannot be had.
+    """
+    opened = stable_diffusion.opened(model, device) if isinstance(model, str) else model
+    asked = stable_diffusion.asked(
+        opened, prompt, n=n, negative=negative, steps=steps, guidance=guidance_scale, seed=seed, batch=batch
+    )
+    if show:
+        for remark in asked.remarks():
+            say(remark)
+    with Bar("drawing", 1, show=show) as bar:
+        return stable_diffusion.generated(asked, bar.report)

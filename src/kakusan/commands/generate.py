@@ -1,0 +1,83 @@
+"""``kakusan generate``: numbered pictures of what a pipeline is told, each of which says how it was drawn."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kakusan.commands.options import Batch, Debug, Device, Json, Overwrite, Seed
+from kakusan.commands.output import show_json
+from kakusan.config.names import HUB, MODELS
+from kakusan.config.wording import either
+from kakusan.errors import counted
+
+_N = 8
+
+
+def generate(
+    prompt: Annotated[
+        list[str], typer.Argument(metavar="PROMPT", help="what to draw, in words; several repeat in turn")
+    ],
+    model: Annotated[
+        str,
+        typer.Option(metavar="NAME|DIR", help=f"{either(MODELS)}, a StableDiffusionPipeline's directory, or {HUB}NAME"),
+    ] = "mini",
+    n: Annotated[int, typer.Option("-n", "--n", metavar="N", help="how many images")] = _N,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", metavar="DIR", help="where they go, new or empty  [default: generated/DATE-TIME]"),
+    ] = None,
+    negative: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="what guidance leads away from, in words")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(metavar="K", help="steps of the walk  [default: the model's own, or 50]")
+    ] = None,
+    guidance: Annotated[
+        float | None,
+        typer.Option(
+            metavar="W", help="1 is plainly conditional, above exaggerates  [default: the model's own, or 7.5]"
+        ),
+    ] = None,
+    seed: Seed = 0,
+    batch: Batch = None,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Draws images of what it is told in words, with a model that is trained already.
+
+    They are written as numbered PNGs, with a grid of them. The settings ride inside every picture.
+    """
+    from kakusan import stable_diffusion
+    from kakusan.commands import stamp
+    from kakusan.commands.drawing import write
+    from kakusan.files import require_free
+    from kakusan.progress import Bar, say
+
+    directory = out or Path("generated") / f"{datetime.now():%Y-%m-%d-%H%M%S}"
+    require_free(directory, overwrite)
+    asked = stable_diffusion.asked(
+        stable_diffusion.opened(model, device),
+        prompt,
+        n=n,
+        negative=negative,
+        steps=steps,
+        guidance=guidance,
+        seed=seed,
+        batch=stable_diffusion.BATCH if batch is None else batch,
+    )
+    for remark in asked.remarks():
+        say(remark)
+    how = stamp.of_generation(asked)
+    say(f"{model}: {how.scheduler}, {counted(asked.steps, 'step')}, guidance {asked.guidance:g}, seed {asked.seed}")
+    with Bar("drawing", 1) as bar:
+        names = write(((images, [drawn]) for images, drawn in asked.chunks(bar.report)), how, directory)
+    if json:
+        show_json({"directory": str(directory), "images": names, **how.metadata()})
+    else:
+        typer.echo(f"{counted(len(names), 'image')} in {directory}")

@@ -1,0 +1,154 @@
+"""A pipeline by its name: shipped with this package, in a directory, or on the hub."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from kakusan.config.models import Sampling
+from kakusan.config.names import HUB, MODELS, shipped
+from kakusan.config.wording import either
+from kakusan.devices import resolve
+from kakusan.errors import KakusanError, optional, reason_of
+from kakusan.files import at_home
+from kakusan.interop.beside import Beside
+from kakusan.runs import Run
+from kakusan.words import Words, of_clip
+
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
+
+STEPS, GUIDANCE = 50, 7.5
+"""By how many steps a pipeline draws that says nothing of itself, and how much its prompts count."""
+
+
+@dataclass(frozen=True, eq=False)
+class TextToImage:
+    """A pipeline that draws what it is told.
+
+    Attributes:
+        pipe: That of diffusers.
+        name: By which it was opened.
+        words: Its vocabulary; with the words that it learned from, where it says so.
+        steps, guidance: How it draws unless told otherwise.
+        weights_hash: SHA-256 of the weights of its parts.
+    """
+
+    pipe: StableDiffusionPipeline
+    name: str
+    words: Words
+    steps: int
+    guidance: float
+    weights_hash: str
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the latents of the pictures that it was trained on."""
+        size = self.pipe.unet.config["sample_size"]
+        height, width = (size, size) if isinstance(size, int) else size
+        return int(self.pipe.unet.config["in_channels"]), height, width
+
+
+def opened(name: str, device: str = "auto") -> TextToImage:
+    """Returns a pipeline, ready to draw; nothing is unpickled.
+
+    Args:
+        name: ``mini``, the directory of a ``StableDiffusionPipeline``, or ``"hub:OWNER/NAME"``.
+        device: Where it computes.
+
+    Raises:
+        KakusanError: diffusers or transformers is not installed, there is no such pipeline, or it is of another kind.
+    """
+    with optional("this", "diffusers"):
+        from diffusers import StableDiffusionPipeline
+        from diffusers.utils import logging
+    place = _place_of(name)
+    where = resolve(device)
+    dtype = torch.float16 if where.type == "cuda" else torch.float32
+    if (kind := _kind(name, place)) != "StableDiffusionPipeline":
+        raise KakusanError(
+            f"{name} is a {kind}, and it is a StableDiffusionPipeline that draws what it is told (give another "
+            f"directory, or {either(MODELS)})"
+        )
+    with _quietly(logging):
+        try:
+            pipe = StableDiffusionPipeline.from_pretrained(place, use_safetensors=True)
+        # Of a file, of the hub, of a configuration: its errors have no common class.
+        except Exception as error:
+            raise KakusanError(
+                f"{name} cannot be loaded: {reason_of(error)} (its weights must be safetensors; give the directory of "
+                f"a StableDiffusionPipeline, or {either(MODELS)})"
+            ) from error
+    pipe.set_progress_bar_config(disable=True)
+    pipe.to(where, dtype)
+    beside = Beside.read(Path(place))
+    known, how = (beside.known, beside.sampling) if beside else ((), Sampling(guidance=GUIDANCE))
+    layout = json.loads(pipe.tokenizer.backend_tokenizer.to_str())["model"]
+    words = of_clip(layout["vocab"], layout["merges"], pipe.tokenizer.model_max_length)
+    return TextToImage(
+        pipe,
+        name,
+        replace(words, known=frozenset(known)),
+        how.steps or STEPS,
+        how.guidance,
+        _hash(Path(place)),
+    )
+
+
+def _place_of(name: str) -> str:
+    """Returns what diffusers loads a pipeline from: the path of its directory, or its name on the hub."""
+    if name.startswith(HUB):
+        return name.removeprefix(HUB)
+    path = at_home(name)
+    if path.is_dir():
+        if Run.is_at(path):
+            raise KakusanError(
+                f"{name} is a run of ours: kakusan sample {name} --prompt … draws from it, and kakusan export {name} "
+                "DIR makes a pipeline of it"
+            )
+        return str(path)
+    if (folder := shipped(name)) is None:
+        raise KakusanError(
+            f"there is no model {name} (give {either(MODELS)}, the directory of a StableDiffusionPipeline, or "
+            f"{HUB}OWNER/NAME)"
+        )
+    return str(folder)
+
+
+def _kind(name: str, place: str) -> str:
+    """Returns what kind of pipeline a place holds."""
+    from diffusers import DiffusionPipeline
+
+    try:
+        return str(DiffusionPipeline.load_config(place).get("_class_name"))
+    except (OSError, ValueError) as error:
+        raise KakusanError(
+            f"{name} is no pipeline of diffusers: {reason_of(error)} (give the directory that holds model_index.json)"
+        ) from error
+
+
+@contextmanager
+def _quietly(logging: Any) -> Iterator[None]:
+    """A context in which diffusers does not warn: that a model brings no safety checker is no surprise here."""
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+
+
+def _hash(directory: Path) -> str:
+    """Returns the SHA-256 of all weights in a directory; empty for a pipeline of the hub."""
+    files = sorted(directory.glob("*/*.safetensors")) if directory.is_dir() else []
+    digest = sha256()
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest() if files else ""

@@ -1,0 +1,56 @@
+"""Pictures of what a pipeline is told, from the command line."""
+
+import json
+
+import pytest
+from PIL import Image
+
+from kakusan import pictures
+from kakusan.api.exchange import export
+from kakusan.seeing import seen
+from tests.commands.conftest import files
+from tests.tiny_prompted import run
+
+pytest.importorskip("diffusers")
+pytest.importorskip("transformers")
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory):
+    place = tmp_path_factory.mktemp("pipeline")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(seen, "user_cache_path", lambda name: place / "cache" / name)
+        export(run(place / "run"), place / "out")
+    return place / "out"
+
+
+def test_pictures_say_how_they_were_drawn(kakusan, pipeline, tmp_path):
+    how = ("--model", str(pipeline), "-n3", "--steps=2", "--seed=5", "--device=cpu", "-o", "out")
+    done = kakusan("generate", "a red circle", "a zebra", *how)
+    assert done.status == 0, done.err
+    assert "3 images in out" in done.out
+    assert "no caption that was learned from says zebra" in done.err
+    assert files(tmp_path / "out") == ["0000.png", "0001.png", "0002.png", "grid.png"]
+    told = pictures.read_metadata(tmp_path / "out" / "0001.png")
+    assert (told["prompts"], told["index"], told["seed"]) == (["a red circle", "a zebra"], 1, 5)
+    assert (told["steps"], told["guidance"], told["scheduler"]) == (2, 3.0, "DDIMScheduler")
+    assert told["safety_checker"] is False
+    assert len(told["weights"]) == 64
+    assert Image.open(tmp_path / "out" / "0000.png").size == (16, 16)
+
+
+def test_a_smaller_set_replaces_a_larger_one(kakusan, pipeline, tmp_path):
+    how = ("--model", str(pipeline), "--steps=1", "--device=cpu", "-o", "out")
+    assert kakusan("generate", "a red circle", "-n4", *how).status == 0
+    assert kakusan("generate", "a red circle", "-n2", *how).status == 2
+    done = kakusan("generate", "a red circle", "-n2", "--overwrite", "--json", *how)
+    assert json.loads(done.out)["images"] == ["0000.png", "0001.png"]
+    assert files(tmp_path / "out") == ["0000.png", "0001.png", "grid.png"]
+
+
+def test_what_cannot_be_had_is_one_line(kakusan, tmp_path):
+    done = kakusan("generate", "a red circle", "--model", "nowhere", "-o", "out")
+    assert (done.status, done.err.count("\n")) == (2, 1)
+    assert "there is no model nowhere" in done.err
+    assert not (tmp_path / "out").exists()
+    assert "PROMPT" in kakusan("generate").err.upper()

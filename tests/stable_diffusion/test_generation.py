@@ -1,0 +1,95 @@
+"""Images of what a pipeline is told: those that its run draws, each from its own noise, whatever the batch."""
+
+import pytest
+import torch
+
+import kakusan
+from kakusan import stable_diffusion
+from kakusan.api.exchange import export
+from kakusan.errors import KakusanError
+from kakusan.seeing import seen
+from tests.tiny_prompted import run
+
+pytest.importorskip("diffusers")
+pytest.importorskip("transformers")
+
+PROMPTS = ["a red circle", "a hairy dog", "a blue star"]
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    place = tmp_path_factory.mktemp("generation")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(seen, "user_cache_path", lambda name: place / "cache" / name)
+        made = run(place / "run")
+        export(made, place / "out")
+    return made, place / "out"
+
+
+@pytest.fixture(scope="module")
+def model(places):
+    return stable_diffusion.opened(str(places[1]), "cpu")
+
+
+def test_a_pipeline_draws_what_its_run_draws(places, model):
+    ours = kakusan.sample(
+        kakusan.load(places[0], device="cpu"),
+        n=3,
+        prompt=PROMPTS,
+        negative="two cats",
+        steps=10,
+        guidance_scale=3.0,
+        seed=4,
+    )
+    how = {"n": 3, "negative": "two cats", "steps": 10, "guidance_scale": 3.0, "seed": 4}
+    theirs = kakusan.generate(PROMPTS, model=model, show=False, **how)
+    assert theirs.shape == (3, 3, 16, 16)
+    assert (theirs - ours).abs().max() <= 1e-3
+    assert ours.std() > 0.05
+
+
+def test_an_image_follows_from_its_number_whatever_the_batch(model):
+    how = {"model": model, "steps": 2, "seed": 1, "show": False}
+    whole = kakusan.generate(PROMPTS, n=5, **how)
+    torch.testing.assert_close(kakusan.generate(PROMPTS, n=5, batch=2, **how), whole, atol=1e-4, rtol=0)
+    torch.testing.assert_close(kakusan.generate(PROMPTS, n=2, **how), whole[:2], atol=1e-4, rtol=0)
+    assert not torch.allclose(whole[0], whole[3])  # of the same prompt, and of other noise
+
+
+def test_it_draws_as_its_run_was_configured_unless_told_otherwise(model):
+    asked = stable_diffusion.asked(model, "a red circle", n=1)
+    assert (asked.steps, asked.guidance) == (10, 3.0)
+
+
+def test_words_that_no_caption_held_and_prompts_that_are_cut_are_named(model):
+    remarks = stable_diffusion.asked(model, "a red zebra " + "and a circle " * 9, n=1, negative="snow").remarks()
+    assert any("no caption that was learned from says zebra" in it and "snow" in it for it in remarks)
+    assert any("and cut" in it for it in remarks)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"steps": 0}, "steps must be between 1 and 100 for"),
+        ({"guidance": 0.5}, "guidance must be 1, which is plainly conditional, or more, not 0.5"),
+        ({"guidance": 1.0, "negative": "snow"}, "at 1 there is none"),
+        ({"batch": 0}, "batch must be at least 1 image"),
+        ({"n": 0}, "n must be at least 1 image"),
+        ({"prompts": []}, "nothing is asked for"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(model, how, message):
+    with pytest.raises(KakusanError, match=message):
+        stable_diffusion.asked(model, **{"prompts": "a red circle", "n": 1, **how})
+
+
+def test_what_is_no_such_pipeline_is_refused(places, tmp_path):
+    with pytest.raises(KakusanError, match="there is no model nowhere"):
+        stable_diffusion.opened("nowhere")
+    with pytest.raises(KakusanError, match="is a run of ours"):
+        stable_diffusion.opened(str(places[0].path))
+    with pytest.raises(KakusanError, match="is no pipeline of diffusers"):
+        stable_diffusion.opened(str(tmp_path))
+    (tmp_path / "model_index.json").write_text('{"_class_name": "DDIMPipeline"}')
+    with pytest.raises(KakusanError, match="is a DDIMPipeline, and it is a StableDiffusionPipeline that draws"):
+        stable_diffusion.opened(str(tmp_path))
