@@ -30,6 +30,9 @@ from kakusan.schedules import Chain
 
 Progress = Callable[[int, int], None]
 
+CLIP_SCALE = 100.0
+"""How much the cosine of a CLIP counts unless told otherwise."""
+
 
 def settings(defaults: Sampling, **given: object) -> Sampling:
     """Returns the ``defaults`` with what was ``given``, that is not None, in their place.

@@ -125,6 +125,38 @@ def test_the_film_strip_shows_how_the_first_pictures_emerge(kakusan, run, tmp_pa
     assert list(last.tobytes()) == pixels(tmp_path / "out" / "0007.png")
 
 
+@pytest.fixture
+def clip(kakusan, tmp_path):
+    """The run of a CLIP of grey pictures of 8×8."""
+    (tmp_path / "captioned").mkdir()
+    for index in range(24):
+        Image.new("L", (8, 8), 10 * index).save(tmp_path / "captioned" / f"{index}.png")
+        (tmp_path / "captioned" / f"{index}.txt").write_text(("a dark one", "a bright one")[index > 11])
+    small = ("--network.width=8", "--network.image_width=8", "--network.image_layers=1", "--network.image_heads=1")
+    small += ("--text.width=8", "--text.layers=1", "--text.heads=1", "--data.held_out=0", "--training.batch_size=8")
+    how = ("--data.source=captioned", "--run=clip", "--steps=2", "--training.samples_every=0", "--device=cpu")
+    assert kakusan("train", "shapes-clip", *how, *small).status == 0
+    return "clip"
+
+
+def test_a_clip_leads_and_a_picture_says_so(kakusan, run, clip, tmp_path):
+    led = ("--prompt=a dark one", f"--clip={clip}", "--clip-scale=300")
+    assert kakusan("sample", run, "-n2", *led, *DRAW).status == 0
+    model, matcher = api.load(run, device="cpu"), api.load_clip(clip, device="cpu")
+    for scale, alike in ((300.0, True), (0.0, False)):
+        images = api.sample(model, 2, steps=3, labels=[0, 1], prompt="a dark one", clip=matcher, clip_scale=scale)
+        drawn = [pixels(tmp_path / "out" / name) for name in numbered(2)]
+        assert (drawn == [it.flatten().tolist() for it in pictures.to_uint8(images)]) == alike
+    stamp = stamps.read(tmp_path / "out" / "0001.png")
+    assert (stamp.clip.scale, stamp.clip.weights) == (300.0, matcher.weights_hash)
+    again = ("sample", run, "--like", "out/0001.png", "-o", "again")
+    assert "was drawn by a CLIP: name its run (--clip RUN)" in kakusan(*again).check_refused()
+    assert kakusan(*again, "--clip", clip).status == 0
+    assert pixels(tmp_path / "again" / "0001.png") == pixels(tmp_path / "out" / "0001.png")
+    assert "give --prompt" in kakusan("sample", run, f"--clip={clip}", "-o", "x").check_refused()
+    assert "name one (--clip RUN)" in kakusan("sample", run, "--clip-scale=3", "-o", "x").check_refused()
+
+
 def test_the_help_names_what_the_tables_hold_and_how_many_pictures_the_film_shows(kakusan):
     text = " ".join(kakusan("sample", "--help").out.split())
     for words in (f"{either(SAMPLERS)} [", f"which times: {either(GRIDS)} ", f"{FILM_IMAGES} at most"):

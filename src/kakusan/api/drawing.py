@@ -127,7 +127,7 @@ def sample(
     prompt: str | Sequence[str] | None = None,
     negative: str | Sequence[str] | None = None,
     clip: Matcher | None = None,
-    clip_scale: float = 100.0,
+    clip_scale: float = sampling.CLIP_SCALE,
     seed: int = 0,
     shape: Sequence[int] | None = None,
     batch: int | None = None,

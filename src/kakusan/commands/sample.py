@@ -17,8 +17,9 @@ from kakusan.errors import KakusanError, counted
 
 if TYPE_CHECKING:
     from kakusan.commands.stamp import Sampled
+    from kakusan.model import Model
     from kakusan.runs import Run
-    from kakusan.sampling import Plan
+    from kakusan.sampling import Led, Plan
 
 _N = 64
 T = TypeVar("T")
@@ -41,6 +42,14 @@ _Prompts = Annotated[
     ),
 ]
 _Negative = Annotated[str | None, typer.Option(metavar="TEXT", help="what guidance leads away from, in words")]
+_Clip = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RUN|mini",
+        help="the run of a CLIP that leads a model without text to what --prompt says, or that of mini",
+    ),
+]
+_ClipScale = Annotated[float | None, typer.Option(metavar="S", help="how much its cosine counts  [default: 100]")]
 _Seed = Annotated[
     int | None, typer.Option(metavar="INTEGER", help="image i has its own seed, derived from this one  [default: 0]")
 ]
@@ -57,6 +66,8 @@ def sample(
     labels: _Labels = None,
     prompt: _Prompts = None,
     negative: _Negative = None,
+    clip: _Clip = None,
+    clip_scale: _ClipScale = None,
     sampler: options.Sampler = None,
     steps: options.SamplingSteps = None,
     eta: options.Eta = None,
@@ -82,8 +93,8 @@ def sample(
     """
     how = {"sampler": sampler, "steps": steps, "eta": eta, "variance": variance, "grid": grid}
     how |= {"guidance": guidance, "threshold": threshold, "batch": batch}
-    what = {"n": n, "labels": labels, "prompt": prompt, "negative": negative, "seed": seed}
-    what |= {"checkpoint": checkpoint, "weights_from": weights_from}
+    what: dict[str, Any] = {"n": n, "labels": labels, "prompt": prompt, "negative": negative, "seed": seed}
+    what |= {"checkpoint": checkpoint, "weights_from": weights_from, "clip_scale": clip_scale}
     _check_names(how)  # before anything heavy is imported
 
     from kakusan.commands.drawing import draw
@@ -91,7 +102,10 @@ def sample(
     from kakusan.runs import Run
 
     opened = Run.open(run)
-    plan, stamp = _plan_again(opened, like, device, how | what) if like else _plan(opened, how, device, **what)
+    if like:
+        plan, stamp = _plan_again(opened, like, device, clip, how | what)
+    else:
+        plan, stamp = _plan(opened, how, device, clip, **what)
     directory = out or run / "generated" / f"{datetime.now():%Y-%m-%d-%H%M%S}"
     require_free(directory, overwrite)
     _announce(plan, stamp)
@@ -112,6 +126,7 @@ def _plan(
     run: Run,
     how: dict[str, Any],
     device: str | None,
+    clip: str | None,
     *,
     n: Any,
     labels: Any,
@@ -120,23 +135,29 @@ def _plan(
     seed: Any,
     checkpoint: Any,
     weights_from: Any,
+    clip_scale: Any,
 ) -> tuple[Plan, Sampled]:
     """Checks what is asked for."""
     from kakusan import api, sampling
     from kakusan.commands import stamp
     from kakusan.progress import say
+    from kakusan.sampling import CLIP_SCALE
 
+    if clip_scale is not None and clip is None:
+        raise KakusanError("--clip-scale says how much a CLIP counts: name one (--clip RUN)")
     n, weights_from = _N if n is None else n, weights_from or "ema"
     chosen = run.checkpoint(checkpoint)
     model = api.load(run, checkpoint=chosen.images, weights_from=weights_from, device=device or "auto")
+    led = None if clip is None else _led(clip, CLIP_SCALE if clip_scale is None else clip_scale, prompt, n, model)
     plan = sampling.plan(
         model,
         n=n,
         settings=sampling.settings(model.sampling, **how),
         seed=seed or 0,
         labels=_in_turn(None if labels is None else [name.strip() for name in labels.split(",")], n),
-        prompts=_in_turn(prompt, n),
+        prompts=_in_turn(prompt, n) if led is None or model.words is not None else None,
         negative=negative,
+        led=led,
     )
     if model.words is not None:
         for remark in model.words.remarks_on(*(prompt or ()), *([negative] if negative else [])):
@@ -145,7 +166,19 @@ def _plan(
     return plan, stamp.of(plan, model, run, chosen, weights_from, told, negative)
 
 
-def _plan_again(run: Run, like: Path, device: str | None, given: dict[str, Any]) -> tuple[Plan, Sampled]:
+def _led(clip: str, scale: float, prompts: Sequence[str] | None, n: int, model: Model) -> Led:
+    """Returns what leads to prompts, on the device of the model that is led."""
+    from kakusan import api, sampling
+
+    captions = _in_turn(prompts, n)
+    if captions is None:
+        raise KakusanError("a CLIP leads to what a prompt says: give --prompt")
+    return sampling.Led(api.load_clip(clip, device=str(model.device)), captions, scale)
+
+
+def _plan_again(
+    run: Run, like: Path, device: str | None, clip: str | None, given: dict[str, Any]
+) -> tuple[Plan, Sampled]:
     """Plans what a picture says; its whole set, since a picture depends, in its last bits, on those drawn with it."""
     from kakusan import api, sampling
     from kakusan.commands import stamp as stamps
@@ -170,14 +203,27 @@ def _plan_again(run: Run, like: Path, device: str | None, given: dict[str, Any])
             f"{stamp.checkpoint}, {stamp.weights_from} weights with the SHA-256 {stamp.weights[:12]}…, "
             f"not {model.weights_hash[:12]}…"
         )
+    if (clip is None) != (stamp.clip is None):
+        raise KakusanError(
+            f"{like} was drawn {'without a CLIP: leave --clip out' if clip else 'by a CLIP: name its run (--clip RUN)'}"
+        )
+    led = None
+    if clip is not None and stamp.clip is not None:
+        led = _led(clip, stamp.clip.scale, stamp.prompts, stamp.n, model)
+        if led.matcher.weights_hash != stamp.clip.weights:
+            raise KakusanError(
+                f"{like} was led by another CLIP than {clip}: it needs that whose weights have the SHA-256 "
+                f"{stamp.clip.weights[:12]}…, not {led.matcher.weights_hash[:12]}…"
+            )
     plan = sampling.plan(
         model,
         n=stamp.n,
         settings=stamp.sampling,
         seed=stamp.seed,
         labels=_in_turn(stamp.labels, stamp.n),
-        prompts=_in_turn(stamp.prompts, stamp.n),
+        prompts=_in_turn(stamp.prompts, stamp.n) if led is None or model.words is not None else None,
         negative=stamp.negative,
+        led=led,
     )
     return plan, stamp
 

@@ -65,6 +65,20 @@ class Stamp(BaseModel):
         raise NotImplementedError
 
 
+class Led(BaseModel):
+    """By what pictures were led beside their conditions.
+
+    Attributes:
+        weights: SHA-256 of the file of a CLIP's weights.
+        scale: How much its cosine counted.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    weights: str
+    scale: float
+
+
 class Sampled(Stamp):
     """How pictures were drawn from a run.
 
@@ -74,6 +88,7 @@ class Sampled(Stamp):
         weights_from: Which of its weights.
         labels: Classes that repeat in turn; None without classes.
         sampling: Sampler, steps and all the rest; its ``batch`` are the images drawn at a time.
+        clip: The CLIP that led to the prompts; None where none did.
     """
 
     run: str
@@ -81,6 +96,7 @@ class Sampled(Stamp):
     weights_from: Literal["ema", "raw"]
     labels: tuple[int, ...] | None
     sampling: Sampling
+    clip: Led | None = None
 
     @property
     def columns(self) -> int | None:
@@ -137,6 +153,7 @@ def of(
         prompts=prompts,
         negative=negative,
         sampling=plan.settings,
+        clip=None if plan.led is None else Led(weights=plan.led.matcher.weights_hash, scale=plan.led.scale),
     )
 
 
