@@ -26,6 +26,8 @@ NAMES = {
     "KID",
     "DDIM",
     "LPIPS",
+    "Stable",
+    "Diffusion",
     "Naeem",
     "Parmar",
     "PSNR",

@@ -27,7 +27,7 @@ def labels(shown):
 def test_a_row_is_a_class():
     shown = section(drawn(2, 3), ("cat", "dog"))
     assert labels(shown) == ["cat", "dog"]
-    assert re.findall(r'alt="([^"]*)"', shown.figure.content) == ["3 samples of class cat", "3 samples of class dog"]
+    assert re.findall(r'alt="([^"]*)"', shown.figure.content) == ["3 samples: cat", "3 samples: dog"]
     assert shown.figure.title == "3 samples of every class"
     assert section(drawn(2, 3), ("cat", "dog"), 0.987).figure.title.startswith("98.7\N{NO-BREAK SPACE}% of such")
 
@@ -67,3 +67,12 @@ def test_the_page_has_room_for_them(classes, shape):
 
 def test_without_any_there_is_no_section():
     assert section(None) is None
+
+
+def test_samples_of_prompts_are_a_row_a_prompt():
+    prompts = ["a red circle", "a <blue> star"]
+    shown = samples.section(SAY, torch.zeros(2, 3, 3, 8, 8), (), None, prompts)
+    assert shown.heading == "Samples by prompt"
+    assert shown.figure.title == "3 samples of every prompt"
+    assert "<span>a red circle</span>" in shown.figure.content
+    assert "a &lt;blue&gt; star" in shown.figure.content

@@ -60,7 +60,7 @@ def _sections(say: Language, story: Story) -> Iterator[Section | None]:
         yield held_out.section(say, story.lines)
         return
     schedule = build.schedule(story.settings.schedule)
-    yield samples.section(say, story.samples, story.class_names, story.recognised)
+    yield samples.section(say, story.samples, story.class_names, story.recognised, story.prompts)
     yield classes.section(say, () if story.judgement is None else story.judgement.classes)
     yield published.section(say, measurements_in(story.lines))
     yield forward.section(say, story.original, schedule)

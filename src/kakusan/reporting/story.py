@@ -32,7 +32,8 @@ class Story:
         original: The first picture it learns from, values in [-1, 1], (C, H, W).
         undrawn: Why there are no samples: ``"no_checkpoint"``, ``"damaged"`` or ``"own_network"``; empty with them.
         drawn_after: Images that the weights had seen that drew the samples.
-        samples: Values in [-1, 1], (R, columns, C, H, W), a row each of the first R classes.
+        samples: Values in [-1, 1], (R, columns, C, H, W), a row each of the first R classes, or of R prompts.
+        prompts: What the rows of samples were told; empty where nothing was.
         recognised: Share of such samples that is recognised as what was asked for; None where nobody judged them.
         walk: How one sample emerges, from noise to data.
         guided: Values in [-1, 1], (scales, columns, C, H, W): samples of the same seeds at every scale of guidance.
@@ -55,6 +56,7 @@ class Story:
     undrawn: str = ""
     drawn_after: int = 0
     samples: Tensor | None = None
+    prompts: tuple[str, ...] = ()
     recognised: float | None = None
     walk: Sequence[Moment] = ()
     guided: Tensor | None = None

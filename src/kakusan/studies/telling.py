@@ -79,7 +79,7 @@ def tell(run: Run, *, device: str = "auto", show: bool = True) -> Story:
     if last is None:
         return _undrawn(run, story)
     checkpoint, model = last
-    samples, sweep = _samples(model, show), story.measured.guidance
+    (samples, prompts), sweep = _samples(model, show), story.measured.guidance
     return replace(
         story,
         parameters=story.measured.parameters or model.parameters,
@@ -87,6 +87,7 @@ def tell(run: Run, *, device: str = "auto", show: bool = True) -> Story:
         class_names=model.class_names,
         drawn_after=checkpoint.images,
         samples=samples,
+        prompts=prompts,
         recognised=_accuracy(story.judgement, model),
         walk=_walk(model),
         neighbours=None if data is None else neighbours(samples, Stored.of_run(data, settings)),
@@ -191,12 +192,16 @@ def _own_network(run: Run, name: str) -> Network | None:
     return None
 
 
-def _samples(model: Model, show: bool) -> torch.Tensor:
-    """Draws rows of samples, a row a class, shape (R, columns, C, H, W)."""
+def _samples(model: Model, show: bool) -> tuple[torch.Tensor, tuple[str, ...]]:
+    """Draws rows of samples, a row a class or a caption that was learned from, shape (R, columns, C, H, W), and returns
+    these captions as well."""
     rows, columns = layout(len(model.class_names), model.shape)
     labels = [label for label in range(rows) for _ in range(columns)] if model.class_names else None
-    images = api.sample(model, n=rows * columns, labels=labels, seed=_SEED, show=show)
-    return images.cpu().reshape(rows, columns, *model.shape)
+    prompts = () if model.words is None or model.class_names else model.words.examples[:rows]
+    rows = len(prompts) or rows
+    told = [prompt for prompt in prompts for _ in range(columns)] or None
+    images = api.sample(model, n=rows * columns, labels=labels, prompt=told, seed=_SEED, show=show)
+    return images.cpu().reshape(rows, columns, *model.shape), prompts
 
 
 def _walk(model: Model) -> list[Moment]:

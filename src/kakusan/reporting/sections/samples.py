@@ -1,4 +1,4 @@
-"""Samples, a row a class."""
+"""Samples, a row a class or a prompt."""
 
 from __future__ import annotations
 
@@ -27,27 +27,32 @@ def layout(classes: int, shape: Sequence[int]) -> tuple[int, int]:
 
 
 def section(
-    say: Language, samples: Tensor | None, class_names: Sequence[str], class_accuracy: float | None
+    say: Language,
+    samples: Tensor | None,
+    class_names: Sequence[str],
+    class_accuracy: float | None,
+    prompts: Sequence[str] = (),
 ) -> Section | None:
-    """Shows samples by class.
+    """Shows samples by class or by prompt.
 
     Args:
         say: The language.
         samples: Values in [-1, 1], shape (R, columns, C, H, W), a row each of the first R classes; None without any.
         class_names: The classes; a model without any has rows without names.
         class_accuracy: Share of such samples that is recognised; None where nobody measured it.
+        prompts: What each row was told; empty where nothing was.
     """
     if samples is None:
         return None
     rows, columns = samples.shape[:2]
     classes = len(class_names)
     values = {"n": rows * columns, "rows": rows, "columns": columns, "classes": classes}
-    kind = "classes" if class_names else "plain"
+    kind = "prompts" if prompts else "classes" if class_names else "plain"
     which = "some" if rows < classes else kind
     title = say(f"samples.shown_{which}", **values)
     if class_accuracy is not None:
         title = say("samples.recognised", accuracy=class_accuracy)
-    named = list(zip_longest(class_names[:rows], samples, fillvalue=""))
+    named = list(zip_longest(prompts or class_names[:rows], samples, fillvalue=""))
     figure = Figure(
         title=title,
         content=fragment("samples.html.jinja", say, rows=named, columns=columns),
