@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, distributed, nn
-from torch.distributed.nn.functional import all_reduce
+from torch import Tensor, nn
 from torch.nn import functional
 
+from kakusan.collectives import processes, summed
 from kakusan.errors import KakusanError
 from kakusan.networks.blocks import Attention, Downsample, ResidualBlock, Stage, Upsample
 from kakusan.networks.sizes import check_images, most_groups
@@ -158,14 +158,11 @@ class Autoencoder(nn.Module):
         there."""
         mean = mean.float()
         square = mean.square() + log_variance.float().exp()
-        moments, processes = torch.stack([mean.mean((0, 2, 3)), square.mean((0, 2, 3))]), 1
-        if distributed.is_available() and distributed.is_initialized():
-            processes = distributed.get_world_size()
-            moments = all_reduce(moments) / processes  # type: ignore[no-untyped-call] # with its gradient
+        moments = summed(torch.stack([mean.mean((0, 2, 3)), square.mean((0, 2, 3))])) / processes()
         first, second = moments[..., None, None]
         shift, scale = first, (second - first.square()).clamp(min=0).add(_EPS).rsqrt()
         with torch.no_grad():
-            forgotten = 1 - 0.5 ** (len(mean) * processes / _HALF_LIFE)
+            forgotten = 1 - 0.5 ** (len(mean) * processes() / _HALF_LIFE)
             self.shift.lerp_(shift.to(self.shift), forgotten)
             self.scale.lerp_(scale.to(self.scale), forgotten)
         return shift, scale

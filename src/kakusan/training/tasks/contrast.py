@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, distributed, nn
-from torch.distributed.nn.functional import all_gather
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from kakusan import pictures
+from kakusan.collectives import gathered, rank
 from kakusan.data.batches import Batch
 from kakusan.devices import device_of, sent
 from kakusan.matcher import Matcher
@@ -49,9 +49,8 @@ class Contrast:
     def losses(self, batch: Batch, draws: Draws) -> Tensor:
         assert batch.words is not None, "a CLIP is trained on captions only"
         images, words, scale = self.network(batch.images, batch.words)
-        rank = distributed.get_rank() if _shared() else 0
-        others = _gathered(images), _gathered(words), _gathered(batch.words)
-        return _told_apart(images, words, scale, batch.words, others, rank * len(images))
+        others = gathered(images), gathered(words), gathered(batch.words)
+        return _told_apart(images, words, scale, batch.words, others, rank() * len(images))
 
     def levels(self) -> list[float]:
         return []
@@ -88,18 +87,3 @@ def _told_apart(
     sides = (scale * images @ other_words.T, scale * words @ other_images.T)
     costs = [cross_entropy(it.float().masked_fill(same, -torch.inf), own, reduction="none") for it in sides]
     return torch.stack(costs).mean(0)
-
-
-def _shared() -> bool:
-    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
-
-
-def _gathered(own: Tensor) -> Tensor:
-    """Returns the tensors of all processes, one after the other, with their gradient where they have one."""
-    if not _shared():
-        return own
-    if own.is_floating_point():
-        return torch.cat(all_gather(own))  # type: ignore[no-untyped-call]
-    parts = [torch.empty_like(own) for _ in range(distributed.get_world_size())]
-    distributed.all_gather(parts, own.contiguous())
-    return torch.cat(parts)
