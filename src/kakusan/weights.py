@@ -60,6 +60,11 @@ class Pretrained:
         places = [*([directory / self.file] if directory is not None else []), self.cached]
         return next((place for place in places if place.is_file()), None)
 
+    def own(self, directory: Path) -> Path | None:
+        """Returns its folder in a place of the user's own; None where it is missing."""
+        places = (directory / self.file, directory / _BESIDE, directory)
+        return next((folder for folder in places if (folder / _TENSORS).is_file()), None)
+
     def weights_at(self, path: Path) -> Path:
         """Returns the file whose hash was published."""
         return path
@@ -129,15 +134,20 @@ class Repository:
 
     def find(self, directory: Path | None = None) -> Path | None:
         """Returns its folder, in a place of the user's own, looked into first, or in the hub's cache; None where it is
-        missing."""
-        if directory is not None and (directory / self.file / _TENSORS).is_file():
-            return directory / self.file
+        missing. A place of the user's own may be such a folder itself, or a pipeline of ours that has one beside it."""
+        if directory is not None and (own := self.own(directory)) is not None:
+            return own
         try:
             from huggingface_hub import try_to_load_from_cache
         except ImportError:
             return None
         there = try_to_load_from_cache(self.name, _TENSORS, revision=self.revision)
         return Path(there).parent if isinstance(there, str) else None
+
+    def own(self, directory: Path) -> Path | None:
+        """Returns its folder in a place of the user's own; None where it is missing."""
+        places = (directory / self.file, directory / _BESIDE, directory)
+        return next((folder for folder in places if (folder / _TENSORS).is_file()), None)
 
     def weights_at(self, path: Path) -> Path:
         """Returns the file whose hash was published."""
@@ -153,6 +163,7 @@ CLIP = Repository(
 )
 PUBLISHED: Mapping[str, Pretrained | Repository] = MappingProxyType({**PRETRAINED, "clip": CLIP})
 """All that is known here."""
+_BESIDE = "clip"  # where the CLIP of a pipeline of ours lies
 _CLIP_FILES = ["*.json", "merges.txt", "model.safetensors"]
 
 
@@ -196,7 +207,7 @@ def obtain_repository(
         path = _snapshot(wanted, where, show)
     weights = wanted.weights_at(path)
     digest = _digest(weights)
-    if directory is None or path != directory / wanted.file:
+    if directory is None or not path.is_relative_to(directory):
         _require_published(weights, digest, wanted.sha256)
     return Folder(path, digest)
 
@@ -252,7 +263,8 @@ def require_some(names: Collection[str], directory: Path | None) -> None:
         return
     require_place(directory)
     files = [PUBLISHED[name].file for name in names]
-    if files and not any((directory / file).exists() for file in files):
+    ours = "clip" in names and CLIP.own(directory) is not None
+    if files and not ours and not any((directory / file).exists() for file in files):
         raise KakusanError(f"{directory} holds none of {', '.join(files)} (put them there, or leave out --weights)")
 
 

@@ -2,12 +2,19 @@
 
 import pytest
 import torch
+from safetensors import safe_open
 
+import kakusan
 from kakusan.condition import Condition
+from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError
 from kakusan.interop.diffusers import unet_from_diffusers, unet_to_diffusers
-from kakusan.interop.text import prefixed, text_from_transformers, text_to_transformers
-from kakusan.networks import TextEncoder, UNet
+from kakusan.interop.text import prefixed, read_clip, text_from_transformers, text_to_transformers, write_clip
+from kakusan.matcher import Matcher
+from kakusan.networks import CLIP, ImageEncoder, TextEncoder, UNet
+from kakusan.pictures import from_uint8
+from kakusan.seeing import seen
+from kakusan.words import found_in
 from tests.networks.randomised import randomised
 
 diffusers = pytest.importorskip("diffusers")
@@ -111,6 +118,34 @@ def test_what_is_written_has_the_names_that_all_versions_read():
     assert all(name.startswith("text_model.") and not name.startswith("text_model.text_model.") for name in names)
     assert "text_model.encoder.layers.1.self_attn.q_proj.weight" in names
     assert "text_model.final_layer_norm.bias" in names
+
+
+def test_a_clip_leaves_with_all_that_a_score_needs_and_comes_back(tmp_path, monkeypatch):
+    """Also beside a pipeline, whose directory then is a place of weights of one's own."""
+    pytest.importorskip("torchmetrics.functional.multimodal")
+    monkeypatch.setattr(seen, "user_cache_path", lambda name: tmp_path / "cache")
+    words = found_in(["a red circle", "a blue star"] * 3, 560, 8)
+    text = TextEncoder(len(words), length=8, width=16, layers=1, heads=2)
+    clip = randomised(CLIP(text, ImageEncoder(3, size=16, patch=8, width=16, layers=1, heads=2), 6)).eval()
+    write_clip(clip, words, tmp_path / "out" / "clip")
+    with safe_open(tmp_path / "out" / "clip" / "model.safetensors", framework="pt") as file:
+        names = set(file.keys())
+    towers = ("text_model.", "vision_model.", "text_projection.weight", "visual_projection.weight", "logit_scale")
+    assert all(name.startswith(towers) for name in names)
+    assert "vision_model.pre_layrnorm.weight" in names
+    back, read = read_clip(tmp_path / "out")
+    assert read.pieces == words.pieces
+    assert all(torch.equal(weight, back.state_dict()[name]) for name, weight in clip.state_dict().items())
+    pixels = torch.randint(0, 256, (3, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    images = ImageSet(pixels, captions=("a red circle", "a blue star", "a red star"), name="pictures")
+    (found,) = kakusan.measure(images, "clip", weights=tmp_path / "out", offline=True, device="cpu", show=False)
+    ours = Matcher(clip, (3, 16, 16), words).agreement(from_uint8(pixels), images.captions)
+    assert found.value == pytest.approx(100 * ours.clamp(min=0).mean().item(), abs=0.05)
+
+
+def test_what_holds_no_clip_is_refused(tmp_path):
+    with pytest.raises(KakusanError, match=r"holds no CLIP: .*give the run of one"):
+        kakusan.load_clip(tmp_path)
 
 
 @pytest.mark.parametrize(("field", "value"), [("hidden_act", "gelu"), ("intermediate_size", 48)])

@@ -84,7 +84,7 @@ def read_text_encoder(name: str | Path) -> tuple[TextEncoder, Words]:
         KakusanError: transformers is not installed, there is none, or it has something that ours has not.
     """
     with optional("this", "transformers"):
-        from transformers import AutoTokenizer, CLIPTextModel
+        from transformers import CLIPTextModel
     reasons = []
     places = [("text_encoder", "tokenizer"), ("", "")]
     if Path(name).is_dir():  # which has the parts of a Stable Diffusion, or is one itself
@@ -92,8 +92,7 @@ def read_text_encoder(name: str | Path) -> tuple[TextEncoder, Words]:
     for text_folder, words_folder in places:
         try:
             model = CLIPTextModel.from_pretrained(name, subfolder=text_folder, use_safetensors=True).float()
-            tokenizer = AutoTokenizer.from_pretrained(name, subfolder=words_folder, use_fast=True)
-            words = _words_of(tokenizer, model.config.max_position_embeddings)
+            words = read_words(name, words_folder, model.config.max_position_embeddings)
         # Of a file, of the hub, of a configuration: its errors have no common class.
         except Exception as error:
             reasons.append(reason_of(error))
@@ -103,6 +102,24 @@ def read_text_encoder(name: str | Path) -> tuple[TextEncoder, Words]:
         f"there is no text encoder {name}: {reasons[-1]} (give the run of a CLIP, or the directory or the name of a "
         "CLIPTextModel with safetensors and its tokenizer)"
     )
+
+
+def read_words(name: str | Path, folder: str, most: int) -> Words:
+    """Returns the vocabulary of a tokenizer, of captions no longer than its model reads.
+
+    Args:
+        name: The directory, or what it is called on the hub.
+        folder: Where in it; empty for nowhere deeper.
+        most: Pieces that the model reads at a time.
+
+    Raises:
+        Exception: What transformers raises where there is none; its errors have no common class.
+    """
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(name, subfolder=folder, use_fast=True)
+    layout = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
+    return of_clip(layout["vocab"], layout["merges"], min(tokenizer.model_max_length, most))
 
 
 def write_words(words: Words, directory: Path) -> None:
@@ -145,19 +162,19 @@ def read_clip(directory: str | Path) -> tuple[CLIP, Words]:
         KakusanError: transformers is not installed, there is none, or it has something that ours has not.
     """
     with optional("this", "transformers"):
-        from transformers import AutoTokenizer, CLIPModel
+        from transformers import CLIPModel
     place = Path(directory) / CLIP_FOLDER
     place = place if place.is_dir() else Path(directory)
     try:
         model = CLIPModel.from_pretrained(place, use_safetensors=True).float()
-        tokenizer = AutoTokenizer.from_pretrained(place, use_fast=True)
+        words = read_words(place, "", model.config.text_config.max_position_embeddings)
     # Of a file, of a configuration: its errors have no common class.
     except Exception as error:
         raise KakusanError(
             f"{directory} holds no CLIP: {reason_of(error)} (give the run of one, or the directory of a CLIPModel with "
             "safetensors and its tokenizer)"
         ) from error
-    return clip_from_transformers(model), _words_of(tokenizer, model.config.text_config.max_position_embeddings)
+    return clip_from_transformers(model), words
 
 
 def clip_to_transformers(clip: CLIP) -> CLIPModel:
@@ -226,12 +243,6 @@ def configuration_of(text: TextEncoder) -> dict[str, Any]:
         "eos_token_id": text.end,
         "pad_token_id": text.end,
     }
-
-
-def _words_of(tokenizer: Any, most: int) -> Words:
-    """Returns the vocabulary of a tokenizer of transformers, of captions no longer than its model reads."""
-    layout = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
-    return of_clip(layout["vocab"], layout["merges"], min(tokenizer.model_max_length, most))
 
 
 def _write_model(model: Any, kind: str, directory: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,8 +18,9 @@ from kakusan.devices import resolve
 from kakusan.errors import KakusanError, optional, reason_of
 from kakusan.files import at_home
 from kakusan.interop.beside import Beside
+from kakusan.interop.text import read_words
 from kakusan.runs import Run
-from kakusan.words import Words, of_clip
+from kakusan.words import Words
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
@@ -80,6 +80,7 @@ def opened(name: str, device: str = "auto") -> TextToImage:
     with _quietly(logging):
         try:
             pipe = StableDiffusionPipeline.from_pretrained(place, use_safetensors=True)
+            words = read_words(place, "tokenizer", pipe.text_encoder.config.max_position_embeddings)
         # Of a file, of the hub, of a configuration: its errors have no common class.
         except Exception as error:
             raise KakusanError(
@@ -90,8 +91,6 @@ def opened(name: str, device: str = "auto") -> TextToImage:
     pipe.to(where, dtype)
     beside = Beside.read(Path(place))
     known, how = (beside.known, beside.sampling) if beside else ((), Sampling(guidance=GUIDANCE))
-    layout = json.loads(pipe.tokenizer.backend_tokenizer.to_str())["model"]
-    words = of_clip(layout["vocab"], layout["merges"], pipe.tokenizer.model_max_length)
     return TextToImage(
         pipe,
         name,
