@@ -46,6 +46,7 @@ def export(
     dtype: str = "float32",
     clip: str | Path | Run | None = None,
     guidance_scale: float | None = None,
+    name: str | None = None,
     overwrite: bool = False,
 ) -> Difference:
     """Writes a run as diffusers loads it: ``unet/``, ``scheduler/``, ``vae/`` where it learns in latents,
@@ -59,6 +60,7 @@ def export(
         dtype: ``float32``, or ``float16``: half as large, its weights rounded after they were compared.
         clip: The run of a CLIP that goes with it, into ``clip/``.
         guidance_scale: What it shall be drawn with unless told otherwise; None: as the run was configured.
+        name: What its card calls it; None: as the run.
         overwrite: Accept a directory that holds files.
 
     Raises:
@@ -78,7 +80,7 @@ def export(
     model = replace(model, sampling=sampling.settings(model.sampling, guidance=guidance_scale))
     matcher = None if clip is None else texts.matcher(clip)
     with _put(place) as temporary:
-        difference = write_pipeline(model, temporary, run.name)
+        difference = write_pipeline(model, temporary, name or run.name)
         if matcher is not None:
             write_clip(matcher.network, matcher.words, temporary / CLIP_FOLDER)
         if dtype == "float16":

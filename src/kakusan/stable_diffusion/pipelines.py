@@ -68,7 +68,8 @@ def opened(name: str, device: str = "auto") -> TextToImage:
     """
     with optional("this", "diffusers"):
         from diffusers import StableDiffusionPipeline
-        from diffusers.utils import logging
+        from diffusers.utils import logging as of_diffusers
+        from transformers.utils import logging as of_transformers
     place = _place_of(name)
     where = resolve(device)
     dtype = torch.float16 if where.type == "cuda" else torch.float32
@@ -77,9 +78,10 @@ def opened(name: str, device: str = "auto") -> TextToImage:
             f"{name} is a {kind}, and it is a StableDiffusionPipeline that draws what it is told (give another "
             f"directory, or {either(MODELS)})"
         )
-    with _quietly(logging):
+    with _quietly(of_diffusers, of_transformers):
         try:
             pipe = StableDiffusionPipeline.from_pretrained(place, use_safetensors=True)
+            pipe.to(where, dtype)
             words = read_words(place, "tokenizer", pipe.text_encoder.config.max_position_embeddings)
         # Of a file, of the hub, of a configuration: its errors have no common class.
         except Exception as error:
@@ -88,7 +90,6 @@ def opened(name: str, device: str = "auto") -> TextToImage:
                 f"a StableDiffusionPipeline, or {either(MODELS)})"
             ) from error
     pipe.set_progress_bar_config(disable=True)
-    pipe.to(where, dtype)
     beside = Beside.read(Path(place))
     known, how = (beside.known, beside.sampling) if beside else ((), Sampling(guidance=GUIDANCE))
     return TextToImage(
@@ -134,14 +135,20 @@ def _kind(name: str, place: str) -> str:
 
 
 @contextmanager
-def _quietly(logging: Any) -> Iterator[None]:
-    """A context in which diffusers does not warn: that a model brings no safety checker is no surprise here."""
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
+def _quietly(*loggings: Any) -> Iterator[None]:
+    """A context in which libraries neither warn nor draw bars: that a model brings no safety checker is no surprise
+    here, and what is loaded in a moment needs no bar."""
+    before = [(logging, logging.get_verbosity(), logging.is_progress_bar_enabled()) for logging in loggings]
+    for logging in loggings:
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
     try:
         yield
     finally:
-        logging.set_verbosity(before)
+        for logging, verbosity, bars in before:
+            logging.set_verbosity(verbosity)
+            if bars:
+                logging.enable_progress_bar()
 
 
 def _hash(directory: Path) -> str:

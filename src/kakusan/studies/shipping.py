@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kakusan.api.exchange import export
+from kakusan.evaluation.prompts import PIECES
 from kakusan.runs import Run
 from kakusan.shapes.scenes import BACKGROUNDS, COLOURS, SHAPES, SIZES, UNTRAINED_COLOURS, UNTRAINED_RELATIONS
 from kakusan.trials import Trial
@@ -50,14 +51,22 @@ def ship(
         guidance: The scale that they were drawn with, and shall be.
         told: How long each part was trained, in words.
     """
-    export(runs["denoiser"], directory, dtype="float16", clip=runs["clip"], guidance_scale=guidance, overwrite=True)
+    export(
+        runs["denoiser"],
+        directory,
+        dtype="float16",
+        clip=runs["clip"],
+        guidance_scale=guidance,
+        name="mini",
+        overwrite=True,
+    )
     card = directory / "README.md"
     about = _ABOUT.format(
         shapes=len(SHAPES),
         colours=len(COLOURS),
         sizes=len(SIZES),
         backgrounds=len(BACKGROUNDS),
-        untrained_colours=", ".join(sorted(f"{colour} {shape}s" for colour, shape in UNTRAINED_COLOURS)),
+        untrained_colours=", ".join(sorted(f"a {colour} {shape}" for colour, shape in UNTRAINED_COLOURS)),
         untrained_relations=", ".join(
             sorted(f"a {first} {how} a {other}" for first, how, other in UNTRAINED_RELATIONS)
         ),
@@ -71,7 +80,7 @@ def ship(
 
 def _table(drawn: Sequence[Trial], ceiling: Sequence[Trial]) -> str:
     """Returns a row a kind of scenes, in Markdown."""
-    pieces = list(dict.fromkeys(name for trial in drawn for name in trial.values))
+    pieces = [name for name in ("prompts", *PIECES) if any(name in trial.values for trial in drawn)]
     lines = [
         f"| scenes | {' | '.join('as asked' if name == 'prompts' else name for name in pieces)} | ceiling |",
         f"|---{'|---' * len(pieces)}|---|",

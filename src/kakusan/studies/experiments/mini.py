@@ -209,17 +209,18 @@ def _ceiling(codec: Codec, kinds: Sequence[int], n: int) -> list[Trial]:
 
 
 def _retrieval(matcher: Matcher, kinds: Sequence[int]) -> list[Trial]:
-    """Returns how often a picture's own caption is the one, among those of as many others, that agrees with it best;
-    and how often it agrees better than the one that puts its two things the other way around."""
+    """Returns how often the one among many captions that agrees best with a picture is true of it, its own or another;
+    and how often its own agrees better than the one that puts its two things the other way around."""
     rows = []
     for number in kinds:
         scenes, captions = asked_for(number, _AMONG)
-        images = from_uint8(torch.stack([draw(it, matcher.shape[1]) for it in scenes]))
+        pictures = torch.stack([draw(it, matcher.shape[1]) for it in scenes])
+        images = from_uint8(pictures)
         with torch.no_grad():
             nearest = matcher.similarity(images, captions).argmax(1).tolist()
             own, turned = (matcher.agreement(images, it) for it in (captions, list(map(_turned, captions))))
-        right = sum(captions[it] == caption for it, caption in zip(nearest, captions, strict=True)) / _AMONG
-        values = {"retrieved": _share(right, _AMONG)}
+        right = sum(verify(picture, captions[it]).accepted for picture, it in zip(pictures, nearest, strict=True))
+        values = {"retrieved": _share(right / _AMONG, _AMONG)}
         if CELLS[number][1] == 2:
             values["direction"] = _share((own > turned).float().mean().item(), _AMONG)
         protocol = {"n": _AMONG, "weights_hash": matcher.weights_hash}
