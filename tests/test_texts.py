@@ -9,7 +9,7 @@ from kakusan.condition import Condition
 from kakusan.config.models import Text
 from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError
-from kakusan.interop.export import write_text
+from kakusan.interop.text import write_text_encoder, write_words
 from kakusan.networks import Captioned, TextEncoder, UNet
 from kakusan.runs import Run
 from kakusan.words import of_clip
@@ -103,7 +103,8 @@ def test_a_text_encoder_goes_before_what_the_network_starts_from(clip, tmp_path)
 def test_one_of_transformers_is_read(clip, tmp_path):
     pytest.importorskip("transformers")
     matcher = kakusan.load_clip(clip, device="cpu")
-    write_text(matcher.network.text, matcher.words, tmp_path / "pipeline")
+    write_text_encoder(matcher.network.text, tmp_path / "pipeline" / "text_encoder")
+    write_words(matcher.words, tmp_path / "pipeline" / "tokenizer")
     found = texts.opened(Text(init=str(tmp_path / "pipeline"), **SIZES))
     assert same(found.text.state_dict(), matcher.network.text.state_dict())
     captions = ["a black picture", "größer, 42!", ""]

@@ -21,6 +21,7 @@ COMMANDS = (
     "data prepare",
     "demo",
     "evaluate",
+    "generate",
     "export",
     "import",
     "info",

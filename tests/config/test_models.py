@@ -142,7 +142,7 @@ def test_two_lengths_of_training_are_refused():
         ),
         ({"training": {"batch": 3}}, "unknown field of training 'batch': did you mean 'batch_size'?"),
         ({"data": {"sourc": "x"}}, "unknown field of data 'sourc': did you mean 'source'?"),
-        ({"data": {}}, "data.source is missing: digits, cifar10, shapes, a folder or archive"),
+        ({"data": {}}, "data.source is missing: digits, cifar10, shapes, shapes-single, folder, archive"),
     ],
 )
 def test_an_unknown_or_missing_field_is_told_with_the_nearest(sections, sentence):

@@ -85,7 +85,7 @@ class Data(Section):
 
     source: str = Field(
         min_length=1,
-        description=f"{', '.join(SOURCES)}, a folder or archive, cache, parquet, or hub:OWNER/NAME",
+        description=f"{', '.join(SOURCES)}, folder, archive, parquet, hub:OWNER/NAME",
     )
     size: Side | None = Field(
         default=None, description="side in pixels to resize and crop to; null: as the images agree"
