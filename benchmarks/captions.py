@@ -23,7 +23,8 @@ from kakusan import sampling
 from kakusan.data.images import ImageSet
 from kakusan.data.sources import shapes
 from kakusan.devices import machine
-from kakusan.evaluation.prompts import PIECES, measure_prompts
+from kakusan.evaluation.prompts import measure_prompts
+from kakusan.results.quantities import PIECES
 from kakusan.runs import Run
 from kakusan.seeds import derive
 from kakusan.shapes import caption, draw, scene

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import sha256
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +51,12 @@ _PARAMETRIZATIONS: dict[str, Callable[..., Parametrization]] = {
 
 Learner = Model | Codec | Matcher
 """What can be trained."""
+T = TypeVar("T", Codec, Matcher)
+# By what a run is known that trained one, what that is called, and a preset that trains it.
+_OTHERS: Mapping[type, tuple[type, str, str]] = {
+    Codec: (config.Autoencoder, "autoencoder", "digits-autoencoder"),
+    Matcher: (config.CLIP, "CLIP", "shapes-clip"),
+}
 
 
 def model(
@@ -181,6 +188,21 @@ def restored(
         weights_from=weights_from,
         weights_hash=sha256(path.read_bytes()).hexdigest(),
     )
+
+
+def restored_as(kind: type[T], run: Run, checkpoint: int | None = None, weights_from: WeightsFrom = "ema") -> T:
+    """Returns what a run trained, an autoencoder or a CLIP, likewise.
+
+    Raises:
+        KakusanError: It trained something else, has no such checkpoint, or its weights are damaged.
+    """
+    section, what, preset = _OTHERS[kind]
+    trained = None
+    if isinstance(run_config.load(run.config_path).network, section):
+        trained = restored(run, None, checkpoint, weights_from)
+    if not isinstance(trained, kind):
+        raise KakusanError(f"{run.path} trained no {what} (give the run of one: kakusan train {preset} trains it)")
+    return trained
 
 
 def require_network(network: object) -> None:

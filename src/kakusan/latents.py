@@ -13,9 +13,8 @@ from shlex import quote
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from kakusan import build, config
+from kakusan import build
 from kakusan.codec import Codec
-from kakusan.config.models import Autoencoder as Network
 from kakusan.config.models import Data
 from kakusan.config.names import HUB, presets
 from kakusan.data.batches import ImageBatches
@@ -31,7 +30,7 @@ from kakusan.networks import Autoencoder
 from kakusan.networks.arguments import arguments_of
 from kakusan.networks.autoencoder import Posterior
 from kakusan.pictures import from_uint8
-from kakusan.runs import Run, WeightsFrom
+from kakusan.runs import Run
 from kakusan.seeing.seen import seen_to_stay
 from kakusan.seeing.sources import Mirrored, Stored
 from kakusan.tensors import load_weights, pack
@@ -57,7 +56,7 @@ def opened(settings: Data, shape: tuple[int, int, int], device: str) -> Codec | 
     name = settings.latent
     path = at_home(name)
     if Run.is_at(path):
-        found = of_run(Run.open(path))
+        found = build.restored_as(Codec, Run.open(path))
     elif path.is_file():
         found = read(path)
     elif path.is_dir() or name.startswith(HUB):
@@ -79,22 +78,6 @@ def opened(settings: Data, shape: tuple[int, int, int], device: str) -> Codec | 
         raise KakusanError(f"{name} does not take images of {shape[1]}×{shape[2]}: {error}") from error
     network.to(resolve(device)).eval().requires_grad_(False)
     return replace(found, weights_hash=found.weights_hash or sha256(pack(network.state_dict())).hexdigest())
-
-
-def of_run(run: Run, checkpoint: int | None = None, weights_from: WeightsFrom = "ema") -> Codec:
-    """Returns the autoencoder that a run trained.
-
-    Raises:
-        KakusanError: It trained something else, has no such checkpoint, or its weights are damaged.
-    """
-    trained = None
-    if isinstance(config.load(run.config_path).network, Network):
-        trained = build.restored(run, None, checkpoint, weights_from)
-    if not isinstance(trained, Codec):
-        raise KakusanError(
-            f"{run.path} trained no autoencoder (give the run of one: kakusan train digits-autoencoder trains it)"
-        )
-    return trained
 
 
 def write(codec: Codec, path: Path) -> None:

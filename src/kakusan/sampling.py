@@ -177,7 +177,7 @@ def plan(
         labels: One an image; None gives each class of a model in turn.
         prompts: One an image, or one for all; None gives captions that the model learned from, in turn.
         negative: What guidance leads away from, in words: likewise; None leads away from no condition.
-        led: By what the walk is led besides.
+        led: By what the walk is led besides; a model that reads is told its captions too, unless there are prompts.
         shape: (C, H, W), for anything but a model.
 
     Raises:
@@ -190,7 +190,8 @@ def plan(
         if shape not in (None, model.shape):
             raise KakusanError(f"this model draws images of shape {model.shape}, not {shape} (leave shape out)")
         denoiser: Denoiser | Denoise = model.denoiser
-        condition = model.condition(labels, n, prompts)
+        told = led.captions if led is not None and prompts is None and model.words is not None else prompts
+        condition = model.condition(labels, n, told)
         shape = model.shape
     else:
         if shape is None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
 from kakusan import build, config
-from kakusan.config.models import CLIP, Text
-from kakusan.config.names import HUB, shipped
+from kakusan.config.models import Text
+from kakusan.config.names import HUB
 from kakusan.errors import KakusanError
 from kakusan.files import at_home
 from kakusan.interop.beside import Beside
+from kakusan.interop.pipelines import place_of
 from kakusan.interop.text import CLIP_FOLDER, read_clip, read_text_encoder
 from kakusan.matcher import Matcher
 from kakusan.networks import TextEncoder
@@ -48,7 +49,7 @@ def opened(settings: Text) -> Reader | None:
         return None
     name, path = settings.init, at_home(settings.init)
     if Run.is_at(path):
-        clip = of_run(Run.open(path))
+        clip = build.restored_as(Matcher, Run.open(path))
         found = Reader(clip.network.text, clip.words)
     elif path.is_dir() or name.startswith(HUB):
         found = Reader(*read_text_encoder(name.removeprefix(HUB) if name.startswith(HUB) else path))
@@ -111,15 +112,13 @@ def matcher(name: str | Path | Run, checkpoint: int | None = None, weights_from:
         KakusanError: There is none, or it is of another kind.
     """
     if isinstance(name, Run) or Run.is_at(name):
-        return of_run(Run.open(name), checkpoint, weights_from)
-    place = Path(name)
-    if not place.is_dir() and (ours := shipped(str(name))) is not None:
-        place = Path(str(ours))
+        return build.restored_as(Matcher, Run.open(name), checkpoint, weights_from)
+    place = Path(place_of(str(name)) or name)
     if not place.is_dir() or (place / "study.json").exists():
-        return of_run(Run.open(place))  # which says what is wrong
+        return build.restored_as(Matcher, Run.open(place))  # which says what is wrong
     clip, words = read_clip(place)
     beside = Beside.read(place)
-    words = words if beside is None else replace(words, known=frozenset(beside.known), examples=beside.examples)
+    words = words if beside is None else beside.seen_by(words)
     image = clip.image
     file = next(path for path in (place / CLIP_FOLDER / _WEIGHTS, place / _WEIGHTS) if path.is_file())
     return Matcher(
@@ -129,17 +128,3 @@ def matcher(name: str | Path | Run, checkpoint: int | None = None, weights_from:
         source=str(name),
         weights_hash=sha256(file.read_bytes()).hexdigest(),
     )
-
-
-def of_run(run: Run, checkpoint: int | None = None, weights_from: WeightsFrom = "ema") -> Matcher:
-    """Returns the CLIP that a run trained.
-
-    Raises:
-        KakusanError: It trained something else, has no such checkpoint, or its weights are damaged.
-    """
-    trained = None
-    if isinstance(config.load(run.config_path).network, CLIP):
-        trained = build.restored(run, None, checkpoint, weights_from)
-    if not isinstance(trained, Matcher):
-        raise KakusanError(f"{run.path} trained no CLIP (give the run of one: kakusan train shapes-clip trains it)")
-    return trained

@@ -85,7 +85,7 @@ def load_autoencoder(
     """
     run = Run.open(run)
     where = resolve(device)
-    found = latents.of_run(run, checkpoint, weights_from)
+    found = build.restored_as(Codec, run, checkpoint, weights_from)
     found.network.to(where)
     return replace(found, tile=tile, dtype=dtype)
 
@@ -183,8 +183,7 @@ def sample(
     if clip is not None:
         if prompt is None:
             raise KakusanError("a CLIP leads to what a prompt says: give prompt")
-        led = sampling.Led(clip, prompt, clip_scale)
-        prompt = prompt if getattr(model, "words", None) is not None else None
+        led, prompt = sampling.Led(clip, prompt, clip_scale), None
     plan = _plan(model, n, seed, labels, prompt, negative, shape, led, **given)
     with Bar("sampling", 1, show=show) as bar:
         images = sampling.sample(plan, bar.report)

@@ -155,7 +155,7 @@ def _plan(
         settings=sampling.settings(model.sampling, **how),
         seed=seed or 0,
         labels=_in_turn(None if labels is None else [name.strip() for name in labels.split(",")], n),
-        prompts=_in_turn(prompt, n) if led is None or model.words is not None else None,
+        prompts=_in_turn(prompt, n) if led is None else None,
         negative=negative,
         led=led,
     )
@@ -221,7 +221,7 @@ def _plan_again(
         settings=stamp.sampling,
         seed=stamp.seed,
         labels=_in_turn(stamp.labels, stamp.n),
-        prompts=_in_turn(stamp.prompts, stamp.n) if led is None or model.words is not None else None,
+        prompts=_in_turn(stamp.prompts, stamp.n) if led is None else None,
         negative=stamp.negative,
         led=led,
     )

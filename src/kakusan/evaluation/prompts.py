@@ -20,6 +20,7 @@ from kakusan.pictures import to_uint8
 from kakusan.progress import Bar
 from kakusan.proportions import interval
 from kakusan.results import Measurement
+from kakusan.results.quantities import PIECES
 from kakusan.seeds import derive
 from kakusan.shapes import Scene, Verdict, caption, draw, scene, verify
 
@@ -32,7 +33,6 @@ CELLS = (
 )
 """Kinds of scenes, and how many things they have."""
 
-PIECES = ("parts", "binding", "axis", "direction", "background")
 _N = 100  # of a cell
 _STREAM = 2**20  # scenes of another seed are others than those of the source
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,7 @@ from kakusan.config.models import Sampling
 from kakusan.errors import KakusanError
 from kakusan.files import atomic_write
 from kakusan.model import Model
+from kakusan.words import Words
 
 FILE = "kakusan.json"
 
@@ -39,6 +41,10 @@ class Beside(BaseModel):
         known = () if model.words is None else tuple(sorted(model.words.known))
         examples = () if model.words is None else model.words.examples
         return cls(class_names=model.class_names, known=known, examples=examples, sampling=model.sampling)
+
+    def seen_by(self, words: Words) -> Words:
+        """Returns a vocabulary that knows the words and the captions that the model learned from."""
+        return replace(words, known=frozenset(self.known), examples=self.examples)
 
     def write(self, directory: Path) -> None:
         """Puts it into the directory of a model."""

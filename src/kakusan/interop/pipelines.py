@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,17 @@ class Pipeline:
     beside: Beside | None = None
 
 
+def place_of(name: str) -> str | None:
+    """Returns where other libraries find a model by its name: the path of its directory, that of one that ships with
+    this package, or what it is called on the hub; None where it is none of these."""
+    if name.startswith(HUB):
+        return name.removeprefix(HUB)
+    if (path := at_home(name)).is_dir():
+        return str(path)
+    ours = shipped(name)
+    return None if ours is None else str(ours)
+
+
 def read_pipeline(name: str) -> Pipeline:
     """Returns a pipeline by the path of its directory, or ``"hub:OWNER/NAME"``; its weights must be safetensors.
 
@@ -49,10 +60,8 @@ def read_pipeline(name: str) -> Pipeline:
     """
     with optional("this", "diffusers"):
         from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel, UNet2DModel
-    place = name.removeprefix(HUB) if name.startswith(HUB) else str(at_home(name))
-    if (ours := shipped(name)) is not None and not Path(place).exists():
-        place = str(ours)
-    if not name.startswith(HUB) and not Path(place).is_dir():
+    place = place_of(name)
+    if place is None:
         raise KakusanError(f"there is no directory {name} (check the path; a pipeline of the hub is {HUB}OWNER/NAME)")
     parts = _parts(place)
     if more := sorted(parts - _KNOWN):
@@ -73,7 +82,7 @@ def read_pipeline(name: str) -> Pipeline:
         vae = _part(AutoencoderKL.from_pretrained, place, "vae", **how).float()
     beside, text = Beside.read(Path(place)), read_text_encoder(place) if reads_text else None
     if beside is not None and text is not None:
-        text = text[0], replace(text[1], known=frozenset(beside.known), examples=beside.examples)
+        text = text[0], beside.seen_by(text[1])
     return Pipeline(unet, scheduler, vae, text, beside)
 
 

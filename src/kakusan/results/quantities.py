@@ -4,10 +4,11 @@ PROMPTS = frozenset(
     {"prompts", "prompts-trained-1", "prompts-untrained-colour-1", "prompts-trained-2", "prompts-untrained-colour-2"}
     | {"prompts-untrained-relation-2"}
 )
-PIECES = frozenset({"parts", "binding", "axis", "direction", "background"})
+PIECES = ("parts", "binding", "axis", "direction", "background")
+"""Of an obeyed prompt, in the order in which they are asked."""
 SHARES = (
     PROMPTS
-    | PIECES
+    | frozenset(PIECES)
     | frozenset(
         {
             "retrieved",
@@ -28,7 +29,7 @@ TIMES = frozenset({"seconds", "train_seconds"})
 COUNTS = frozenset({"nfe", "n", "images", "numbers", "parameters"})
 GROWING = (
     PROMPTS
-    | PIECES
+    | frozenset(PIECES)
     | frozenset(
         {"retrieved", "score", "accuracy", "is", "precision", "recall", "diversity", "coverage", "psnr", "ssim", "clip"}
     )

@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from kakusan import proportions
+
 
 class Record(BaseModel):
     """What was found, in plain values; fields that this version does not know are passed over."""
@@ -29,6 +31,11 @@ class Value(Record):
     value: float
     interval: tuple[float, float] | None = None
     real: float | None = None
+
+    @classmethod
+    def of_share(cls, share: float, n: int) -> Value:
+        """Returns a share of ``n``, with its confidence interval of 95 %."""
+        return cls(value=share, interval=proportions.interval(share, n))
 
     def beyond(self, other: Value) -> bool:
         """Whether the two differ by more than the doubt about them: their intervals have nothing in common.

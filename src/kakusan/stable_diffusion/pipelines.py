@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from kakusan.config.models import Sampling
-from kakusan.config.names import HUB, MODELS, shipped
+from kakusan.config.names import HUB, MODELS
 from kakusan.config.wording import either
 from kakusan.devices import resolve
 from kakusan.errors import KakusanError, optional, reason_of
 from kakusan.files import at_home
 from kakusan.interop.beside import Beside
+from kakusan.interop.pipelines import place_of
 from kakusan.interop.text import read_words
 from kakusan.runs import Run
 from kakusan.words import Words
@@ -91,11 +92,11 @@ def opened(name: str, device: str = "auto") -> TextToImage:
             ) from error
     pipe.set_progress_bar_config(disable=True)
     beside = Beside.read(Path(place))
-    known, how = (beside.known, beside.sampling) if beside else ((), Sampling(guidance=GUIDANCE))
+    how = beside.sampling if beside else Sampling(guidance=GUIDANCE)
     return TextToImage(
         pipe,
         name,
-        replace(words, known=frozenset(known)),
+        beside.seen_by(words) if beside else words,
         how.steps or STEPS,
         how.guidance,
         _hash(Path(place)),
@@ -104,22 +105,18 @@ def opened(name: str, device: str = "auto") -> TextToImage:
 
 def _place_of(name: str) -> str:
     """Returns what diffusers loads a pipeline from: the path of its directory, or its name on the hub."""
-    if name.startswith(HUB):
-        return name.removeprefix(HUB)
-    path = at_home(name)
-    if path.is_dir():
-        if Run.is_at(path):
-            raise KakusanError(
-                f"{name} is a run of ours: kakusan sample {name} --prompt … draws from it, and kakusan export {name} "
-                "DIR makes a pipeline of it"
-            )
-        return str(path)
-    if (folder := shipped(name)) is None:
+    if Run.is_at(at_home(name)):
+        raise KakusanError(
+            f"{name} is a run of ours: kakusan sample {name} --prompt … draws from it, and kakusan export {name} DIR "
+            "makes a pipeline of it"
+        )
+    place = place_of(name)
+    if place is None:
         raise KakusanError(
             f"there is no model {name} (give {either(MODELS)}, the directory of a StableDiffusionPipeline, or "
             f"{HUB}OWNER/NAME)"
         )
-    return str(folder)
+    return place
 
 
 def _kind(name: str, place: str) -> str:

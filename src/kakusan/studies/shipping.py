@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kakusan.api.exchange import export
-from kakusan.evaluation.prompts import PIECES
+from kakusan.results.quantities import PIECES
 from kakusan.runs import Run
 from kakusan.shapes.scenes import BACKGROUNDS, COLOURS, SHAPES, SIZES, UNTRAINED_COLOURS, UNTRAINED_RELATIONS
 from kakusan.trials import Trial

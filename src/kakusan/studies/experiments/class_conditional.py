@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from kakusan import proportions
 from kakusan.errors import KakusanError
 from kakusan.results import Judgement, Value
 from kakusan.studies.workshop import Workshop, train_seconds, trial_of
@@ -109,7 +108,7 @@ def _class_rows(plain: Judgement, conditional: Judgement) -> list[Trial]:
 
 
 def _share(value: float | None, n: int) -> Value | None:
-    return None if value is None else Value(value=value, interval=proportions.interval(value, n))
+    return None if value is None else Value.of_share(value, n)
 
 
 def _value(value: float | None, real: float | None = None) -> Value | None:

@@ -16,12 +16,12 @@ from kakusan.codec import Codec
 from kakusan.config.names import SOURCES, presets
 from kakusan.data import prepare
 from kakusan.errors import KakusanError
-from kakusan.evaluation.prompts import CELLS, PIECES, asked_for, measure_prompts, measure_shown
+from kakusan.evaluation.prompts import CELLS, asked_for, measure_prompts, measure_shown
 from kakusan.matcher import Matcher
 from kakusan.model import Model
 from kakusan.pictures import from_uint8, to_uint8
-from kakusan.proportions import interval
 from kakusan.results import Measurement, Record, Value
+from kakusan.results.quantities import PIECES
 from kakusan.runs import Run
 from kakusan.shapes import Scene, draw, parse, read, verify
 from kakusan.studies.shipping import ship
@@ -220,9 +220,9 @@ def _retrieval(matcher: Matcher, kinds: Sequence[int]) -> list[Trial]:
             nearest = matcher.similarity(images, captions).argmax(1).tolist()
             own, turned = (matcher.agreement(images, it) for it in (captions, list(map(_turned, captions))))
         right = sum(verify(picture, captions[it]).accepted for picture, it in zip(pictures, nearest, strict=True))
-        values = {"retrieved": _share(right / _AMONG, _AMONG)}
+        values = {"retrieved": Value.of_share(right / _AMONG, _AMONG)}
         if CELLS[number][1] == 2:
-            values["direction"] = _share((own > turned).float().mean().item(), _AMONG)
+            values["direction"] = Value.of_share((own > turned).float().mean().item(), _AMONG)
         protocol = {"n": _AMONG, "weights_hash": matcher.weights_hash}
         rows.append(Trial(name=_metric(number).removeprefix("prompts-"), values=values, protocol=protocol))
     return rows
@@ -231,10 +231,6 @@ def _retrieval(matcher: Matcher, kinds: Sequence[int]) -> list[Trial]:
 def _turned(caption: str) -> str:
     """Returns a caption with its two things the other way around."""
     return re.sub(rf"\b({'|'.join(_OTHER_WAY)})\b", lambda found: _OTHER_WAY[found[0]], caption)
-
-
-def _share(value: float, n: int) -> Value:
-    return Value(value=value, interval=interval(value, n))
 
 
 def _sweep(model: Model, kinds: Sequence[int], n: int, show: bool) -> list[Trial]:
