@@ -153,9 +153,14 @@ def test_the_preset_learns_the_same_on_one_and_two_processes(tmp_path):
 
 @pytest.mark.slow
 def test_an_autoencoder_and_a_model_in_its_latents_are_the_same_of_one_and_two(tmp_path):
-    """Latents are brought to deviation 1 over the batch of both, and one of them encodes for both."""
+    """Latents are brought to deviation 1 over the batch of both, and one of them encodes for both.
+
+    The mean of latents is taken from them, so the bias that moves it has no gradient but rounding, which Adam would
+    divide by itself: here ``eps`` is above it.
+    """
     cache = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
-    short = ("--steps=12", "--device=cpu", "--training.samples_every=0", "--network.channels=8,16")
+    still = ("--optimizer.eps=1e-4", "--training.samples_every=0")
+    short = ("--steps=12", "--device=cpu", "--network.channels=8,16", *still)
     for preset, inside in (("digits-autoencoder", ()), ("digits-latent", ("--data.latent=digits-autoencoder-1",))):
         process = torchrun(tmp_path, preset, f"--run={preset}-2", *short, *inside, env=cache)
         _, err = process.communicate(timeout=240)
@@ -164,7 +169,7 @@ def test_an_autoencoder_and_a_model_in_its_latents_are_the_same_of_one_and_two(t
         subprocess.run(alone, cwd=tmp_path, check=True, capture_output=True, timeout=240, env=cache)
         one, two = (Run.open(tmp_path / f"{preset}-{count}").checkpoint() for count in (1, 2))
         mine, theirs = (read_tensors(it.weights_path("ema")) for it in (one, two))
-        assert max((mine[name] - theirs[name]).abs().max().item() for name in mine) <= 5e-4
+        assert max((mine[name] - theirs[name]).abs().max().item() for name in mine) <= 1e-5
 
 
 @pytest.mark.slow
