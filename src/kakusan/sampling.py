@@ -30,7 +30,7 @@ from kakusan.schedules import Chain
 
 Progress = Callable[[int, int], None]
 
-CLIP_SCALE = 100.0
+CLIP_SCALE = 10.0
 """How much the cosine of a CLIP counts unless told otherwise."""
 
 

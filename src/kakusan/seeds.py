@@ -59,12 +59,13 @@ class ImageNoise:
     """
 
     def __init__(self, seed: int, indices: Sequence[int], stream: str = "image") -> None:
-        self._generators = [generator(seed, stream, index) for index in indices]
+        self.generators = [generator(seed, stream, index) for index in indices]
+        """Of every image; what is drawn from one goes on from what was."""
 
     def __call__(self, x: Tensor) -> Tensor:
         """Returns noise shaped, typed and placed like ``x``, shape (B, *): drawn in float32 on the CPU."""
         noise = torch.empty(x.shape, dtype=torch.float32)
-        for image, own in zip(noise, self._generators, strict=True):
+        for image, own in zip(noise, self.generators, strict=True):
             image.normal_(generator=own)
         return noise.to(x)
 

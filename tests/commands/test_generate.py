@@ -34,6 +34,7 @@ def test_pictures_say_how_they_were_drawn(kakusan, pipeline, tmp_path):
     told = pictures.read_metadata(tmp_path / "out" / "0001.png")
     assert (told["prompts"], told["index"], told["seed"]) == (["a red circle", "a zebra"], 1, 5)
     assert (told["steps"], told["guidance"], told["scheduler"]) == (2, 3.0, "DDIMScheduler")
+    assert (told["model"], told["eta"]) == ("out", 0.0)  # no path
     assert told["safety_checker"] is False
     assert len(told["weights"]) == 64
     assert Image.open(tmp_path / "out" / "0000.png").size == (16, 16)

@@ -31,7 +31,9 @@ def model(places):
     return stable_diffusion.opened(str(places[1]), "cpu")
 
 
-def test_a_pipeline_draws_what_its_run_draws(places, model):
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+def test_a_pipeline_draws_what_its_run_draws(places, model, eta):
+    """Noise of the walk, too, is of the image's own seed."""
     ours = kakusan.sample(
         kakusan.load(places[0], device="cpu"),
         n=3,
@@ -40,9 +42,10 @@ def test_a_pipeline_draws_what_its_run_draws(places, model):
         steps=10,
         guidance_scale=3.0,
         seed=4,
+        eta=eta,
     )
     how = {"n": 3, "negative": "two cats", "steps": 10, "guidance_scale": 3.0, "seed": 4}
-    theirs = kakusan.generate(PROMPTS, model=model, show=False, **how)
+    theirs = kakusan.generate(PROMPTS, model=model, eta=eta, show=False, **how)
     assert theirs.shape == (3, 3, 16, 16)
     assert (theirs - ours).abs().max() <= 1e-3
     assert ours.std() > 0.05
@@ -73,6 +76,7 @@ def test_words_that_no_caption_held_and_prompts_that_are_cut_are_named(model):
         ({"steps": 0}, "steps must be between 1 and 100 for"),
         ({"guidance": 0.5}, "guidance must be 1, which is plainly conditional, or more, not 0.5"),
         ({"guidance": 1.0, "negative": "snow"}, "at 1 there is none"),
+        ({"eta": 1.5}, "eta must lie between 0, which is no noise on the way, and 1, not 1.5"),
         ({"batch": 0}, "batch must be at least 1 image"),
         ({"n": 0}, "n must be at least 1 image"),
         ({"prompts": []}, "nothing is asked for"),

@@ -40,7 +40,14 @@ PARTS = {
 @pytest.fixture(autouse=True)
 def _small(tmp_path, monkeypatch):
     monkeypatch.setattr(seen, "user_cache_path", lambda name: tmp_path / "cache")
-    for name, value in (("SCALES", (1.0, 3.0)), ("LED", (0.0, 10.0)), ("_AMONG", 8), ("_TRIED", 4), ("_SHOWN", 2)):
+    for name, value in (
+        ("SCALES", (1.0, 3.0)),
+        ("LED", (0.0, 10.0)),
+        ("LED_HOW", {"guidance": 1.0, "steps": 2}),
+        ("_AMONG", 8),
+        ("_TRIED", 4),
+        ("_SHOWN", 2),
+    ):
         monkeypatch.setattr(mini, name, value)
 
     def part_of(shop, kind, source):

@@ -19,6 +19,7 @@ def generate(
     negative: str | None = None,
     steps: int | None = None,
     guidance_scale: float | None = None,
+    eta: float | None = None,
     seed: int = 0,
     batch: int = BATCH,
     device: str = "auto",
@@ -32,7 +33,7 @@ def generate(
             :func:`kakusan.stable_diffusion.opened` returned, which need not be loaded again.
         n: How many images.
         negative: What guidance leads away from, in words.
-        steps, guidance_scale: How; None: as the model says itself, or 50 steps and 7.5.
+        steps, guidance_scale, eta: How; None: as the model says itself, or 50 steps, 7.5, and 0.
         seed: Image i's noise follows from this and i, whatever the batch.
         batch: Images drawn at a time.
         device: Where, for a model that is opened now.
@@ -43,7 +44,7 @@ def generate(
     """
     opened = stable_diffusion.opened(model, device) if isinstance(model, str) else model
     asked = stable_diffusion.asked(
-        opened, prompt, n=n, negative=negative, steps=steps, guidance=guidance_scale, seed=seed, batch=batch
+        opened, prompt, n=n, negative=negative, steps=steps, guidance=guidance_scale, eta=eta, seed=seed, batch=batch
     )
     if show:
         for remark in asked.remarks():

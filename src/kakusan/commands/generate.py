@@ -42,6 +42,10 @@ def generate(
             metavar="W", help="1 is plainly conditional, above exaggerates  [default: the model's own, or 7.5]"
         ),
     ] = None,
+    eta: Annotated[
+        float | None,
+        typer.Option(metavar="E", help="randomness of DDIM: 0 none, 1 that of DDPM  [default: the model's own, or 0]"),
+    ] = None,
     seed: Seed = 0,
     batch: Batch = None,
     device: Device = "auto",
@@ -68,6 +72,7 @@ def generate(
         negative=negative,
         steps=steps,
         guidance=guidance,
+        eta=eta,
         seed=seed,
         batch=stable_diffusion.BATCH if batch is None else batch,
     )

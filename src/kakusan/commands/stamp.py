@@ -110,14 +110,15 @@ class Generated(Stamp):
     """How pictures were drawn by a pipeline.
 
     Attributes:
-        model: Its name.
-        steps, guidance, scheduler, batch: How.
+        model: Its name, without where it lay.
+        steps, guidance, eta, scheduler, batch: How.
         safety_checker: Whether one looked at them.
     """
 
     model: str
     steps: int
     guidance: float
+    eta: float
     scheduler: str
     batch: int
     safety_checker: bool
@@ -162,7 +163,7 @@ def of_generation(generation: Generation) -> Generated:
     model = generation.model
     return Generated(
         kakusan=version("kakusan"),
-        model=model.name,
+        model=Path(model.name).name,
         weights=model.weights_hash,
         device=model.pipe.device.type,
         seed=generation.seed,
@@ -171,6 +172,7 @@ def of_generation(generation: Generation) -> Generated:
         negative=generation.negative,
         steps=generation.steps,
         guidance=generation.guidance,
+        eta=generation.eta,
         scheduler=type(model.pipe.scheduler).__name__,
         batch=generation.batch,
         safety_checker=model.pipe.safety_checker is not None,

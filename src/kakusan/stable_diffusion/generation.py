@@ -27,6 +27,7 @@ class Generation:
         n: How many images.
         negative: What guidance leads away from, in words; None: from nothing said.
         steps, guidance: How.
+        eta: Randomness of the walk, where the scheduler is DDIM's; others heed it not.
         seed: Image i's noise follows from this and i.
         batch: Images drawn at a time.
     """
@@ -37,6 +38,7 @@ class Generation:
     negative: str | None
     steps: int
     guidance: float
+    eta: float
     seed: int
     batch: int
 
@@ -59,13 +61,16 @@ class Generation:
             return kept
 
         # In float32 on the CPU whatever the device, so that a seed means the same picture everywhere.
-        noise = seeds.ImageNoise(self.seed, images)(torch.empty(len(images), *self.model.latent_shape))
+        noise = seeds.ImageNoise(self.seed, images)
+        begun = noise(torch.empty(len(images), *self.model.latent_shape))
         found = pipe(
             [self.prompts[i % len(self.prompts)] for i in images],
             negative_prompt=None if self.negative is None else [self.negative] * len(images),
             num_inference_steps=self.steps,
             guidance_scale=self.guidance,
-            latents=noise.to(pipe.device, pipe.dtype),
+            eta=self.eta,
+            generator=noise.generators,
+            latents=begun.to(pipe.device, pipe.dtype),
             output_type="pt",
             callback_on_step_end=done,
         )
@@ -81,6 +86,7 @@ def asked(
     negative: str | None = None,
     steps: int | None = None,
     guidance: float | None = None,
+    eta: float | None = None,
     seed: int = 0,
     batch: int = BATCH,
 ) -> Generation:
@@ -90,7 +96,7 @@ def asked(
         model: By what.
         prompts: One, or several that repeat in turn.
         n, negative, seed, batch: As of :class:`Generation`.
-        steps, guidance: None: as the model says itself.
+        steps, guidance, eta: None: as the model says itself.
 
     Raises:
         KakusanError: A number is out of its range, or nothing is asked for; nothing was computed.
@@ -101,6 +107,7 @@ def asked(
         raise KakusanError("nothing is asked for: give a prompt, which says in words what to draw")
     steps = model.steps if steps is None else steps
     guidance = model.guidance if guidance is None else guidance
+    eta = model.eta if eta is None else eta
     most = model.pipe.scheduler.config["num_train_timesteps"]
     if not 1 <= steps <= most:
         raise KakusanError(f"steps must be between 1 and {most} for {model.name}, not {steps} ({model.steps} is usual)")
@@ -108,11 +115,13 @@ def asked(
         raise KakusanError(
             f"guidance must be 1, which is plainly conditional, or more, not {guidance:g} ({model.guidance:g} is usual)"
         )
+    if not 0 <= eta <= 1:
+        raise KakusanError(f"eta must lie between 0, which is no noise on the way, and 1, not {eta:g}")
     if batch < 1:
         raise KakusanError(f"batch must be at least 1 image, not {batch}")
     if negative is not None and guidance == 1:
         raise KakusanError("guidance leads away from a negative, and at 1 there is none (use guidance 3, say)")
-    return Generation(model, prompts, n, negative, steps, guidance, seed, batch)
+    return Generation(model, prompts, n, negative, steps, guidance, eta, seed, batch)
 
 
 def generated(generation: Generation, progress: Progress | None = None) -> Tensor:

@@ -39,6 +39,7 @@ class TextToImage:
         name: By which it was opened.
         words: Its vocabulary; with the words that it learned from, where it says so.
         steps, guidance: How it draws unless told otherwise.
+        eta: Randomness of its walk, where its scheduler is DDIM's.
         weights_hash: SHA-256 of the weights of its parts.
     """
 
@@ -47,6 +48,7 @@ class TextToImage:
     words: Words
     steps: int
     guidance: float
+    eta: float
     weights_hash: str
 
     @property
@@ -99,6 +101,7 @@ def opened(name: str, device: str = "auto") -> TextToImage:
         beside.seen_by(words) if beside else words,
         how.steps or STEPS,
         how.guidance,
+        how.eta,
         _hash(Path(place)),
     )
 

@@ -31,8 +31,11 @@ from kakusan.words import Words
 
 SCALES = (1.0, 1.5, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0)
 """Of guidance, from the plainly conditional one."""
-LED = (0.0, 30.0, 100.0, 300.0)
+LED = (0.0, 3.0, 10.0, 30.0)
 """Of guidance by CLIP, from none."""
+LED_HOW = {"guidance": 1.0, "eta": 1.0, "steps": 100}
+"""How it is led: in small steps, and with noise on the way. Without, it stays with what its first steps, in which there
+is nothing for a CLIP to see yet, have settled."""
 PIPELINE = "pipeline"
 """Where in the study's directory what it trained lies, as diffusers loads it."""
 _ONE = 0  # the number of scenes of one thing, of a kind that is learned from
@@ -252,7 +255,7 @@ def _led(model: Model, matcher: Matcher, n: int, show: bool) -> list[Trial]:
     """Returns what becomes of a model that is told nothing, and led by a CLIP more and more."""
     rows = []
     for scale in LED:
-        how = sampling.settings(model.sampling, guidance=1.0)
+        how = sampling.settings(model.sampling, **LED_HOW)
         lead = partial(_lead, matcher, scale)
         (found,) = measure_prompts(model, how, n=n, kinds=(_ONE,), lead=lead, show=show)
         values = {"scale": Value(value=scale), found.metric: Value(value=found.value, interval=found.interval)}
