@@ -379,3 +379,5 @@ def test_samples_that_are_no_numbers_are_refused():
     plan = sampling.plan(denoiser, n=3, settings=Sampling(steps=2, batch=2), shape=(1, 4, 4))
     with pytest.raises(KakusanError, match="samples 0 to 1 became NaN or infinite"):
         sampling.sample(plan)
+    with pytest.raises(KakusanError, match="samples 0 to 1 became NaN or infinite"):
+        list(plan.walk(range(2)))

@@ -100,10 +100,13 @@ class Model:
                 raise KakusanError("this model keeps no captions to draw from: say what it shall draw (prompts)")
             prompts = [self.words.examples[i % len(self.words.examples)] for i in range(n)]
         each = [prompts] * n if isinstance(prompts, str) else list(prompts)
-        if len(each) != n or not all(isinstance(prompt, str) for prompt in each):
+        if len(each) != n:
             raise KakusanError(
                 f"{counted(n, 'image')} are told by as many prompts, or by one for all, not by {len(each)}"
             )
+        for prompt in each:
+            if not isinstance(prompt, str):
+                raise KakusanError(f"a prompt says in words what to draw, and {prompt!r} is none")
         silent = torch.tensor([not prompt.strip() for prompt in each])
         return self.words(each).masked_fill(silent[:, None], NULL_WORD)
 

@@ -30,9 +30,6 @@ from kakusan.schedules import Chain
 
 Progress = Callable[[int, int], None]
 
-CLIP_SCALE = 10.0
-"""How much the cosine of a CLIP counts unless told otherwise."""
-
 
 def settings(defaults: Sampling, **given: object) -> Sampling:
     """Returns the ``defaults`` with what was ``given``, that is not None, in their place.
@@ -133,7 +130,11 @@ class Plan:
         return [range(i, min(i + self.settings.batch, self.n)) for i in range(0, self.n, self.settings.batch)]
 
     def walk(self, images: range) -> Iterator[Step]:
-        """Walks the given images from noise to data, yielding every step; in latents, where there is a codec."""
+        """Walks the given images from noise to data, yielding every step; in latents, where there is a codec.
+
+        Raises:
+            KakusanError: At the end they are NaN or infinite.
+        """
         noise = seeds.ImageNoise(self.seed, images)
         condition, unconditional = (
             None if it is None else it[images.start : images.stop].to(self.device)
@@ -147,8 +148,13 @@ class Plan:
         x = noise(torch.empty(len(images), *shape, device=self.device))
         x = x * expand(self.denoiser.schedule(self.times[0])[1], x)
         sampler = load(SAMPLERS[self.settings.sampler])
-        steps: Iterator[Step] = sampler(denoise, x, self.times, noise=noise, **_options(self.settings))
-        return steps
+        for step in sampler(denoise, x, self.times, noise=noise, **_options(self.settings)):
+            if step.index == self.steps - 1 and not step.x.isfinite().all():
+                raise KakusanError(
+                    f"the samples {images.start} to {images.stop - 1} became NaN or infinite (try float32, or weights "
+                    "from before training went wrong)"
+                )
+            yield step
 
     def pictures(self, x: Tensor) -> Tensor:
         """Returns what has been walked, shape (B, …), as images, shape (B, C, H, W)."""
@@ -252,11 +258,6 @@ def draw(plan: Plan, images: range, progress: Progress | None = None) -> Tensor:
         for step in plan.walk(images):
             if progress is not None:
                 progress(before + step.index + 1, plan.steps * len(plan.chunks()))
-    if not step.x.isfinite().all():
-        raise KakusanError(
-            f"the samples {images.start} to {images.stop - 1} became NaN or infinite (try float32, or weights "
-            "from before training went wrong)"
-        )
     return plan.pictures(step.x)
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 from kakusan import build, config
 from kakusan.config.models import Text
 from kakusan.config.names import HUB
 from kakusan.errors import KakusanError
-from kakusan.files import at_home
+from kakusan.files import at_home, sha256_of
 from kakusan.interop.beside import Beside
 from kakusan.interop.pipelines import place_of
 from kakusan.interop.text import CLIP_FOLDER, read_clip, read_text_encoder
@@ -18,8 +17,6 @@ from kakusan.matcher import Matcher
 from kakusan.networks import TextEncoder
 from kakusan.runs import Run, WeightsFrom
 from kakusan.words import Words
-
-_WEIGHTS = "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -57,11 +54,6 @@ def opened(settings: Text) -> Reader | None:
         raise KakusanError(
             f"there is no text encoder {name} (give the run of a CLIP, or the directory of a CLIPTextModel; one of the "
             f"hub is {HUB}OWNER/NAME)"
-        )
-    if (len(found.words), found.words.length) != (found.text.vocabulary, found.text.length):
-        raise KakusanError(
-            f"{name} reads {found.text.vocabulary:,} pieces of words, {found.text.length} at a time, and its tokenizer "
-            f"makes {len(found.words):,}, {found.words.length} at a time: they do not belong together"
         )
     there = {field: getattr(found.text, field) for field in ("width", "layers", "heads", "length", "vocabulary")}
     apart = {field: size for field, size in there.items() if getattr(settings, field) != size}
@@ -120,11 +112,11 @@ def matcher(name: str | Path | Run, checkpoint: int | None = None, weights_from:
     beside = Beside.read(place)
     words = words if beside is None else beside.seen_by(words)
     image = clip.image
-    file = next(path for path in (place / CLIP_FOLDER / _WEIGHTS, place / _WEIGHTS) if path.is_file())
+    files = place / CLIP_FOLDER if (place / CLIP_FOLDER).is_dir() else place
     return Matcher(
         clip.eval(),
         (image.in_channels, image.size, image.size),
         words,
         source=str(name),
-        weights_hash=sha256(file.read_bytes()).hexdigest(),
+        weights_hash=sha256_of(files.glob("*.safetensors")),
     )

@@ -7,6 +7,8 @@ from PIL import Image
 
 from kakusan import pictures
 from kakusan.api.exchange import export
+from kakusan.commands import stamp
+from kakusan.errors import KakusanError
 from kakusan.seeing import seen
 from tests.commands.conftest import files
 from tests.tiny_prompted import run
@@ -38,6 +40,13 @@ def test_pictures_say_how_they_were_drawn(kakusan, pipeline, tmp_path):
     assert told["safety_checker"] is False
     assert len(told["weights"]) == 64
     assert Image.open(tmp_path / "out" / "0000.png").size == (16, 16)
+
+
+def test_sample_does_not_draw_it_again_and_says_what_does(kakusan, pipeline, tmp_path):
+    how = ("--model", str(pipeline), "-n1", "--steps=1", "--seed=5", "--device=cpu", "-o", "out")
+    assert kakusan("generate", "a red circle", *how).status == 0
+    with pytest.raises(KakusanError, match="was drawn by kakusan generate, from out"):
+        stamp.read(tmp_path / "out" / "0000.png")
 
 
 def test_a_smaller_set_replaces_a_larger_one(kakusan, pipeline, tmp_path):

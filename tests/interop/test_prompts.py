@@ -63,6 +63,8 @@ def test_the_files_have_the_names_that_all_versions_read(tmp_path):
     with safe_open(tmp_path / "out" / "text_encoder" / "model.safetensors", framework="pt") as file:
         assert all(name.startswith("text_model.") for name in file.keys())  # noqa: SIM118 (no mapping)
         assert file.metadata() == {"format": "pt"}
+    modes = {file.stat().st_mode for file in (tmp_path / "out").rglob("*") if file.is_file()}
+    assert len(modes) == 1  # weights too are read by whoever reads the rest
     index = json.loads((tmp_path / "out" / "model_index.json").read_text())
     assert index["_class_name"] == "StableDiffusionPipeline"
     config = json.loads((tmp_path / "out" / "text_encoder" / "config.json").read_text())
@@ -72,13 +74,15 @@ def test_the_files_have_the_names_that_all_versions_read(tmp_path):
 
 @pytest.mark.parametrize("latent", [True, False])
 def test_the_code_on_the_card_draws_without_kakusan(tmp_path, latent, monkeypatch):
-    export(run(tmp_path / "run", latent=latent), tmp_path / "out")
+    """As its run is configured to draw, with noise on the way; a prompt that is too long is cut."""
+    export(run(tmp_path / "run", latent=latent, sampling={"steps": 10, "guidance": 3.0, "eta": 1.0}), tmp_path / "out")
     (code,) = re.findall(r"```python\n(.*?)```", (tmp_path / "out" / "README.md").read_text(), re.DOTALL)
     assert "a small blue star" in code
     assert "kakusan" not in code
+    assert "eta=1" in code
     monkeypatch.chdir(tmp_path / "out")
     place = {}
-    exec(code, place)
+    exec(code.replace("two cats", "two cats " * 9), place)
     assert len(place["images"]) == 3
 
 

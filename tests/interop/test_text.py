@@ -1,15 +1,28 @@
 """The same weights give the same output here, in diffusers' U-Net with text and in transformers' CLIP, both ways."""
 
+import json
+from dataclasses import replace
+
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 import kakusan
 from kakusan.condition import Condition
 from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError
 from kakusan.interop.diffusers import unet_from_diffusers, unet_to_diffusers
-from kakusan.interop.text import prefixed, read_clip, text_from_transformers, text_to_transformers, write_clip
+from kakusan.interop.text import (
+    prefixed,
+    read_clip,
+    read_text_encoder,
+    text_from_transformers,
+    text_to_transformers,
+    write_clip,
+    write_text_encoder,
+    write_words,
+)
 from kakusan.matcher import Matcher
 from kakusan.networks import CLIP, ImageEncoder, TextEncoder, UNet
 from kakusan.pictures import from_uint8
@@ -120,13 +133,17 @@ def test_what_is_written_has_the_names_that_all_versions_read():
     assert "text_model.final_layer_norm.bias" in names
 
 
+def small_clip():
+    words = found_in(["a red circle", "a blue star"] * 3, 560, 8)
+    text = TextEncoder(len(words), length=8, width=16, layers=1, heads=2)
+    return randomised(CLIP(text, ImageEncoder(3, size=16, patch=8, width=16, layers=1, heads=2), 6)).eval(), words
+
+
 def test_a_clip_leaves_with_all_that_a_score_needs_and_comes_back(tmp_path, monkeypatch):
     """Also beside a pipeline, whose directory then is a place of weights of one's own."""
     pytest.importorskip("torchmetrics.functional.multimodal")
     monkeypatch.setattr(seen, "user_cache_path", lambda name: tmp_path / "cache")
-    words = found_in(["a red circle", "a blue star"] * 3, 560, 8)
-    text = TextEncoder(len(words), length=8, width=16, layers=1, heads=2)
-    clip = randomised(CLIP(text, ImageEncoder(3, size=16, patch=8, width=16, layers=1, heads=2), 6)).eval()
+    clip, words = small_clip()
     write_clip(clip, words, tmp_path / "out" / "clip")
     with safe_open(tmp_path / "out" / "clip" / "model.safetensors", framework="pt") as file:
         names = set(file.keys())
@@ -146,6 +163,41 @@ def test_a_clip_leaves_with_all_that_a_score_needs_and_comes_back(tmp_path, monk
 def test_what_holds_no_clip_is_refused(tmp_path):
     with pytest.raises(KakusanError, match=r"holds no CLIP: .*give the run of one"):
         kakusan.load_clip(tmp_path)
+
+
+def test_of_what_is_not_whole_nothing_is_drawn_at_random(tmp_path):
+    clip, words = small_clip()
+    write_clip(clip, words, tmp_path / "clip")
+    write_text_encoder(clip.text, tmp_path / "text")
+    write_words(words, tmp_path / "text")
+    for place, lost in (
+        ("clip", "vision_model.encoder.layers.0.mlp.fc1.weight"),
+        ("text", "text_model.final_layer_norm"),
+    ):
+        file = tmp_path / place / "model.safetensors"
+        save_file(
+            {name: it for name, it in load_file(file).items() if not name.startswith(lost)}, file, {"format": "pt"}
+        )
+    with pytest.raises(KakusanError, match=r"layers.0.mlp.fc1.weight is missing"):
+        read_clip(tmp_path / "clip")
+    with pytest.raises(KakusanError, match=r"final_layer_norm.bias is missing"):
+        read_text_encoder(tmp_path / "text")
+
+
+def test_a_clip_that_sees_pixels_in_another_way_is_refused(tmp_path):
+    write_clip(*small_clip(), tmp_path)
+    told = json.loads((tmp_path / "preprocessor_config.json").read_text())
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({**told, "image_mean": [0.48, 0.46, 0.41]}))
+    with pytest.raises(KakusanError, match=r"sees pixels by an image_mean of \[0.48, 0.46, 0.41\]"):
+        kakusan.load_clip(tmp_path)
+
+
+def test_a_tokenizer_that_does_not_belong_to_its_encoder_is_refused(tmp_path):
+    clip, words = small_clip()
+    write_text_encoder(clip.text, tmp_path)
+    write_words(replace(words, length=6), tmp_path)
+    with pytest.raises(KakusanError, match="6 at a time: they do not belong together"):
+        read_text_encoder(tmp_path)
 
 
 @pytest.mark.parametrize(("field", "value"), [("hidden_act", "gelu"), ("intermediate_size", 48)])

@@ -207,6 +207,11 @@ def test_what_the_verifier_cannot_read_is_refused(shape):
         read(torch.zeros(shape, dtype=torch.uint8))
 
 
+def test_a_picture_in_another_range_is_refused():
+    with pytest.raises(KakusanError, match="pixels from 0 to 255, uint8"):
+        read(torch.zeros(3, 32, 32))
+
+
 @pytest.mark.parametrize(("kind", "things"), [("unseen", None), ("trained", 3), ("untrained-relation", 1)])
 def test_scenes_that_are_not_there_are_refused(kind, things):
     with pytest.raises(KakusanError, match="no scene of kind"):

@@ -78,7 +78,8 @@ def test_it_leaves_as_it_is(tmp_path, monkeypatch, capsys):
     names = [str(path.relative_to(str(MINI))) for path in MINI.rglob("*") if path.is_file()]
     assert filecmp.cmpfiles(str(MINI), tmp_path / "out", names, shallow=False) == (names, [], [])
     assert main(["export", "mini", "out"]) == 2
-    assert main(["export", "mini", "other", "--checkpoint", "3"]) == 2
+    for more in (["--checkpoint", "3"], ["--dtype", "float32"], ["--clip", "runs/clip"]):
+        assert main(["export", "mini", "other", *more]) == 2
     assert not (tmp_path / "other").exists()
     with pytest.raises(KakusanError, match="unknown model 'mimi': did you mean 'mini'"):
         export_shipped("mimi", tmp_path / "x")

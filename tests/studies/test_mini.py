@@ -11,11 +11,11 @@ from kakusan import config
 from kakusan.reporting.experiment import render, spoken
 from kakusan.reporting.language import language, languages
 from kakusan.results import Value
+from kakusan.runs import Run
 from kakusan.seeing import seen
 from kakusan.shapes import caption, draw, scene
 from kakusan.studies.conduct import conduct
 from kakusan.studies.experiments import mini
-from kakusan.trials import Trial
 
 pytest.importorskip("diffusers")
 pytest.importorskip("transformers")
@@ -74,7 +74,7 @@ def scenes(tmp_path):
 def test_a_study_trains_every_part_and_leaves_a_pipeline(tmp_path, scenes):
     how = {
         "path": tmp_path / "study",
-        "overrides": {**TINY, "data.source": str(scenes), "data.held_out": 4},
+        "overrides": {**TINY, "data.source": str(scenes), "data.held_out": 4, "training.seed": 3},
         "show": False,
     }
     found, path = conduct("mini", **how)
@@ -88,7 +88,10 @@ def test_a_study_trains_every_part_and_leaves_a_pipeline(tmp_path, scenes):
     pipeline = path / mini.PIPELINE
     card = (pipeline / "README.md").read_text()
     assert "| trained-1 | 0.0%" in card
-    assert "kakusan study mini" in card
+    assert "`kakusan study mini` trains it again" in card
+    assert "40 captioned pictures of 32×32 pixels" in card
+    seeds = {config.load(it.config_path).training.seed for it in map(Run.open, (path / "runs").iterdir())}
+    assert seeds == {3}
     drawn = kakusan.generate("a red circle", model=str(pipeline), n=2, show=False)
     assert drawn.shape == (2, 3, 32, 32)
     clip = kakusan.load_clip(pipeline, device="cpu")
@@ -105,6 +108,14 @@ def test_what_reads_nothing_is_refused(tmp_path):
         conduct("mini", preset="digits", path=tmp_path / "study", show=False)
 
 
+def test_captions_that_cannot_be_judged_are_refused_before_anything_is_trained(tmp_path, scenes):
+    (scenes / "0.txt").write_text("my dog on a lawn")
+    how = {"path": tmp_path / "study", "overrides": {**TINY, "data.source": str(scenes)}, "show": False}
+    with pytest.raises(kakusan.KakusanError, match="the verifier does not understand 'my dog on a lawn'"):
+        conduct("mini", **how)
+    assert not (tmp_path / "study" / "runs").exists()
+
+
 def test_a_caption_is_turned_around():
     assert mini._turned("a red star over a blue ring") == "a red star under a blue ring"
     assert mini._turned("a ring to the left of a cross") == "a ring to the right of a cross"
@@ -112,10 +123,7 @@ def test_a_caption_is_turned_around():
 
 @pytest.mark.parametrize(("after", "key"), [(0.9, "guided"), (0.55, "guided_alike")])
 def test_guidance_raises_beyond_doubt_or_not(after, key):
-    rows = [
-        Trial(name=f"w = {w:g}", values={"guidance": Value(value=w), "it": Value(value=x, interval=(x - 0.1, x + 0.1))})
-        for w, x in ((1.0, 0.5), (3.0, after), (5.0, 0.4))
-    ]
-    said = mini.guiding(rows, "it", "guidance", "guided")
+    before, after = (Value(value=x, interval=(x - 0.1, x + 0.1)) for x in (0.5, after))
+    said = mini.raised("guided", 3.0, before, after)
     assert said.key == f"study.mini.{key}"
-    assert said.values == {"best": "3", "before": 0.5, "after": after}
+    assert said.values == {"best": "3", "before": 0.5, "after": after.value}

@@ -200,6 +200,12 @@ def test_the_command_line_draws_by_prompts_and_again(run, tmp_path, capsys):
     assert ours == again
 
 
+def test_pictures_of_captions_that_were_learned_from_say_which(run, tmp_path):
+    assert main(["sample", str(run.path), "-n", "2", "-o", str(tmp_path / "out")]) == 0
+    told = read_metadata(tmp_path / "out" / "0001.png")
+    assert told["prompts"] == list(kakusan.load(run).words.examples[:2])
+
+
 def test_the_command_line_says_where_a_model_reads_no_text(tmp_path, capsys):
     bare = ImageSet(shades().images, name="bare")
     overrides = {**TEXT, "network": {**TEXT["network"], "text_conditional": False}}

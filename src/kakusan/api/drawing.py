@@ -14,6 +14,7 @@ from kakusan import build, config, latents, sampling, seeds, texts
 from kakusan.codec import Codec
 from kakusan.condition import Labels
 from kakusan.config.models import Sampling
+from kakusan.config.names import CLIP_SCALE
 from kakusan.denoiser import Denoise, Denoiser
 from kakusan.devices import resolve
 from kakusan.errors import KakusanError
@@ -127,7 +128,7 @@ def sample(
     prompt: str | Sequence[str] | None = None,
     negative: str | Sequence[str] | None = None,
     clip: Matcher | None = None,
-    clip_scale: float = sampling.CLIP_SCALE,
+    clip_scale: float = CLIP_SCALE,
     seed: int = 0,
     shape: Sequence[int] | None = None,
     batch: int | None = None,

@@ -95,6 +95,9 @@ def _put(place: Path) -> Iterator[Path]:
         place.parent.mkdir(parents=True, exist_ok=True)
     with writing(place), TemporaryDirectory(dir=place.parent, prefix=f".{place.name}-") as temporary:
         yield Path(temporary)
+        readable = (Path(temporary) / "README.md").stat().st_mode
+        for file in Path(temporary).rglob("*.safetensors"):
+            file.chmod(readable)  # safetensors lets nobody else read what it writes
         # All parts give way, or one of an earlier model would be taken for one of this.
         with replacing(place, PARTS):
             place.mkdir(exist_ok=True)

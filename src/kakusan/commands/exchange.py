@@ -22,9 +22,9 @@ def export(
     checkpoint: CheckpointImages = None,
     weights_from: WeightsFrom = None,
     dtype: Annotated[
-        Literal["float32", "float16"],
-        typer.Option(metavar="float32|float16", help="float16: half as large, its weights rounded"),
-    ] = "float32",
+        Literal["float32", "float16"] | None,
+        typer.Option(metavar="float32|float16", help="float16: half as large, rounded  [default: float32]"),
+    ] = None,
     clip: Annotated[
         Path | None, typer.Option(metavar="RUN", help="the run of a CLIP that goes with it, for ranking and guidance")
     ] = None,
@@ -39,8 +39,9 @@ def export(
     if shipped(str(run)) is not None and not run.exists():
         from kakusan.api.exchange import export_shipped
 
-        if checkpoint is not None or weights_from is not None:
-            raise KakusanError(f"{run} has one set of weights (leave --checkpoint and --weights-from out)")
+        given = {"--checkpoint": checkpoint, "--weights-from": weights_from, "--dtype": dtype, "--clip": clip}
+        if more := [option for option, value in given.items() if value is not None]:
+            raise KakusanError(f"{run} goes as it is, with its CLIP and in half precision (leave {more[0]} out)")
         export_shipped(str(run), directory, overwrite=overwrite)
         if json:
             show_json({"directory": str(directory), "to": to, "model": str(run)})
@@ -51,7 +52,13 @@ def export(
 
     weights_from = weights_from or "ema"
     found = written(
-        run, directory, checkpoint=checkpoint, weights_from=weights_from, dtype=dtype, clip=clip, overwrite=overwrite
+        run,
+        directory,
+        checkpoint=checkpoint,
+        weights_from=weights_from,
+        dtype=dtype or "float32",
+        clip=clip,
+        overwrite=overwrite,
     )
     if json:
         differences = {"call": found.call, "image": found.image, "steps": found.steps}

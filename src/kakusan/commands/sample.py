@@ -12,7 +12,7 @@ import typer
 from kakusan.commands import options
 from kakusan.commands.options import Debug, Json, Overwrite, RunDirectory
 from kakusan.commands.output import show_json
-from kakusan.config.names import lookup
+from kakusan.config.names import CLIP_SCALE, lookup
 from kakusan.errors import KakusanError, counted
 
 if TYPE_CHECKING:
@@ -49,7 +49,9 @@ _Clip = Annotated[
         help="the run of a CLIP that leads a model without text to what --prompt says, or that of mini",
     ),
 ]
-_ClipScale = Annotated[float | None, typer.Option(metavar="S", help="how much its cosine counts  [default: 100]")]
+_ClipScale = Annotated[
+    float | None, typer.Option(metavar="S", help=f"how much its cosine counts  [default: {CLIP_SCALE:g}]")
+]
 _Seed = Annotated[
     int | None, typer.Option(metavar="INTEGER", help="image i has its own seed, derived from this one  [default: 0]")
 ]
@@ -141,7 +143,6 @@ def _plan(
     from kakusan import api, sampling
     from kakusan.commands import stamp
     from kakusan.progress import say
-    from kakusan.sampling import CLIP_SCALE
 
     if clip_scale is not None and clip is None:
         raise KakusanError("--clip-scale says how much a CLIP counts: name one (--clip RUN)")
@@ -162,8 +163,8 @@ def _plan(
     if model.words is not None:
         for remark in model.words.remarks_on(*(prompt or ()), *([negative] if negative else [])):
             say(remark)
-    told = tuple(prompt) if prompt else None
-    return plan, stamp.of(plan, model, run, chosen, weights_from, told, negative)
+    told = prompt or (None if model.words is None else model.words.examples[:n])
+    return plan, stamp.of(plan, model, run, chosen, weights_from, tuple(told) if told else None, negative)
 
 
 def _led(clip: str, scale: float, prompts: Sequence[str] | None, n: int, model: Model) -> Led:

@@ -100,7 +100,7 @@ class Sampled(Stamp):
 
     @property
     def columns(self) -> int | None:
-        return _few(self.labels)
+        return super().columns if self.labels is None else _few(self.labels)
 
     def mixes_with(self, other: Mapping[str, Any]) -> bool:
         return other.get("run") == self.run
@@ -188,6 +188,11 @@ def read(path: Path) -> Sampled:
     from kakusan import pictures
 
     metadata = pictures.read_metadata(path)
+    if "scheduler" in metadata:
+        raise KakusanError(
+            f"{path} was drawn by kakusan generate, from {metadata.get('model')} (generate it again with the same "
+            f"prompts and --seed {metadata.get('seed')})"
+        )
     try:
         return Sampled.model_validate(metadata)
     except ValidationError as error:

@@ -160,6 +160,8 @@ MODELS: Mapping[str, Target] = {
 """Pipelines from text to images that ship with this package, in folders of it."""
 
 HUB = "hub:"
+CLIP_SCALE = 10.0
+"""How much the cosine of a CLIP counts that leads, unless told otherwise."""
 """What comes before the name of a data set of the Hugging Face hub."""
 
 PYTHON = "python:"

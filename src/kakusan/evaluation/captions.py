@@ -18,6 +18,7 @@ from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError, counted, optional
 from kakusan.evaluation.average import average
 from kakusan.evaluation.protocol import how_seen
+from kakusan.interop.loading import whole
 from kakusan.results import Measurement
 from kakusan.sampling import Progress
 from kakusan.seeing.seen import seen
@@ -143,11 +144,7 @@ class _Clip:
             from transformers import CLIPModel, CLIPProcessor
         there = obtain_repository(CLIP, weights, offline=offline, show=show)
         try:
-            clip, loaded = CLIPModel.from_pretrained(
-                there.path, use_safetensors=True, local_files_only=True, output_loading_info=True
-            )
-            if missing := loaded["missing_keys"]:  # which it would draw at random, with no more than a warning
-                raise KeyError(f"{next(iter(missing))} is missing")
+            clip = whole(CLIPModel.from_pretrained, there.path, local_files_only=True)
             self._model = _Embeds(clip).to(device)
             self._processor = CLIPProcessor.from_pretrained(there.path, local_files_only=True)
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:

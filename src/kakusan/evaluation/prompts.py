@@ -54,7 +54,7 @@ def measure_prompts(
     """Returns how often a model draws what is asked for: in scenes of every kind, of which it has seen none.
 
     Args:
-        model: One that reads text, of square colour pictures.
+        model: One that reads text, or is led, of square colour pictures.
         settings: How it draws.
         n: Prompts of each kind; 100 by default.
         seed: Of prompts and noise.
@@ -65,14 +65,15 @@ def measure_prompts(
     Raises:
         KakusanError: It reads no text, or its pictures are none that the verifier reads.
     """
-    if model.words is None:
+    if model.words is None and lead is None:
         raise KakusanError("prompts asks a model for scenes in words, and this one reads none")
     if model.shape[0] != 3 or model.shape[1] != model.shape[2] or model.shape[1] < 16:
         raise KakusanError(f"prompts are judged in square colour pictures of 16 pixels or more, not {model.shape}")
     n = n or _N
 
     def drawn(number: int, scenes: Sequence[Scene], captions: Sequence[str]) -> Tensor:
-        asked, led = (captions, None) if lead is None else ("", lead(captions))
+        untold = None if model.words is None else ""
+        asked, led = (captions, None) if lead is None else (untold, lead(captions))
         plan = sampling.plan(model, n=len(captions), settings=settings, seed=seed + number, prompts=asked, led=led)
         with Bar(f"scenes of kind {number + 1} of {len(CELLS)}", 1, show=show) as bar:
             return to_uint8(sampling.sample(plan, bar.report)).cpu()

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from kakusan.errors import KakusanError, optional, reason_of
 from kakusan.interop.diffusers import their_name
+from kakusan.interop.loading import whole
 from kakusan.networks.autoencoder import Autoencoder
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def read_autoencoder(name: str | Path) -> AutoencoderKL:
     with optional("this", "diffusers"):
         from diffusers import AutoencoderKL
     try:
-        model: AutoencoderKL = AutoencoderKL.from_pretrained(name, use_safetensors=True)
+        model: AutoencoderKL = whole(AutoencoderKL.from_pretrained, name)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise KakusanError(
             f"there is no autoencoder {name}: {reason_of(error)} (give the run of one, or the directory or the name of "

@@ -16,7 +16,7 @@ _UNCONDITIONAL = """\
 from diffusers import DDIMPipeline
 
 draw = DDIMPipeline.from_pretrained(".")
-images = draw(batch_size=4, num_inference_steps={steps}, use_clipped_model_output=True).images
+images = draw(batch_size=4, num_inference_steps={steps}{eta}, use_clipped_model_output=True).images
 """
 
 _PROMPTED = """\
@@ -24,7 +24,7 @@ from diffusers import StableDiffusionPipeline
 
 draw = StableDiffusionPipeline.from_pretrained(".")
 prompts = {prompts}
-images = draw(prompts, num_inference_steps={steps}, guidance_scale={guidance:g}{size}).images
+images = draw(prompts, num_inference_steps={steps}, guidance_scale={guidance:g}{eta}{size}).images
 """
 
 _LOOP = """\
@@ -38,7 +38,7 @@ x = {start}torch.randn({n}, {shape})
 with torch.no_grad():
     for t in scheduler.timesteps:
 {call}
-        x = scheduler.step(output, t, x, use_clipped_model_output=True).prev_sample
+        x = scheduler.step(output, t, x{eta}, use_clipped_model_output=True).prev_sample
     images = {images}.clamp(-1, 1)
 """
 
@@ -53,7 +53,7 @@ _GUIDED = """\
 _WORDS = """\
 tokenizer, w = CLIPTokenizer.from_pretrained("tokenizer"), {guidance:g}  # how much the prompts count
 prompts = {prompts}
-words = tokenizer(prompts + [""] * len(prompts), padding="max_length", return_tensors="pt").input_ids
+words = tokenizer(prompts + [""] * len(prompts), padding="max_length", truncation=True, return_tensors="pt").input_ids
 told = CLIPTextModel.from_pretrained("text_encoder")(words)[0]
 """
 _PLAIN = """\
@@ -91,14 +91,15 @@ def code(model: Model) -> str:
     steps = steps_near(chain, model.sampling.steps or 50)
     noise = float(chain(torch.ones((), dtype=torch.float64))[1])
     guidance, prompts = model.sampling.guidance, []
+    eta = f", eta={model.sampling.eta:g}" if model.sampling.eta else ""
     if model.words is not None:
         prompts = list(model.words.examples[:4]) or ["a photograph"]
     if is_stable_diffusion(model) and noise > _ALL:
         _, height, width = model.shape
         size = "" if height == width else f", height={height}, width={width}"
-        return _PROMPTED.format(prompts=prompts, steps=steps, guidance=guidance, size=size)
+        return _PROMPTED.format(prompts=prompts, steps=steps, guidance=guidance, eta=eta, size=size)
     if model.codec is None and not model.class_names and not prompts and noise > _ALL:
-        return _UNCONDITIONAL.format(steps=steps)
+        return _UNCONDITIONAL.format(steps=steps, eta=eta)
     n = min(4, len(model.class_names or prompts) or 4)
     told, call = "", _PLAIN
     if prompts:
@@ -120,5 +121,6 @@ def code(model: Model) -> str:
         n=n,
         shape=", ".join(map(str, model.latent_shape)),
         call=call,
+        eta=eta,
         images="vae.decode(x / vae.config.scaling_factor).sample" if vae else "x",
     )

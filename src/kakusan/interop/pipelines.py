@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from kakusan.config.names import HUB, shipped
 from kakusan.errors import KakusanError, optional, reason_of
 from kakusan.files import at_home
 from kakusan.interop.beside import Beside
+from kakusan.interop.loading import whole
 from kakusan.interop.text import read_text_encoder
 from kakusan.networks import TextEncoder
 from kakusan.words import Words
@@ -41,14 +43,13 @@ class Pipeline:
 
 
 def place_of(name: str) -> str | None:
-    """Returns where other libraries find a model by its name: the path of its directory, that of one that ships with
-    this package, or what it is called on the hub; None where it is none of these."""
+    """Returns where other libraries find a model by its name: that of one that ships with this package, what it is
+    called on the hub, or the path of its directory; None where it is none of these."""
     if name.startswith(HUB):
         return name.removeprefix(HUB)
-    if (path := at_home(name)).is_dir():
-        return str(path)
-    ours = shipped(name)
-    return None if ours is None else str(ours)
+    if (ours := shipped(name)) is not None:
+        return str(ours)
+    return str(path) if (path := at_home(name)).is_dir() else None
 
 
 def read_pipeline(name: str) -> Pipeline:
@@ -74,12 +75,11 @@ def read_pipeline(name: str) -> Pipeline:
     kinds = {"unet": kind.__name__, "vae": "AutoencoderKL", "text_encoder": "CLIPTextModel", "": kind.__name__}
     for folder, its in kinds.items():
         _refuse_pickles(Path(place) / folder, its)
-    how = {"use_safetensors": True, "output_loading_info": True}
-    unet = _part(kind.from_pretrained, place, "unet", **how).float()
+    unet = _part(partial(whole, kind.from_pretrained), place, "unet").float()
     scheduler = _part(DDPMScheduler.load_config, place, "scheduler")
     vae = None
     if "vae" in parts:
-        vae = _part(AutoencoderKL.from_pretrained, place, "vae", **how).float()
+        vae = _part(partial(whole, AutoencoderKL.from_pretrained), place, "vae").float()
     beside, text = Beside.read(Path(place)), read_text_encoder(place) if reads_text else None
     if beside is not None and text is not None:
         text = text[0], beside.seen_by(text[1])
@@ -109,19 +109,12 @@ def _has_vae(place: str) -> bool:
     return True
 
 
-def _whole(found: Any) -> Any:
-    """Refuses a network of which weights were missing, which diffusers draws at random, with no more than a warning."""
-    if isinstance(found, tuple) and isinstance(found[1], dict) and found[1].get("missing_keys"):
-        raise ValueError(f"{next(iter(found[1]['missing_keys']))} is missing")
-    return found[0] if isinstance(found, tuple) and isinstance(found[1], dict) and "missing_keys" in found[1] else found
-
-
-def _part(load: Any, name: str, folder: str, **options: Any) -> Any:
+def _part(load: Callable[..., Any], name: str, folder: str) -> Any:
     """Returns a part of a pipeline from its folder, or where a repository has but one model, from its root."""
     reasons = []
     for place in ({"subfolder": folder}, {}):
         try:
-            return _whole(load(name, **place, **options))
+            return load(name, **place)
         # Of a file, of the hub, of a configuration: its errors have no common class.
         except Exception as error:
             reasons.append(reason_of(error))

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from kakusan.errors import KakusanError, optional, reason_of
 from kakusan.interop.diffusers import renamed
+from kakusan.interop.loading import whole
 from kakusan.networks import CLIP, ImageEncoder, TextEncoder
 from kakusan.words import END, START, Words, of_clip
 
@@ -43,6 +44,7 @@ _OF_BOTH = {
 }
 CLIP_FOLDER = "clip"
 """Where the CLIP of a pipeline of ours lies beside its parts."""
+_HALF = 0.5  # mean and deviation that take pixels from [0, 1] to [−1, 1]
 _PREFIX = "text_model."  # which newer versions of transformers leave out, and all of them read
 # What CLIPTextModel leaves open and ours has decided.
 _DECIDED: dict[str, Any] = {"hidden_act": "quick_gelu", "layer_norm_eps": 1e-5}
@@ -91,13 +93,19 @@ def read_text_encoder(name: str | Path) -> tuple[TextEncoder, Words]:
         places = places[:1] if (Path(name) / "text_encoder").is_dir() else places[1:]
     for text_folder, words_folder in places:
         try:
-            model = CLIPTextModel.from_pretrained(name, subfolder=text_folder, use_safetensors=True).float()
+            model = whole(CLIPTextModel.from_pretrained, name, subfolder=text_folder).float()
             words = read_words(name, words_folder, model.config.max_position_embeddings)
         # Of a file, of the hub, of a configuration: its errors have no common class.
         except Exception as error:
             reasons.append(reason_of(error))
             continue
-        return text_from_transformers(model), words
+        text = text_from_transformers(model)
+        if (len(words), words.length) != (text.vocabulary, text.length):
+            raise KakusanError(
+                f"the text encoder {name} reads {text.vocabulary:,} pieces of words, {text.length} at a time, and its "
+                f"tokenizer makes {len(words):,}, {words.length} at a time: they do not belong together"
+            )
+        return text, words
     raise KakusanError(
         f"there is no text encoder {name}: {reasons[-1]} (give the run of a CLIP, or the directory or the name of a "
         "CLIPTextModel with safetensors and its tokenizer)"
@@ -148,7 +156,7 @@ def write_clip(clip: CLIP, words: Words, directory: Path) -> None:
     _write_model(clip_to_transformers(clip), "CLIPModel", directory)
     write_words(words, directory)
     side = {"height": clip.image.size, "width": clip.image.size}
-    half = [0.5] * clip.image.in_channels  # from [0, 1] to [−1, 1]
+    half = [_HALF] * clip.image.in_channels
     seen = {"image_processor_type": "CLIPImageProcessor", "do_center_crop": False, "do_convert_rgb": True, "size": side}
     told = {**seen, "crop_size": side, "image_mean": half, "image_std": half}
     (directory / "preprocessor_config.json").write_text(in_json(told), encoding="utf-8")
@@ -159,14 +167,15 @@ def read_clip(directory: str | Path) -> tuple[CLIP, Words]:
     pipeline that has one beside it; nothing is unpickled.
 
     Raises:
-        KakusanError: transformers is not installed, there is none, or it has something that ours has not.
+        KakusanError: transformers is not installed, there is none, it has something that ours has not, or it sees
+            pixels of another mean and deviation than [−1, 1] has of [0, 1].
     """
     with optional("this", "transformers"):
         from transformers import CLIPModel
     place = Path(directory) / CLIP_FOLDER
     place = place if place.is_dir() else Path(directory)
     try:
-        model = CLIPModel.from_pretrained(place, use_safetensors=True).float()
+        model = whole(CLIPModel.from_pretrained, place).float()
         words = read_words(place, "", model.config.text_config.max_position_embeddings)
     # Of a file, of a configuration: its errors have no common class.
     except Exception as error:
@@ -174,7 +183,22 @@ def read_clip(directory: str | Path) -> tuple[CLIP, Words]:
             f"{directory} holds no CLIP: {reason_of(error)} (give the run of one, or the directory of a CLIPModel with "
             "safetensors and its tokenizer)"
         ) from error
+    _require_halves(place)
     return clip_from_transformers(model), words
+
+
+def _require_halves(place: Path) -> None:
+    """Refuses a CLIP that sees pixels in another way than ours do, and would say something else of the same picture."""
+    file = place / "preprocessor_config.json"
+    if not file.is_file():
+        return
+    told = json.loads(file.read_text("utf-8"))
+    for name in ("image_mean", "image_std"):
+        if any(value != _HALF for value in told.get(name) or ()):
+            raise KakusanError(
+                f"{place} sees pixels by an {name} of {told[name]}, and a CLIP of ours by {_HALF} each "
+                "(kakusan evaluate --metrics clip-score --weights DIR takes it as it is)"
+            )
 
 
 def clip_to_transformers(clip: CLIP) -> CLIPModel:

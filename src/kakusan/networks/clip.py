@@ -10,8 +10,6 @@ from kakusan.errors import KakusanError
 from kakusan.networks.attention import Layer
 from kakusan.networks.text import TextEncoder
 
-_HOTTEST = math.log(100.0)  # beyond which the scale of the logits is not let
-
 
 class ImageEncoder(nn.Module):
     """Maps a picture, cut into squares, to one vector.
@@ -90,7 +88,7 @@ class CLIP(nn.Module):
     @property
     def scale(self) -> Tensor:
         """What cosines are multiplied by to become logits."""
-        return self.log_scale.clamp(max=_HOTTEST).exp()
+        return self.log_scale.exp()
 
     def of_images(self, images: Tensor) -> Tensor:
         """Returns unit vectors, shape (B, width), of ``images``, in [−1, 1], shape (B, C, H, H)."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -14,7 +15,7 @@ from kakusan.shapes.captions import Wanted, parse
 from kakusan.shapes.drawing import area, coverage
 from kakusan.shapes.scenes import BACKGROUNDS, COLOURS, RELATIONS, SHAPES, SIZES, Scene, Thing
 
-_PRESENT = 0.25  # of the way from background to a colour: less is not there
+_PRESENT = 50.0  # off the background, of 255 a channel: about a quarter of the way to a colour; less is not there
 _SPECK = 0.25  # of the area of the smallest thing: what is smaller is a speck, and no picture has any
 _FAR = 60.0  # in bytes: how far a background may be from those that have a name
 _OFF = 0.3  # of what a thing differs from its background by: how much of that no colour with a name may explain
@@ -91,6 +92,8 @@ def read(image: Tensor) -> Scene:
     Raises:
         KakusanError: It is no such image.
     """
+    if image.dtype != torch.uint8:
+        raise KakusanError(f"the verifier reads pixels from 0 to 255, uint8, not {image.dtype} (pictures.to_uint8)")
     if image.ndim != 3 or image.shape[0] != 3 or image.shape[1] != image.shape[2] or image.shape[1] < 16:
         raise KakusanError(
             f"the verifier reads colour pictures (3, H, H) of at least 16 pixels, not {tuple(image.shape)}"
@@ -104,7 +107,7 @@ def read(image: Tensor) -> Scene:
     ground = np.median(border, axis=1)
     background = _nearest(ground, BACKGROUNDS)
     off = pixels - ground[:, None, None]
-    there = np.linalg.norm(off, axis=0) > _PRESENT * 200
+    there = np.linalg.norm(off, axis=0) > _PRESENT
     labels, count = ndimage.label(there, structure=np.ones((3, 3)))
     smallest = min(area(shape) for shape in SHAPES) * (SIZES["small"] * size) ** 2
     found = []

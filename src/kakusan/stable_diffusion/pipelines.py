@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from kakusan.config.names import HUB, MODELS
 from kakusan.config.wording import either
 from kakusan.devices import resolve
 from kakusan.errors import KakusanError, optional, reason_of
-from kakusan.files import at_home
+from kakusan.files import at_home, sha256_of
 from kakusan.interop.beside import Beside
 from kakusan.interop.pipelines import place_of
 from kakusan.interop.text import read_words
@@ -26,6 +25,7 @@ from kakusan.words import Words
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
 
+_DRAWING = ("text_encoder", "unet", "vae")
 STEPS, GUIDANCE = 50, 7.5
 """By how many steps a pipeline draws that says nothing of itself, and how much its prompts count."""
 
@@ -108,7 +108,7 @@ def opened(name: str, device: str = "auto") -> TextToImage:
 
 def _place_of(name: str) -> str:
     """Returns what diffusers loads a pipeline from: the path of its directory, or its name on the hub."""
-    if Run.is_at(at_home(name)):
+    if name not in MODELS and Run.is_at(at_home(name)):
         raise KakusanError(
             f"{name} is a run of ours: kakusan sample {name} --prompt … draws from it, and kakusan export {name} DIR "
             "makes a pipeline of it"
@@ -152,9 +152,6 @@ def _quietly(*loggings: Any) -> Iterator[None]:
 
 
 def _hash(directory: Path) -> str:
-    """Returns the SHA-256 of all weights in a directory; empty for a pipeline of the hub."""
-    files = sorted(directory.glob("*/*.safetensors")) if directory.is_dir() else []
-    digest = sha256()
-    for file in files:
-        digest.update(file.read_bytes())
-    return digest.hexdigest() if files else ""
+    """Returns the SHA-256 of the weights that draw; empty for a pipeline of the hub."""
+    files = [file for part in _DRAWING for file in sorted(directory.glob(f"{part}/*.safetensors"))]
+    return sha256_of(files) if files else ""

@@ -6,29 +6,30 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kakusan.api.exchange import export
+from kakusan.config.models import Text
+from kakusan.config.names import SOURCES
 from kakusan.results.quantities import PIECES
 from kakusan.runs import Run
 from kakusan.shapes.scenes import BACKGROUNDS, COLOURS, SHAPES, SIZES, UNTRAINED_COLOURS, UNTRAINED_RELATIONS
+from kakusan.studies.workshop import Workshop
 from kakusan.trials import Trial
 
 _ABOUT = """
 ## Data
 
-40,000 scenes of 32×32 pixels that `kakusan.shapes` draws: one or two things of {shapes} shapes, {colours} colours and
-{sizes} sizes, before {backgrounds} backgrounds, with captions in varied wording. No picture of anybody else's is among
-them. Never trained on, to measure composition: {untrained_colours}; and {untrained_relations}.
+{data}
 
 ## Training
 
-`kakusan study mini` trains it again: {trained}. The text encoder learned with the U-Net, from nothing; the CLIP in
-`clip/` is beside them for ranking pictures and guidance, and no part of the pipeline.
+`{command}` trains it again: {trained}. The text encoder {reader}; the CLIP in `clip/` is beside them for ranking
+pictures and guidance, and no part of the pipeline.
 
 ## Measured
 
 A verifier without any network says whether a picture is as its prompt asks; prompts are for scenes that no training
-had, {n:,} of a kind, drawn with {how}. Each piece is asked where the ones before it were right. In brackets,
-intervals of 95 %; weights as trained, before they were rounded to half precision. The ceiling is the share of real
-pictures that still are as asked once they went through the autoencoder.
+had, {n:,} of a kind, which had no say in how they were drawn: with {how}. Each piece is asked where the ones before it
+were right. In brackets, intervals of 95 %; weights as trained, before they were rounded to half precision. The ceiling
+is the share of real pictures that still are as asked once they went through the autoencoder.
 
 {table}
 
@@ -36,14 +37,27 @@ pictures that still are as asked once they went through the autoencoder.
 
 It knows these scenes and nothing else: other words are read and mean nothing to it. One training was measured.
 """
+_DRAWN = """\
+{count:,} scenes of {height}×{width} pixels that `kakusan.shapes` draws: {things} of {shapes} shapes, {colours} colours
+and {sizes} sizes, before {backgrounds} backgrounds, with captions in varied wording. No picture of anybody else's is
+among them. Never trained on, to measure composition: {untrained}."""
+_GIVEN = "{count:,} captioned pictures of {height}×{width} pixels."
+_COMMANDS = {"shapes-text": "kakusan study mini", "demo-text": "kakusan demo --text"}
 
 
 def ship(
-    runs: dict[str, Run], directory: Path, drawn: Sequence[Trial], ceiling: Sequence[Trial], guidance: float, told: str
+    shop: Workshop,
+    runs: dict[str, Run],
+    directory: Path,
+    drawn: Sequence[Trial],
+    ceiling: Sequence[Trial],
+    guidance: float,
+    told: str,
 ) -> None:
     """Writes the pipeline, in half precision, with its CLIP.
 
     Args:
+        shop: The study.
         runs: The trained parts, by name.
         directory: Where to; what lies there is replaced.
         drawn: What was measured of every kind of scenes.
@@ -62,20 +76,42 @@ def ship(
     )
     card = directory / "README.md"
     about = _ABOUT.format(
+        data=_data(shop, runs["denoiser"], any(trial.name == "trained-2" for trial in drawn)),
+        command=_COMMANDS.get(shop.source, f"kakusan study mini --preset {Path(shop.source).name}"),
+        trained=told,
+        reader=_reader(shop.settings.text),
+        n=drawn[0].protocol["n"],
+        how=f"{drawn[0].protocol['steps']} steps, η = {drawn[0].protocol['eta']:g} and guidance {guidance:g}",
+        table=_table(drawn, ceiling),
+    )
+    card.write_text(card.read_text("utf-8") + about, encoding="utf-8")
+
+
+def _data(shop: Workshop, run: Run, pairs: bool) -> str:
+    """Returns what was learned from, in words."""
+    state = run.checkpoint().state()
+    _, height, width = state["shape"]
+    size = {"count": state["epoch"], "height": height, "width": width}
+    if shop.settings.data.source not in SOURCES:
+        return _GIVEN.format(**size)
+    colours = sorted(f"a {colour} {shape}" for colour, shape in UNTRAINED_COLOURS)
+    relations = sorted(f"a {first} {how} a {other}" for first, how, other in UNTRAINED_RELATIONS)
+    return _DRAWN.format(
+        **size,
+        things="one or two things" if pairs else "one thing",
         shapes=len(SHAPES),
         colours=len(COLOURS),
         sizes=len(SIZES),
         backgrounds=len(BACKGROUNDS),
-        untrained_colours=", ".join(sorted(f"a {colour} {shape}" for colour, shape in UNTRAINED_COLOURS)),
-        untrained_relations=", ".join(
-            sorted(f"a {first} {how} a {other}" for first, how, other in UNTRAINED_RELATIONS)
-        ),
-        trained=told,
-        n=drawn[0].protocol["n"],
-        how=f"{drawn[0].protocol['steps']} steps and guidance {guidance:g}",
-        table=_table(drawn, ceiling),
+        untrained="; and ".join(", ".join(some) for some in ([colours, relations] if pairs else [colours])),
     )
-    card.write_text(card.read_text("utf-8") + about, encoding="utf-8")
+
+
+def _reader(text: Text) -> str:
+    """Returns where the text encoder came from, in words."""
+    if text.init is None:
+        return "learned with the U-Net, from nothing"
+    return "is that of a CLIP, as it was" if text.frozen else "began as that of a CLIP, and learned with the U-Net"
 
 
 def _table(drawn: Sequence[Trial], ceiling: Sequence[Trial]) -> str:

@@ -18,6 +18,7 @@ from kakusan.data.images import ImageSet
 from kakusan.data.parting import kept_out
 from kakusan.devices import resolve
 from kakusan.errors import KakusanError
+from kakusan.evaluation.captions import captioned
 from kakusan.files import atomic_write
 from kakusan.model import Model
 from kakusan.pictures import from_uint8
@@ -126,7 +127,10 @@ def _data(run: Run, settings: config.Config) -> ImageSet | None:
     place."""
     with suppress(KakusanError):
         images = feeding.images(settings.data)
-        identity.require_same_images(run, ImageBatches(images), settings.data.source, _state(run))
+        learned = ImageBatches(images)
+        if isinstance(settings.network, CLIP):
+            learned = learned.only(torch.tensor(captioned(images)))  # others have nothing to be told by
+        identity.require_same_images(run, learned, settings.data.source, _state(run))
         return images
     return None
 

@@ -40,6 +40,7 @@ PAGE, TABLE = "report.html", "table.csv"
 _SEED = 0
 # What may be another one when a study goes on.
 _ASIDE = ("version", "training.device", "training.compile", "training.log_every", "training.microbatch")
+_ALIKE = ("device", "dtype", "tf32")  # of all trainings of a study
 _SHOWN = 10  # pictures in a row
 _FOR_INCEPTION = 2048  # images on each side, fewer of which do not span its features
 
@@ -120,7 +121,8 @@ class Workshop:
             name: What it is called.
             changes: Fields that are other than the study's.
             seed: Of several alike.
-            base: A configuration of its own, of its own length, in the study's place.
+            base: A configuration of its own, of its own length, in the study's place; where and how exactly it is
+                computed, and from which seed, the study says.
 
         Raises:
             KeyboardInterrupt: Ctrl-C ended it; what it has learned is saved.
@@ -130,7 +132,9 @@ class Workshop:
             _ = self.real  # what cannot be judged is refused before it is trained
         if base is None:
             base = config.changed(self.settings, {"training.images": self.images_to_see})
-        settings = config.changed(base, {"training.seed": base.training.seed + seed, **(changes or {})})
+        asked = self.settings.training
+        alike = {f"training.{field}": getattr(asked, field) for field in _ALIKE}
+        settings = config.changed(base, {**alike, "training.seed": asked.seed + seed, **(changes or {})})
         if Run.is_at(place):
             run = api.train(resume=place, show=self.show and not _finished(place))
         else:

@@ -20,10 +20,12 @@ class Task(Protocol):
             ``self.network`` and never a method of it.
         separable: Whether an image's loss depends on no other image of its batch, so that a batch may be learned from
             in parts.
+        together: How many images a held-out loss judges by each other, where it does; 0 where each is judged alone.
     """
 
     network: nn.Module
     separable: bool
+    together: int
 
     def groups(self) -> list[dict[str, Any]]:
         """Returns the optimizer's groups of parameters; a group may override any option of AdamW. Its own ``lr`` is its

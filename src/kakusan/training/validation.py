@@ -50,9 +50,7 @@ class Validation:
         """
         edges = task.levels()
         total = torch.zeros(max(1, len(edges) - 1), dtype=torch.float64)
-        own = range(processes.index, len(self._indices), processes.count)
-        for first in range(0, len(own), self._chunk):
-            numbers = own[first : first + self._chunk]
+        for numbers in self._share(task.together, processes):
             batch = self._batches.at(self._indices[list(numbers)], processes.device)
             with precision.autocast():
                 losses = task.held_out(network, batch, self._seed, numbers)
@@ -60,6 +58,16 @@ class Validation:
         means = (processes.sum(total.float().to(processes.device)) / len(self._indices)).tolist()
         mean = sum(means) / len(means)
         return {"held_out_loss": mean, **({"held_out_levels": means, "log_snr": edges} if edges else {})}
+
+    def _share(self, together: int, processes: Processes) -> list[range]:
+        """Returns the numbers of the images that a process judges at a time; such as are judged ``together`` are the
+        same ones of any count of processes."""
+        everything = range(len(self._indices))
+        if together:
+            groups = [everything[first : first + together] for first in range(0, len(everything), together)]
+            return groups[processes.index :: processes.count]
+        own = everything[processes.index :: processes.count]
+        return [own[first : first + self._chunk] for first in range(0, len(own), self._chunk)]
 
 
 def hold_out(batches: Batches, held_out: float, seed: int, chunk: int) -> tuple[Batches, Validation | None]:

@@ -1,5 +1,7 @@
 """A CLIP: what it learns, against its formula; from a run to its vectors, and to transformers and back."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
@@ -7,7 +9,7 @@ from torch.nn.functional import cross_entropy
 import kakusan
 from kakusan import api
 from kakusan.commands import main
-from kakusan.data.batches import Batch
+from kakusan.data.batches import Batch, ImageBatches
 from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError
 from kakusan.interop.text import clip_from_transformers, clip_to_transformers
@@ -17,6 +19,7 @@ from kakusan.pictures import save
 from kakusan.runs import Run
 from kakusan.seeds import Draws
 from kakusan.training.tasks.contrast import Contrast
+from kakusan.training.validation import Validation
 from kakusan.words import found_in
 from tests.networks.randomised import randomised
 from tests.tiny import assert_same
@@ -58,6 +61,29 @@ def test_the_loss_is_its_formula():
     logits, own = scale * u @ w.T, torch.arange(4)
     expected = (cross_entropy(logits, own, reduction="none") + cross_entropy(logits.T, own, reduction="none")) / 2
     assert torch.allclose(found, expected, atol=1e-6)
+
+
+def test_a_scale_that_went_too_far_comes_back():
+    one = matcher()
+    one.network.train()
+    with torch.no_grad():
+        one.network.log_scale.fill_(6.0)
+    images, words = torch.randn(4, 3, 8, 8), one.words(CAPTIONS[:4])
+    Contrast(one, Batch(images, words=words)).losses(Batch(images, words=words), Draws(0, 0, 4)).mean().backward()
+    assert one.network.scale.item() == pytest.approx(100.0)
+    assert one.network.log_scale.grad.item() != 0
+
+
+def test_held_out_pairs_are_told_from_the_same_others_by_any_count_of_processes():
+    one = matcher()
+    batches = ImageBatches(pictures(150))
+    task = Contrast(one, Batch(torch.empty(0, 1, 8, 8)))
+    judged = Validation(batches, torch.arange(150), 0, 16)
+    shares = [judged._share(task.together, SimpleNamespace(index=i, count=2)) for i in (0, 1)]
+    assert sorted(map(list, [*shares[0], *shares[1]])) == sorted(
+        map(list, judged._share(task.together, SimpleNamespace(index=0, count=1)))
+    )
+    assert sorted(i for share in shares for group in share for i in group) == list(range(150))
 
 
 def test_another_picture_of_the_same_caption_is_no_mistake():

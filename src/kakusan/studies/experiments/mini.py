@@ -11,11 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kakusan import api, config, sampling
+from kakusan import api, config, feeding, sampling
 from kakusan.codec import Codec
-from kakusan.config.names import SOURCES, presets
+from kakusan.config.names import CLIP_SCALE, SOURCES, presets
 from kakusan.data import prepare
+from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError
+from kakusan.evaluation.captions import captioned, require_captions
 from kakusan.evaluation.prompts import CELLS, asked_for, measure_prompts, measure_shown
 from kakusan.matcher import Matcher
 from kakusan.model import Model
@@ -27,13 +29,12 @@ from kakusan.shapes import Scene, draw, parse, read, verify
 from kakusan.studies.shipping import ship
 from kakusan.studies.workshop import Workshop, train_seconds
 from kakusan.trials import Experiment, Part, Sentence, Trial
-from kakusan.words import Words
 
 SCALES = (1.0, 1.5, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0)
 """Of guidance, from the plainly conditional one."""
-LED = (0.0, 3.0, 10.0, 30.0)
+LED = (0.0, 3.0, CLIP_SCALE, 30.0)
 """Of guidance by CLIP, from none."""
-LED_HOW = {"guidance": 1.0, "eta": 1.0, "steps": 100}
+LED_HOW = {"sampler": "ddim", "guidance": 1.0, "eta": 1.0, "steps": 100}
 """How it is led: in small steps, and with noise on the way. Without, it stays with what its first steps, in which there
 is nothing for a CLIP to see yet, have settled."""
 PIPELINE = "pipeline"
@@ -42,6 +43,7 @@ _ONE = 0  # the number of scenes of one thing, of a kind that is learned from
 _N, _SWEPT = 500, 100  # prompts of a kind, and of one at each scale
 _AMONG = 256  # captions, of which a picture's own is to be found
 _TRIED = 64  # pictures, among which are some that are not as asked
+_FRESH = 1  # seed of prompts that have chosen nothing
 _SHOWN = 8
 _DEVIATIONS = 3  # of latents, which are black and white
 _OTHER_WAY: Mapping[str, str] = {
@@ -76,24 +78,28 @@ def mini(shop: Workshop) -> Experiment:
     """Trains an autoencoder, a CLIP, and a denoiser of latents that reads, and asks each for what it is good at."""
     if not shop.settings.reads_text or shop.settings.network.kind == "clip":
         raise KakusanError("this study trains a denoiser that reads captions (choose --preset shapes-text)")
-    trained = _trained(shop)
-    model, n = trained.model, shop.settings.evaluation.n or _N
-    kinds = kinds_of(model.words)
+    source, n = _kept(shop), shop.settings.evaluation.n or _N
+    kinds = kinds_of(feeding.images(shop.settings.data.model_copy(update={"source": source}), shop.show))
+    trained = _trained(shop, source)
+    model = trained.model
     plain = [number for number in kinds if CELLS[number][0] == "trained"]  # of one thing first
     ceiling = _rows(shop, "ceiling", trained.codec, lambda: _ceiling(trained.codec, kinds, n))
     found = _rows(shop, "retrieval", trained.matcher, lambda: _retrieval(trained.matcher, plain))
     sweep = _rows(shop, "sweep", model, lambda: _sweep(model, plain, min(n, _SWEPT), shop.show))
     hardest = _metric(plain[-1])
-    guided = guiding(sweep, hardest, "guidance", "guided")
     best = max(sweep, key=lambda trial: trial.values[hardest].value).values["guidance"].value
     drawn = _rows(shop, "drawn", model, lambda: _drawn(model, kinds, n, best, shop.show))
-    led = _rows(shop, "led", model, lambda: _led(model, trained.matcher, min(n, _SWEPT), shop.show))
+    (plainly,) = _rows(shop, "plainly", model, lambda: _drawn(model, plain[-1:], n, 1.0, shop.show))
+    after = next(it for it in drawn if it.name == plainly.name)
+    guided = raised("guided", best, plainly.values["prompts"], after.values["prompts"])
+    find = partial(_led, model, trained.matcher, min(n, _SWEPT), shop.show)
+    led = _rows(shop, "led", model, find, clip=trained.matcher.weights_hash)
     parts = tuple(_parts(trained))
     told = "; ".join(
         f"the {it.name} on {it.values['images'].value:,.0f} images in {it.values['train_seconds'].value / 60:.0f} min"
         for it in parts
     )
-    ship(trained.runs, shop.path / PIPELINE, drawn, ceiling, best, told)
+    ship(shop, trained.runs, shop.path / PIPELINE, drawn, ceiling, best, told)
     first = _obeyed(drawn, n)
     return shop.experiment(
         (first, guided),
@@ -103,7 +109,7 @@ def mini(shop: Workshop) -> Experiment:
         Part("latents", Sentence("study.mini.inside", {}), pictures=_latents(trained.codec, kinds)),
         Part("drawn", first, drawn, pictures=_samples(model, kinds, best)),
         Part("guided", guided, sweep, tuple(map(_metric, plain)), "guidance", growing=True),
-        Part("led", guiding(led, _metric(_ONE), "scale", "led"), led, (_metric(_ONE),), "scale"),
+        Part("led", _led_to(led), led, (_metric(_ONE),), "scale"),
         Part("failures", Sentence("study.mini.failed", {}), pictures=_failures(model, plain[-1], best)),
         notes=(Sentence("study.mini.alone"),),
     )
@@ -123,8 +129,7 @@ def part_of(shop: Workshop, kind: str, source: str) -> config.Config:
     return config.load(name, {f"data.{field}": value for field, value in data.items()})
 
 
-def _trained(shop: Workshop) -> _Trained:
-    source = _kept(shop)
+def _trained(shop: Workshop, source: str) -> _Trained:
     runs = {}
     for kind in ("autoencoder", "clip"):
         base = part_of(shop, kind, source)
@@ -149,11 +154,13 @@ def _kept(shop: Workshop) -> str:
 
 
 def _rows(
-    shop: Workshop, name: str, of: Model | Codec | Matcher, find: Callable[[], Sequence[Trial]]
+    shop: Workshop, name: str, of: Model | Codec | Matcher, find: Callable[[], Sequence[Trial]], **more: str
 ) -> tuple[Trial, ...]:
-    """Returns rows that were found once of these weights."""
-    protocol = {"weights_hash": of.weights_hash}
-    found = shop.found(name, Rows, lambda: Rows(trials=tuple(find()), protocol=protocol), shop.of(of))
+    """Returns rows that were found once of these weights, and of ``more``."""
+    protocol = {"weights_hash": of.weights_hash, **more}
+    found = shop.found(
+        name, Rows, lambda: Rows(trials=tuple(find()), protocol=protocol), lambda rows: rows.protocol == protocol
+    )
     return found.trials
 
 
@@ -183,14 +190,14 @@ def _row(found: Measurement) -> Trial:
     )
 
 
-def kinds_of(words: Words | None) -> tuple[int, ...]:
-    """Returns the numbers of those kinds of scenes that have no more things than the captions that were learned from.
+def kinds_of(images: ImageSet) -> tuple[int, ...]:
+    """Returns the numbers of those kinds of scenes that have no more things than the captions of images.
 
     Raises:
-        KakusanError: These are no captions of scenes.
+        KakusanError: They have none, or these are no captions of scenes.
     """
-    assert words is not None, "it reads"
-    most = max(len(parse(example).things) for example in words.examples)
+    require_captions(images, "this study")
+    most = max(len(parse(images.captions[place]).things) for place in captioned(images))
     return tuple(number for number, (_, things) in enumerate(CELLS) if things <= most)
 
 
@@ -247,8 +254,9 @@ def _sweep(model: Model, kinds: Sequence[int], n: int, show: bool) -> list[Trial
 
 
 def _drawn(model: Model, kinds: Sequence[int], n: int, scale: float, show: bool) -> list[Trial]:
+    """Returns how many prompts are obeyed, none of which had a say in what scale is the best."""
     how = sampling.settings(model.sampling, guidance=scale)
-    return [_row(it) for it in measure_prompts(model, how, n=n, kinds=kinds, show=show)]
+    return [_row(it) for it in measure_prompts(model, how, n=n, seed=_FRESH, kinds=kinds, show=show)]
 
 
 def _led(model: Model, matcher: Matcher, n: int, show: bool) -> list[Trial]:
@@ -267,18 +275,21 @@ def _lead(matcher: Matcher, scale: float, captions: Sequence[str]) -> sampling.L
     return sampling.Led(matcher, captions, scale)
 
 
-def guiding(sweep: Sequence[Trial], metric: str, of: str, key: str) -> Sentence:
-    """Says what the best scale of guidance makes of the share that is obeyed without it, as far as doubt allows.
+def _led_to(led: Sequence[Trial]) -> Sentence:
+    """Says what guidance by CLIP does at its usual scale, which no measurement has chosen."""
+    without, usual = (next(it for it in led if it.values["scale"].value == scale) for scale in (0, CLIP_SCALE))
+    return raised("led", CLIP_SCALE, without.values[_metric(_ONE)], usual.values[_metric(_ONE)])
+
+
+def raised(key: str, scale: float, before: Value, after: Value) -> Sentence:
+    """Says what a scale of guidance makes of the share that is obeyed without it, as far as doubt allows.
 
     Args:
-        sweep: A row a scale, without guidance first.
-        metric: The share.
-        of: What the scale is called.
         key: The sentence, of which one says that it is raised, and one that it is not.
+        scale: The scale.
+        before, after: The shares.
     """
-    best = max(sweep, key=lambda trial: trial.values[metric].value)
-    before, after = sweep[0].values[metric], best.values[metric]
-    told = {"best": f"{best.values[of].value:g}", "before": before.value, "after": after.value}
+    told = {"best": f"{scale:g}", "before": before.value, "after": after.value}
     return Sentence(f"study.mini.{key}{'' if after.beyond(before) else '_alike'}", told)
 
 

@@ -22,6 +22,7 @@ class Classification:
     """
 
     separable = True
+    together = 0
 
     def __init__(self, network: nn.Module) -> None:
         self.network = network

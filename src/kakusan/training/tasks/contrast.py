@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from kakusan.sampling import Progress
 from kakusan.seeds import Draws
 from kakusan.training.task import decay_matrices_only
 
+_HOTTEST = math.log(100.0)  # beyond which the logarithm of the scale of the logits is not let
 _SQUARE = 8  # pixels of a pair in a preview
 
 
@@ -38,9 +40,11 @@ class Contrast:
     """
 
     separable = False  # a pair is told from all others of its batch
+    together = 64
 
     def __init__(self, matcher: Matcher, shown: Batch) -> None:
         self.network: nn.Module = matcher.network
+        self._log_scale = matcher.network.log_scale
         self._shown = shown
 
     def groups(self) -> list[dict[str, Any]]:
@@ -48,6 +52,8 @@ class Contrast:
 
     def losses(self, batch: Batch, draws: Draws) -> Tensor:
         assert batch.words is not None, "a CLIP is trained on captions only"
+        with torch.no_grad():  # in place: within the formula, what a step has moved beyond would have no gradient back
+            self._log_scale.clamp_(max=_HOTTEST)
         images, words, scale = self.network(batch.images, batch.words)
         others = gathered(images), gathered(words), gathered(batch.words)
         return _told_apart(images, words, scale, batch.words, others, rank() * len(images))
@@ -56,7 +62,7 @@ class Contrast:
         return []
 
     def held_out(self, network: nn.Module, batch: Batch, seed: int, numbers: Sequence[int]) -> Tensor:
-        """Among the images that are judged at a time."""
+        """Among as many at a time, however many processes there are."""
         assert batch.words is not None, "a CLIP is judged on captions only"
         images, words, scale = network(batch.images, batch.words)
         return _told_apart(images, words, scale, batch.words, (images, words, batch.words), 0)[:, None]

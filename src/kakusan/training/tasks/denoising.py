@@ -39,6 +39,7 @@ class Denoising:
     """
 
     separable = True
+    together = 0
 
     def __init__(self, model: Model, times: TimeSampling, condition_dropout: float, settings: Sampling) -> None:
         self._model = model

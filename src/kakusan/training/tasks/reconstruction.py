@@ -41,6 +41,7 @@ class Reconstruction:
     """
 
     separable = False  # latents are brought to deviation 1 by those of the whole batch
+    together = 0
 
     def __init__(self, codec: Codec, settings: Settings, shown: Tensor, perception: Perception | None = None) -> None:
         self.network: nn.Module = codec.network
