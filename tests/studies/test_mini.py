@@ -42,8 +42,7 @@ def _small(tmp_path, monkeypatch):
     monkeypatch.setattr(seen, "user_cache_path", lambda name: tmp_path / "cache")
     for name, value in (
         ("SCALES", (1.0, 3.0)),
-        ("LED", (0.0, 10.0)),
-        ("LED_HOW", {"guidance": 1.0, "steps": 2}),
+        ("LED", {"guidance": 1.0, "steps": 2}),
         ("_AMONG", 8),
         ("_TRIED", 4),
         ("_SHOWN", 2),
@@ -74,7 +73,13 @@ def scenes(tmp_path):
 def test_a_study_trains_every_part_and_leaves_a_pipeline(tmp_path, scenes):
     how = {
         "path": tmp_path / "study",
-        "overrides": {**TINY, "data.source": str(scenes), "data.held_out": 4, "training.seed": 3},
+        "overrides": {
+            **TINY,
+            "data.source": str(scenes),
+            "data.held_out": 4,
+            "training.seed": 3,
+            "text.init": "runs/none",
+        },
         "show": False,
     }
     found, path = conduct("mini", **how)
@@ -92,6 +97,8 @@ def test_a_study_trains_every_part_and_leaves_a_pipeline(tmp_path, scenes):
     assert "40 captioned pictures of 32×32 pixels" in card
     seeds = {config.load(it.config_path).training.seed for it in map(Run.open, (path / "runs").iterdir())}
     assert seeds == {3}
+    assert "began as that of a CLIP" in card
+    assert config.load(path / "runs" / "denoiser" / "config.yaml").text.init == str((path / "runs" / "clip").resolve())
     drawn = kakusan.generate("a red circle", model=str(pipeline), n=2, show=False)
     assert drawn.shape == (2, 3, 32, 32)
     clip = kakusan.load_clip(pipeline, device="cpu")

@@ -13,12 +13,13 @@ from torch import Tensor
 
 from kakusan import api, config, feeding, sampling
 from kakusan.codec import Codec
-from kakusan.config.names import CLIP_SCALE, SOURCES, presets
+from kakusan.config.names import CLIP_SCALE, HUB, SOURCES, presets
 from kakusan.data import prepare
 from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError
 from kakusan.evaluation.captions import captioned, require_captions
 from kakusan.evaluation.prompts import CELLS, asked_for, measure_prompts, measure_shown
+from kakusan.files import at_home
 from kakusan.matcher import Matcher
 from kakusan.model import Model
 from kakusan.pictures import from_uint8, to_uint8
@@ -32,15 +33,13 @@ from kakusan.trials import Experiment, Part, Sentence, Trial
 
 SCALES = (1.0, 1.5, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0)
 """Of guidance, from the plainly conditional one."""
-LED = (0.0, 3.0, CLIP_SCALE, 30.0)
-"""Of guidance by CLIP, from none."""
-LED_HOW = {"sampler": "ddim", "guidance": 1.0, "eta": 1.0, "steps": 100}
-"""How it is led: in small steps, and with noise on the way. Without, it stays with what its first steps, in which there
-is nothing for a CLIP to see yet, have settled."""
+LED = {"sampler": "ddim", "guidance": 1.0, "eta": 1.0, "steps": 100}
+"""How a CLIP leads: in small steps, with noise on the way. Without, a walk keeps to what its first steps have settled,
+in which there is nothing for a CLIP to see yet."""
 PIPELINE = "pipeline"
 """Where in the study's directory what it trained lies, as diffusers loads it."""
 _ONE = 0  # the number of scenes of one thing, of a kind that is learned from
-_N, _SWEPT = 500, 100  # prompts of a kind, and of one at each scale
+_N, _SWEPT, _LED = 500, 100, 200  # prompts of a kind; of one at each scale; led, which takes long
 _AMONG = 256  # captions, of which a picture's own is to be found
 _TRIED = 64  # pictures, among which are some that are not as asked
 _FRESH = 1  # seed of prompts that have chosen nothing
@@ -86,13 +85,13 @@ def mini(shop: Workshop) -> Experiment:
     ceiling = _rows(shop, "ceiling", trained.codec, lambda: _ceiling(trained.codec, kinds, n))
     found = _rows(shop, "retrieval", trained.matcher, lambda: _retrieval(trained.matcher, plain))
     sweep = _rows(shop, "sweep", model, lambda: _sweep(model, plain, min(n, _SWEPT), shop.show))
-    hardest = _metric(plain[-1])
-    best = max(sweep, key=lambda trial: trial.values[hardest].value).values["guidance"].value
+    swept = tuple(map(_metric, plain))
+    best = max(sweep, key=lambda it: sum(it.values[name].value for name in swept)).values["guidance"].value
     drawn = _rows(shop, "drawn", model, lambda: _drawn(model, kinds, n, best, shop.show))
     (plainly,) = _rows(shop, "plainly", model, lambda: _drawn(model, plain[-1:], n, 1.0, shop.show))
     after = next(it for it in drawn if it.name == plainly.name)
     guided = raised("guided", best, plainly.values["prompts"], after.values["prompts"])
-    find = partial(_led, model, trained.matcher, min(n, _SWEPT), shop.show)
+    find = partial(_led, model, trained.matcher, min(n // 2, _LED), shop.show)
     led = _rows(shop, "led", model, find, clip=trained.matcher.weights_hash)
     parts = tuple(_parts(trained))
     told = "; ".join(
@@ -108,8 +107,8 @@ def mini(shop: Workshop) -> Experiment:
         Part("retrieved", _retrieved(found), found),
         Part("latents", Sentence("study.mini.inside", {}), pictures=_latents(trained.codec, kinds)),
         Part("drawn", first, drawn, pictures=_samples(model, kinds, best)),
-        Part("guided", guided, sweep, tuple(map(_metric, plain)), "guidance", growing=True),
-        Part("led", _led_to(led), led, (_metric(_ONE),), "scale"),
+        Part("guided", guided, sweep, swept, "guidance", growing=True),
+        Part("led", _led_to(led), led),
         Part("failures", Sentence("study.mini.failed", {}), pictures=_failures(model, plain[-1], best)),
         notes=(Sentence("study.mini.alone"),),
     )
@@ -136,6 +135,9 @@ def _trained(shop: Workshop, source: str) -> _Trained:
         runs[kind] = shop.trained(kind, {"training.images": shop.within_budget(base)}, base=base)
     latent = str(runs["autoencoder"].path.resolve())
     changes = {"data.source": source, "data.latent": latent, "training.images": shop.images_to_see}
+    init = shop.settings.text.init
+    if init is not None and not init.startswith(HUB) and not at_home(init).exists():  # the preset's, not the user's
+        changes["text.init"] = str(runs["clip"].path.resolve())
     runs["denoiser"] = shop.trained("denoiser", base=config.changed(shop.settings, changes))
     model = shop.load(runs["denoiser"])
     assert model.codec is not None, "of latents"
@@ -260,10 +262,10 @@ def _drawn(model: Model, kinds: Sequence[int], n: int, scale: float, show: bool)
 
 
 def _led(model: Model, matcher: Matcher, n: int, show: bool) -> list[Trial]:
-    """Returns what becomes of a model that is told nothing, and led by a CLIP more and more."""
+    """Returns what becomes of a model that is told nothing, and of one that a CLIP leads at its usual scale."""
     rows = []
-    for scale in LED:
-        how = sampling.settings(model.sampling, **LED_HOW)
+    for scale in (0.0, CLIP_SCALE):
+        how = sampling.settings(model.sampling, **LED)
         lead = partial(_lead, matcher, scale)
         (found,) = measure_prompts(model, how, n=n, kinds=(_ONE,), lead=lead, show=show)
         values = {"scale": Value(value=scale), found.metric: Value(value=found.value, interval=found.interval)}
@@ -276,9 +278,8 @@ def _lead(matcher: Matcher, scale: float, captions: Sequence[str]) -> sampling.L
 
 
 def _led_to(led: Sequence[Trial]) -> Sentence:
-    """Says what guidance by CLIP does at its usual scale, which no measurement has chosen."""
-    without, usual = (next(it for it in led if it.values["scale"].value == scale) for scale in (0, CLIP_SCALE))
-    return raised("led", CLIP_SCALE, without.values[_metric(_ONE)], usual.values[_metric(_ONE)])
+    without, with_it = (it.values[_metric(_ONE)] for it in led)
+    return raised("led", CLIP_SCALE, without, with_it)
 
 
 def raised(key: str, scale: float, before: Value, after: Value) -> Sentence:
