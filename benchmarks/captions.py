@@ -55,7 +55,7 @@ def trained(given: argparse.Namespace, name: str) -> Run:
     images = scenes(way.pop("captions", "leaning") == "leaning")
     place = given.runs / name.replace(" ", "-").replace(",", "").replace("'", "")
     if Run.is_at(place):
-        return kakusan.train(resume=place, data=images)
+        return kakusan.train(resume=place, data=images, images=given.images)
     if way.pop("init", False):
         way["text.init"] = str(given.clip)
     changes = {"data.latent": str(given.autoencoder), "training.images": given.images, "training.samples_every": 0}
@@ -70,7 +70,8 @@ def measured(run: Run, n: int) -> dict[str, Any]:
         pieces = {name: found.protocol[name] for name in PIECES if name in found.protocol}
         interval = [round(end, 4) for end in found.interval or ()]
         rows[found.metric] = {"value": round(found.value, 4), "interval": interval, **pieces}
-    return {"images": model.images, "train_seconds": round(train_seconds(run).value), **rows}
+    told = {"date": date.today().isoformat(), "machine": machine(), "n": n, "images": model.images}
+    return {**told, "train_seconds": round(train_seconds(run).value), **rows}
 
 
 def main() -> None:
@@ -87,9 +88,8 @@ def main() -> None:
     for name in given.only:
         found["ways"][name] = measured(trained(given, name), given.n)
         print(name, json.dumps(found["ways"][name]), flush=True)
-        command = f"python benchmarks/captions.py --images {given.images} --n {given.n}"
-        told = {"date": date.today().isoformat(), "command": command, "machine": machine(), "n": given.n}
-        RESULTS.write_text(json.dumps({**found, **told}, indent=2) + "\n")
+        found["ways"][name]["command"] = f"python benchmarks/captions.py --images {given.images} --n {given.n}"
+        RESULTS.write_text(json.dumps(found, indent=2) + "\n")
 
 
 if __name__ == "__main__":
