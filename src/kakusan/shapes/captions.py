@@ -95,6 +95,11 @@ def _relation(found: re.Match[str]) -> str | None:
 
 def _named(thing: Thing, sizes: bool) -> str:
     words = f"{thing.size} {thing.colour} {thing.shape}" if sizes else f"{thing.colour} {thing.shape}"
+    return one(words)
+
+
+def one(words: str) -> str:
+    """Returns words for a thing with the article that goes before them."""
     return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
 
 

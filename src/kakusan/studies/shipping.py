@@ -10,6 +10,7 @@ from kakusan.config.models import Text
 from kakusan.config.names import SOURCES
 from kakusan.results.quantities import PIECES
 from kakusan.runs import Run
+from kakusan.shapes.captions import one
 from kakusan.shapes.scenes import BACKGROUNDS, COLOURS, SHAPES, SIZES, UNTRAINED_COLOURS, UNTRAINED_RELATIONS
 from kakusan.studies.workshop import Workshop
 from kakusan.trials import Trial
@@ -94,7 +95,7 @@ def _data(shop: Workshop, run: Run, pairs: bool) -> str:
     size = {"count": state["epoch"], "height": height, "width": width}
     if shop.settings.data.source not in SOURCES:
         return _GIVEN.format(**size)
-    colours = sorted(f"a {colour} {shape}" for colour, shape in UNTRAINED_COLOURS)
+    colours = sorted(one(f"{colour} {shape}") for colour, shape in UNTRAINED_COLOURS)
     relations = sorted(f"a {first} {how} a {other}" for first, how, other in UNTRAINED_RELATIONS)
     return _DRAWN.format(
         **size,
