@@ -18,7 +18,7 @@ from kakusan.data.batches import Batches, ImageBatches, LoaderBatches
 from kakusan.data.images import ImageSet
 from kakusan.data.parting import kept_out
 from kakusan.data.remarks import remarks_on, remarks_on_captions, remarks_on_count, remarks_on_range
-from kakusan.errors import KakusanError, counted
+from kakusan.errors import KakusanError
 from kakusan.words import Words, found_in
 
 
@@ -134,7 +134,9 @@ def _captioned(feed: Feed, settings: config.Config, words: Words | None) -> Feed
     silent = torch.tensor([not caption.strip() for caption in captions])
     numbers, cut = found.read_all(captions)
     numbers = numbers.masked_fill(silent[:, None], NULL_WORD)
-    remarks = remarks_on_captions(feed.batches.images, found, cut, settings.data.flip)
+    a_clip = isinstance(settings.network, config.CLIP)
+    without = "left out, since a CLIP has nothing to tell them by" if a_clip else "learned as such that say nothing"
+    remarks = remarks_on_captions(feed.batches.images, found, cut, settings.data.flip, without)
     batches = ImageBatches(feed.batches.images, feed.batches.flips, words=numbers)
     return replace(feed, batches=batches, words=found, remarks=(*feed.remarks, *remarks))
 
@@ -154,9 +156,8 @@ def _telling_apart(feed: Feed) -> Feed:
             f"a CLIP tells captions apart, and there is one only, {feed.batches.images.captions[told[0]]!r} (give "
             "captions that differ; a larger text.length cuts fewer of them)"
         )
-    if left := feed.batches.epoch - len(told):
-        said = f"{counted(left, 'image')} left out, which a CLIP has no caption to tell by"
-        feed = replace(feed, batches=feed.batches.only(told), remarks=(*feed.remarks, said))
+    if len(told) < feed.batches.epoch:
+        feed = replace(feed, batches=feed.batches.only(told))
     return replace(feed, class_names=())
 
 

@@ -28,7 +28,7 @@ START, END = "<|startoftext|>", "<|endoftext|>"
 _FORMAT = "kakusan words 1"
 _LAST = "</w>"  # what marks the end of a word
 _PARTS = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
-_WORD = re.compile(r"[^\W\d_]{2,}")
+_WORD = re.compile(r"[^\W\d_]{2,}|[^\x00-\x7f]")  # a sign beyond ASCII may be a word by itself
 
 
 @dataclass(frozen=True, eq=False)

@@ -42,6 +42,15 @@ def test_pictures_say_how_they_were_drawn(kakusan, pipeline, tmp_path):
     assert Image.open(tmp_path / "out" / "0000.png").size == (16, 16)
 
 
+def test_that_a_prompt_is_cut_is_said_once(kakusan, pipeline, tmp_path):
+    how = ("--model", str(pipeline), "-n1", "--steps=1", "--device=cpu", "-o", "out")
+    done = kakusan("generate", "a red circle " * 9, *how)
+    assert done.status == 0
+    assert done.err.count("cut") == 1
+    assert "Token indices" not in done.err
+    assert "truncated" not in done.err
+
+
 def test_sample_does_not_draw_it_again_and_says_what_does(kakusan, pipeline, tmp_path):
     how = ("--model", str(pipeline), "-n1", "--steps=1", "--seed=5", "--device=cpu", "-o", "out")
     assert kakusan("generate", "a red circle", *how).status == 0

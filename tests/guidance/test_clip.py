@@ -72,13 +72,13 @@ def test_a_walk_goes_where_a_clip_leads_it(matcher):
 
 def test_each_image_has_its_own_prompt_in_every_chunk(matcher):
     model = tiny.model(shape=(1, 8, 8), classes=())
-    prompts = ["a red circle", "a blue star", "a red circle"]
-    whole = kakusan.sample(model, n=3, steps=3, clip=matcher, prompt=prompts)
-    parts = kakusan.sample(model, n=3, steps=3, clip=matcher, prompt=prompts, batch=2)
+    prompts, how = ["a red circle", "a blue star", "a red circle"], {"n": 3, "steps": 3, "clip_scale": 100.0}
+    whole = kakusan.sample(model, clip=matcher, prompt=prompts, **how)
+    parts = kakusan.sample(model, clip=matcher, prompt=prompts, batch=2, **how)
     assert torch.allclose(whole, parts, atol=1e-5)
-    other = kakusan.sample(model, n=3, steps=3, clip=matcher, prompt=prompts[::-1])
+    other = kakusan.sample(model, clip=matcher, prompt=prompts[::-1], **how)
     assert torch.allclose(whole[0], other[0], atol=1e-5)
-    other = kakusan.sample(model, n=3, steps=3, clip=matcher, prompt=["a blue star"] * 3)
+    other = kakusan.sample(model, clip=matcher, prompt=["a blue star"] * 3, **how)
     assert not torch.allclose(whole[0], other[0], atol=1e-3)
 
 

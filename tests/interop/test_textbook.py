@@ -5,13 +5,15 @@ import torch
 
 import kakusan
 from kakusan import grids, schedules
+from kakusan.condition import Condition
 from kakusan.config.names import SAMPLERS
-from kakusan.denoiser import Bind
+from kakusan.denoiser import Bind, Denoiser
 from kakusan.errors import KakusanError
-from kakusan.guidance import Clip
-from kakusan.interop.textbook import denoiser_from_textbook
+from kakusan.guidance import ClassifierFree, Clip
+from kakusan.interop.textbook import classifier_free_guidance, denoiser_from_textbook
 from kakusan.networks import SimpleUNet
 from kakusan.objective import TimeSampling, denoising_loss
+from kakusan.parametrization import Epsilon
 from kakusan.samplers import ddim, ddpm, heun
 from tests import textbook
 from tests.oracles import last, seeded_noise
@@ -25,6 +27,25 @@ X = torch.randn(3, 2, 8, 8, generator=torch.Generator().manual_seed(0), dtype=to
 def model():
     torch.manual_seed(0)
     return textbook.Table(STEPS, 2).double()
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.0, 7.5])
+def test_guidance_of_one_step_is_that_of_the_walk(scale):
+    """The textbook's function, beside the denoiser."""
+    rows = torch.randn(4, 2, 8, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+    def model(x, t, told):
+        return x * (t + 1)[:, None, None, None] + rows[told]
+
+    class Network(torch.nn.Module):
+        def forward(self, x, clock, condition):
+            return model(x, clock.round().long(), condition.labels % 4)  # -1, no class, is the last row
+
+    t, labels = torch.full((3,), 20), torch.tensor([0, 1, 2])
+    theirs = classifier_free_guidance(model, X, t, labels, torch.full((3,), 3), scale)
+    denoiser = Denoiser(Network(), CHAIN, Epsilon())
+    ours = ClassifierFree(denoiser, Condition(labels=labels), scale)(X, CHAIN.index_to_time(t.double()))
+    torch.testing.assert_close(ours.epsilon, theirs, rtol=1e-9, atol=1e-9)
 
 
 def test_ddpm_is_the_textbooks_loop(model):

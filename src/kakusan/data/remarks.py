@@ -29,15 +29,23 @@ def remarks_on_classes(names: Sequence[str]) -> list[str]:
     ]
 
 
-def remarks_on_captions(images: ImageSet, words: Words, cut: Sequence[int], flip: bool) -> list[str]:
-    """Returns what is odd about captions: some are missing, ``cut``, all the same, or untrue of a mirrored image."""
+def remarks_on_captions(
+    images: ImageSet, words: Words, cut: Sequence[int], flip: bool, without: str = "learned as such that say nothing"
+) -> list[str]:
+    """Returns what is odd about captions: some are missing, ``cut``, all the same, or untrue of a mirrored image.
+
+    Args:
+        images: They have them.
+        words: What reads them.
+        cut: Numbers of those that are cut.
+        flip: Whether images are mirrored.
+        without: What becomes of images without one.
+    """
     remarks = []
     told = [caption for caption in images.captions if caption.strip()]
     if missing := [place for place, caption in enumerate(images.captions) if not caption.strip()]:
         listed = some([images.names[place] if images.names else f"image {place}" for place in missing], _SHOWN)
-        remarks.append(
-            f"{counted(len(missing), 'image')} without a caption: learned as such that say nothing: {listed}"
-        )
+        remarks.append(f"{counted(len(missing), 'image')} without a caption: {without}: {listed}")
     if cut:
         remarks.append(
             f"{counted(len(cut), 'caption')} longer than {words.length - 2} pieces of words and cut, such as "

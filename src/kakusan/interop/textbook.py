@@ -1,5 +1,8 @@
 """A textbook's model as it is: called ``model(x, t)`` with the index of a step, it predicts the noise."""
 
+from collections.abc import Callable
+
+import torch
 from torch import Tensor, nn
 
 from kakusan.denoiser import Denoiser
@@ -24,6 +27,28 @@ def denoiser_from_textbook(model: nn.Module, betas: Tensor) -> Denoiser:
         KakusanError: ``betas`` make no chain: one leaves (0, 1), or there is none.
     """
     return Denoiser(WholeSteps(model), Chain(betas), Epsilon())
+
+
+def classifier_free_guidance(
+    model: Callable[..., Tensor], x: Tensor, t: Tensor, text_emb: Tensor, null_emb: Tensor, guidance_scale: float
+) -> Tensor:
+    r"""Returns the guided noise, as the chapter's function of this name does: one step's prediction, where
+    :class:`kakusan.guidance.ClassifierFree` is a denoiser that any sampler walks with.
+
+    .. math:: \varepsilon_\varnothing + w\,(\varepsilon_c - \varepsilon_\varnothing)
+
+    Args:
+        model: Called as ``model(x, t, condition)``; it predicts ε.
+        x: Noisy images, shape (B, C, H, W).
+        t: Indices of steps, shape (B,).
+        text_emb, null_emb: The condition of every image, and that of saying nothing, shape (B, …).
+        guidance_scale: w; 0 is unconditional, 1 plainly conditional.
+
+    Source: Ho & Salimans, "Classifier-Free Diffusion Guidance", 2021.
+    """
+    both = model(torch.cat([x, x]), torch.cat([t, t]), torch.cat([text_emb, null_emb]))
+    conditional, unconditional = both.chunk(2)
+    return unconditional + guidance_scale * (conditional - unconditional)
 
 
 class WholeSteps(nn.Module):

@@ -12,7 +12,7 @@ from torch import Tensor
 from kakusan import seeds
 from kakusan.errors import KakusanError
 from kakusan.sampling import Progress, require_count
-from kakusan.stable_diffusion.pipelines import TextToImage
+from kakusan.stable_diffusion.pipelines import TextToImage, quietly
 
 BATCH = 16
 
@@ -63,17 +63,18 @@ class Generation:
         # In float32 on the CPU whatever the device, so that a seed means the same picture everywhere.
         noise = seeds.ImageNoise(self.seed, images)
         begun = noise(torch.empty(len(images), *self.model.latent_shape))
-        found = pipe(
-            [self.prompts[i % len(self.prompts)] for i in images],
-            negative_prompt=None if self.negative is None else [self.negative] * len(images),
-            num_inference_steps=self.steps,
-            guidance_scale=self.guidance,
-            eta=self.eta,
-            generator=noise.generators,
-            latents=begun.to(pipe.device, pipe.dtype),
-            output_type="pt",
-            callback_on_step_end=done,
-        )
+        with quietly():
+            found = pipe(
+                [self.prompts[i % len(self.prompts)] for i in images],
+                negative_prompt=None if self.negative is None else [self.negative] * len(images),
+                num_inference_steps=self.steps,
+                guidance_scale=self.guidance,
+                eta=self.eta,
+                generator=noise.generators,
+                latents=begun.to(pipe.device, pipe.dtype),
+                output_type="pt",
+                callback_on_step_end=done,
+            )
         pictures: Tensor = found.images
         return pictures.float().cpu() * 2 - 1
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -71,8 +71,6 @@ def opened(name: str, device: str = "auto") -> TextToImage:
     """
     with optional("this", "diffusers"):
         from diffusers import StableDiffusionPipeline
-        from diffusers.utils import logging as of_diffusers
-        from transformers.utils import logging as of_transformers
     place = _place_of(name)
     where = resolve(device)
     dtype = torch.float16 if where.type == "cuda" else torch.float32
@@ -81,7 +79,7 @@ def opened(name: str, device: str = "auto") -> TextToImage:
             f"{name} is a {kind}, and it is a StableDiffusionPipeline that draws what it is told (give another "
             f"directory, or {either(MODELS)})"
         )
-    with _quietly(of_diffusers, of_transformers):
+    with quietly():
         try:
             pipe = StableDiffusionPipeline.from_pretrained(place, use_safetensors=True)
             pipe.to(where, dtype)
@@ -135,9 +133,13 @@ def _kind(name: str, place: str) -> str:
 
 
 @contextmanager
-def _quietly(*loggings: Any) -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """A context in which libraries neither warn nor draw bars: that a model brings no safety checker is no surprise
-    here, and what is loaded in a moment needs no bar."""
+    here, what is loaded in a moment needs no bar, and that a prompt is cut has been said."""
+    from diffusers.utils import logging as of_diffusers
+    from transformers.utils import logging as of_transformers
+
+    loggings = (of_diffusers, of_transformers)
     before = [(logging, logging.get_verbosity(), logging.is_progress_bar_enabled()) for logging in loggings]
     for logging in loggings:
         logging.set_verbosity_error()

@@ -116,7 +116,7 @@ def test_pictures_without_a_caption_are_left_out_of_what_is_learned_and_held_out
     captions = tuple("" if i % 3 == 0 else caption for i, caption in enumerate(some.captions))
     run = train(tmp_path / "run", ImageSet(some.images, captions=captions, name="shades"))
     log = (run.path / "log.txt").read_text()
-    assert "15 images left out, which a CLIP has no caption to tell by" in log
+    assert "15 images without a caption: left out, since a CLIP has nothing to tell them by" in log
     assert "learns 25 images" in log  # five of the other 30 are held out
     assert run.checkpoint().state()["epoch"] == 30
     going_on = ImageSet(some.images, captions=captions, name="shades")
