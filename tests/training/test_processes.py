@@ -4,11 +4,14 @@ import os
 import subprocess
 import sys
 import time
+from random import Random
 
 import pytest
 import torch
+from PIL import Image
 
 from kakusan.runs import Run
+from kakusan.shapes import caption, draw, scene
 from kakusan.tensors import read_tensors
 from tests.tiny import metrics
 
@@ -170,6 +173,28 @@ def test_an_autoencoder_and_a_model_in_its_latents_are_the_same_of_one_and_two(t
         one, two = (Run.open(tmp_path / f"{preset}-{count}").checkpoint() for count in (1, 2))
         mine, theirs = (read_tensors(it.weights_path("ema")) for it in (one, two))
         assert max((mine[name] - theirs[name]).abs().max().item() for name in mine) <= 1e-5
+
+
+@pytest.mark.slow
+def test_a_clip_is_the_same_of_one_and_two(tmp_path):
+    """Each pair is told from those of both."""
+    (tmp_path / "scenes").mkdir()
+    for index in range(24):
+        it = scene(0, index)
+        Image.fromarray(draw(it, 16).permute(1, 2, 0).numpy()).save(tmp_path / "scenes" / f"{index}.png")
+        (tmp_path / "scenes" / f"{index}.txt").write_text(caption(it, Random(index)))
+    sizes = ("--network.width=8", "--network.image_width=16", "--network.image_layers=1", "--network.image_heads=2")
+    more = ("--text.width=16", "--text.layers=1", "--text.heads=2", "--training.batch_size=8", "--data.held_out=8")
+    how = ("--data.source=scenes", "--steps=6", "--device=cpu", "--training.samples_every=0", *sizes, *more)
+    process = torchrun(tmp_path, "shapes-clip", "--run=two", *how)
+    _, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+    alone = [sys.executable, "-m", "kakusan", "train", "shapes-clip", "--run=one", *how]
+    subprocess.run(alone, cwd=tmp_path, check=True, capture_output=True, timeout=240)
+    one, two = (Run.open(tmp_path / name) for name in ("one", "two"))
+    mine, theirs = (read_tensors(it.checkpoint().weights_path("ema")) for it in (one, two))
+    assert max((mine[name] - theirs[name]).abs().max().item() for name in mine) <= 1e-5
+    assert metrics(two)[-1]["held_out_loss"] == pytest.approx(metrics(one)[-1]["held_out_loss"], rel=1e-5)
 
 
 @pytest.mark.slow

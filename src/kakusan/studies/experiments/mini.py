@@ -39,7 +39,7 @@ in which there is nothing for a CLIP to see yet."""
 PIPELINE = "pipeline"
 """Where in the study's directory what it trained lies, as diffusers loads it."""
 _ONE = 0  # the number of scenes of one thing, of a kind that is learned from
-_N, _SWEPT, _LED = 500, 100, 200  # prompts of a kind; of one at each scale; led, which takes long
+_N, _SWEPT = 500, 100  # prompts of a kind, and of one at each scale
 _AMONG = 256  # captions, of which a picture's own is to be found
 _TRIED = 64  # pictures, among which are some that are not as asked
 _FRESH = 1  # seed of prompts that have chosen nothing
@@ -91,7 +91,7 @@ def mini(shop: Workshop) -> Experiment:
     (plainly,) = _rows(shop, "plainly", model, lambda: _drawn(model, plain[-1:], n, 1.0, shop.show))
     after = next(it for it in drawn if it.name == plainly.name)
     guided = raised("guided", best, plainly.values["prompts"], after.values["prompts"])
-    find = partial(_led, model, trained.matcher, min(n // 2, _LED), shop.show)
+    find = partial(_led, model, trained.matcher, n, shop.show)
     led = _rows(shop, "led", model, find, clip=trained.matcher.weights_hash)
     parts = tuple(_parts(trained))
     told = "; ".join(
