@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kakusan import build, config
 from kakusan.config.models import Text
-from kakusan.config.names import HUB
+from kakusan.config.names import HUB, MODELS
 from kakusan.errors import KakusanError
 from kakusan.files import at_home, sha256_of
 from kakusan.interop.beside import Beside
@@ -103,7 +103,7 @@ def matcher(name: str | Path | Run, checkpoint: int | None = None, weights_from:
     Raises:
         KakusanError: There is none, or it is of another kind.
     """
-    if isinstance(name, Run) or Run.is_at(name):
+    if isinstance(name, Run) or (str(name) not in MODELS and Run.is_at(name)):
         return build.restored_as(Matcher, Run.open(name), checkpoint, weights_from)
     place = Path(place_of(str(name)) or name)
     if not place.is_dir() or (place / "study.json").exists():

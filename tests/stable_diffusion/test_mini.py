@@ -1,6 +1,7 @@
 """The model that ships: small, whole, and as good at a few prompts as its card says."""
 
 import filecmp
+import re
 from importlib.resources import files
 
 import pytest
@@ -51,6 +52,19 @@ def test_its_card_says_what_was_measured_and_what_it_cannot():
     for heading in ("## Data", "## Training", "## Measured", "## Limits"):
         assert heading in card
     assert "kakusan study mini" in card
+
+
+def test_the_code_on_its_card_draws_without_kakusan(tmp_path, monkeypatch):
+    """In float32, although its weights are rounded to half of that."""
+    export_shipped("mini", tmp_path / "out")
+    (code,) = re.findall(r"```python\n(.*?)```", (tmp_path / "out" / "README.md").read_text(), re.DOTALL)
+    monkeypatch.chdir(tmp_path / "out")
+    place = {}
+    exec(code.replace("num_inference_steps=20", "num_inference_steps=2"), place)
+    assert len(place["images"]) == 4
+    assert {part.dtype for part in (place["draw"].unet, place["draw"].vae, place["draw"].text_encoder)} == {
+        torch.float32
+    }
 
 
 def test_as_a_run_it_draws_the_same(model, tmp_path):

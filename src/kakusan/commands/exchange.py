@@ -14,7 +14,7 @@ from kakusan.errors import KakusanError
 
 def export(
     run: Annotated[
-        Path,
+        str,
         typer.Argument(metavar=f"RUN|{'|'.join(MODELS)}", help="a run directory, or a model that ships with kakusan"),
     ],
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="where it goes, new or empty")],
@@ -36,15 +36,15 @@ def export(
 
     What diffusers loads is compared with the run, and is the same model. One that ships with kakusan goes as it is.
     """
-    if shipped(str(run)) is not None and not run.exists():
+    if shipped(run) is not None:  # a run of that name is ./NAME
         from kakusan.api.exchange import export_shipped
 
         given = {"--checkpoint": checkpoint, "--weights-from": weights_from, "--dtype": dtype, "--clip": clip}
         if more := [option for option, value in given.items() if value is not None]:
             raise KakusanError(f"{run} goes as it is, with its CLIP and in half precision (leave {more[0]} out)")
-        export_shipped(str(run), directory, overwrite=overwrite)
+        export_shipped(run, directory, overwrite=overwrite)
         if json:
-            show_json({"directory": str(directory), "to": to, "model": str(run)})
+            show_json({"directory": str(directory), "to": to, "model": run})
         else:
             typer.echo(f"{directory}: README.md there says how to draw")
         return

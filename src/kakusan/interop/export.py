@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,15 +111,13 @@ def write_pipeline(model: Model, directory: Path, name: str) -> Difference:
 
 
 def in_half(directory: Path) -> None:
-    """Rounds all weights in a directory to half precision; diffusers and transformers load them in any."""
+    """Rounds all weights in a directory to half precision; what is said of them stays, so that diffusers and
+    transformers compute with them in float32 unless told otherwise, all parts alike."""
     for path in directory.rglob("*.safetensors"):
         weights = {
             name: weight.half() if weight.is_floating_point() else weight for name, weight in load_file(path).items()
         }
         save_file(weights, path, {"format": "pt"})
-        config = path.parent / "config.json"
-        told = json.loads(config.read_text("utf-8"))
-        config.write_text(in_json({**told, **({"dtype": "float16"} if "dtype" in told else {})}), "utf-8")
 
 
 def _write_index(directory: Path) -> None:

@@ -272,6 +272,9 @@ def configuration_of(text: TextEncoder) -> dict[str, Any]:
 def _write_model(model: Any, kind: str, directory: Path) -> None:
     model.config.architectures = [kind]
     model.config.save_pretrained(directory)
+    told = json.loads((directory / "config.json").read_text("utf-8"))
+    # Else transformers would compute in the numbers of the weights, which may be rounded, and diffusers in float32.
+    (directory / "config.json").write_text(in_json({**told, "dtype": "float32"}), encoding="utf-8")
     weights = {name: weight.contiguous() for name, weight in model.state_dict().items()}
     if kind == "CLIPTextModel":
         weights = prefixed(weights)

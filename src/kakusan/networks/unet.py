@@ -153,7 +153,7 @@ class UNet(nn.Module):
             if self.head_channels is not None and (self.head_channels < 1 or width % self.head_channels):
                 raise KakusanError(
                     f"head_channels must divide the channels of every level with attention, "
-                    f"but {self.head_channels} does not divide {width}"
+                    f"but {self.head_channels} does not divide {width} (another one, or null: a single head)"
                 )
 
     def _build(self) -> None:

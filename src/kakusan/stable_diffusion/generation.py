@@ -11,8 +11,9 @@ from torch import Tensor
 
 from kakusan import seeds
 from kakusan.errors import KakusanError
+from kakusan.interop.loading import quietly
 from kakusan.sampling import Progress, require_count
-from kakusan.stable_diffusion.pipelines import TextToImage, quietly
+from kakusan.stable_diffusion.pipelines import TextToImage
 
 BATCH = 16
 
@@ -117,7 +118,9 @@ def asked(
             f"guidance must be 1, which is plainly conditional, or more, not {guidance:g} ({model.guidance:g} is usual)"
         )
     if not 0 <= eta <= 1:
-        raise KakusanError(f"eta must lie between 0, which is no noise on the way, and 1, not {eta:g}")
+        raise KakusanError(
+            f"eta must lie between 0, which is no noise on the way, and 1, not {eta:g} ({model.eta:g} is usual)"
+        )
     if batch < 1:
         raise KakusanError(f"batch must be at least 1 image, not {batch}")
     if negative is not None and guidance == 1:

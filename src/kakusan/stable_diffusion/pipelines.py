@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +15,7 @@ from kakusan.devices import resolve
 from kakusan.errors import KakusanError, optional, reason_of
 from kakusan.files import at_home, sha256_of
 from kakusan.interop.beside import Beside
+from kakusan.interop.loading import quietly
 from kakusan.interop.pipelines import place_of
 from kakusan.interop.text import read_words
 from kakusan.runs import Run
@@ -112,6 +111,8 @@ def _place_of(name: str) -> str:
             "makes a pipeline of it"
         )
     place = place_of(name)
+    if place is None and at_home(name).exists():
+        raise KakusanError(f"{name} is a file (give the directory of a StableDiffusionPipeline, or {either(MODELS)})")
     if place is None:
         raise KakusanError(
             f"there is no model {name} (give {either(MODELS)}, the directory of a StableDiffusionPipeline, or "
@@ -130,27 +131,6 @@ def _kind(name: str, place: str) -> str:
         raise KakusanError(
             f"{name} is no pipeline of diffusers: {reason_of(error)} (give the directory that holds model_index.json)"
         ) from error
-
-
-@contextmanager
-def quietly() -> Iterator[None]:
-    """A context in which libraries neither warn nor draw bars: that a model brings no safety checker is no surprise
-    here, what is loaded in a moment needs no bar, and that a prompt is cut has been said."""
-    from diffusers.utils import logging as of_diffusers
-    from transformers.utils import logging as of_transformers
-
-    loggings = (of_diffusers, of_transformers)
-    before = [(logging, logging.get_verbosity(), logging.is_progress_bar_enabled()) for logging in loggings]
-    for logging in loggings:
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for logging, verbosity, bars in before:
-            logging.set_verbosity(verbosity)
-            if bars:
-                logging.enable_progress_bar()
 
 
 def _hash(directory: Path) -> str:

@@ -91,7 +91,10 @@ def hold_out(batches: Batches, held_out: float, seed: int, chunk: int) -> tuple[
         )
     count = kept_out(held_out, batches.epoch)
     if count >= batches.epoch:
-        raise KakusanError(f"data.held_out must be below the {batches.epoch} images there are, not {count}")
+        raise KakusanError(
+            f"data.held_out must be below the {batches.epoch} images there are, not {count} (--data.held_out 0.1 keeps "
+            "a tenth of them, 0 none)"
+        )
     served = batches.numbers
     labels = None if batches.labels is None else batches.labels[served]
     learned, kept = parted(batches.epoch, labels, count, seed)
