@@ -125,8 +125,9 @@ def _captioned(feed: Feed, settings: config.Config, words: Words | None) -> Feed
     captions = feed.batches.images.captions if isinstance(feed.batches, ImageBatches) else ()
     told = [caption for caption in captions if caption.strip()]
     if not told or not isinstance(feed.batches, ImageBatches):
+        there = "captions that are all empty (write" if captions else "none (put"
         raise KakusanError(
-            f"{_reads(settings)} needs captions, and {settings.data.source} has none (put a .txt beside each image, or "
+            f"{_reads(settings)} needs captions, and {settings.data.source} has {there} a .txt beside each image, or "
             "a metadata.jsonl)"
         )
     how = settings.text

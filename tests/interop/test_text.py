@@ -192,6 +192,12 @@ def test_a_clip_that_sees_pixels_in_another_way_is_refused(tmp_path):
         kakusan.load_clip(tmp_path)
 
 
+def test_a_text_encoder_without_a_tokenizer_says_so(tmp_path):
+    write_text_encoder(small_clip()[0].text, tmp_path)
+    with pytest.raises(KakusanError, match="has no tokenizer that goes with it"):
+        read_text_encoder(tmp_path)
+
+
 def test_a_tokenizer_that_does_not_belong_to_its_encoder_is_refused(tmp_path):
     clip, words = small_clip()
     write_text_encoder(clip.text, tmp_path)

@@ -93,5 +93,6 @@ def import_(
         show_json({"run": str(there.path), "from": pipeline})
         return
     typer.echo(f"{there.path}: next")
-    typer.echo(f"  kakusan sample {quote(str(there.path))} -n 16")
+    prompt = ' --prompt "…"' if there.words_path.exists() else ""
+    typer.echo(f"  kakusan sample {quote(str(there.path))}{prompt} -n 16")
     typer.echo(f"  kakusan train PRESET --network.init {quote(str(there.path))}")

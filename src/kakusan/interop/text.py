@@ -94,11 +94,17 @@ def read_text_encoder(name: str | Path) -> tuple[TextEncoder, Words]:
     for text_folder, words_folder in places:
         try:
             model = whole(CLIPTextModel.from_pretrained, name, subfolder=text_folder).float()
-            words = read_words(name, words_folder, model.config.max_position_embeddings)
         # Of a file, of the hub, of a configuration: its errors have no common class.
         except Exception as error:
             reasons.append(reason_of(error))
             continue
+        try:
+            words = read_words(name, words_folder, model.config.max_position_embeddings)
+        except Exception as error:  # likewise
+            raise KakusanError(
+                f"the text encoder {name} has no tokenizer that goes with it: {reason_of(error)} (give the directory "
+                "of a Stable Diffusion, which holds both, or put the tokenizer's files beside it)"
+            ) from error
         text = text_from_transformers(model)
         if (len(words), words.length) != (text.vocabulary, text.length):
             raise KakusanError(
