@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,16 @@ from kakusan.files import (
     require_free,
     require_free_file,
     require_new_directory,
+    sha256_of,
     writing,
 )
+
+
+def test_the_hash_of_files_is_that_of_what_they_hold_one_after_the_other(tmp_path):
+    parts = [b"a" * 3_000_000, b"", b"b"]
+    for place, content in enumerate(parts):
+        (tmp_path / str(place)).write_bytes(content)
+    assert sha256_of(sorted(tmp_path.iterdir())) == sha256(b"".join(parts)).hexdigest()
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import re
 import shutil
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from itertools import count
 from pathlib import Path
 from secrets import token_hex
@@ -19,16 +19,13 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-_BLOCK = 2**20
-
 
 def sha256_of(paths: Iterable[Path]) -> str:
     """Returns the SHA-256 of what files hold, one after the other, none of which is read whole."""
     digest = sha256()
     for path in paths:
         with path.open("rb") as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
+            file_digest(file, lambda: digest)
     return digest.hexdigest()
 
 

@@ -118,5 +118,5 @@ def matcher(name: str | Path | Run, checkpoint: int | None = None, weights_from:
         (image.in_channels, image.size, image.size),
         words,
         source=str(name),
-        weights_hash=sha256_of(files.glob("*.safetensors")),
+        weights_hash=sha256_of(sorted(files.glob("*.safetensors"))),
     )

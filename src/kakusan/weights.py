@@ -6,7 +6,6 @@ import pickle
 import struct
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from hashlib import file_digest
 from http.client import HTTPException
 from pathlib import Path
 from types import MappingProxyType
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor
 
 from kakusan.errors import KakusanError
-from kakusan.files import writing
+from kakusan.files import sha256_of, writing
 
 _MEGABYTE = 1_000_000
 _ABOUT = 0.01  # by which a size may differ from that which was published
@@ -206,7 +205,7 @@ def obtain_repository(
             raise KakusanError(f"{wanted.network} is missing, and may not be downloaded: {where}")
         path = _snapshot(wanted, where, show)
     weights = wanted.weights_at(path)
-    digest = _digest(weights)
+    digest = sha256_of([weights])
     if directory is None or not path.is_relative_to(directory):
         _require_published(weights, digest, wanted.sha256)
     return Folder(path, digest)
@@ -299,7 +298,7 @@ def obtain(name: str, directory: Path | None = None, *, offline: bool = False, s
         if offline:
             raise missing(name)
         path = _download(name, show)
-    digest = _digest(path)
+    digest = sha256_of([path])
     if path == wanted.cached:
         _require_published(path, digest, wanted.sha256)
     return Weights(path, digest, _read(path, wanted))
@@ -310,11 +309,6 @@ def damaged(wanted: Pretrained | Repository, path: Path) -> bool:
     is read, would take long. Of a place of the user's own nobody knows."""
     size = wanted.weights_at(path).stat().st_size
     return path == wanted.find() and abs(size - wanted.size) > _ABOUT * wanted.size
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
 
 
 def _require_published(path: Path, digest: str, published: str) -> None:

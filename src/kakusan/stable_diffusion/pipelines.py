@@ -110,15 +110,12 @@ def _place_of(name: str) -> str:
             f"{name} is a run of ours: kakusan sample {name} --prompt … draws from it, and kakusan export {name} DIR "
             "makes a pipeline of it"
         )
-    place = place_of(name)
-    if place is None and at_home(name).exists():
-        raise KakusanError(f"{name} is a file (give the directory of a StableDiffusionPipeline, or {either(MODELS)})")
-    if place is None:
-        raise KakusanError(
-            f"there is no model {name} (give {either(MODELS)}, the directory of a StableDiffusionPipeline, or "
-            f"{HUB}OWNER/NAME)"
-        )
-    return place
+    if (place := place_of(name)) is not None:
+        return place
+    what = f"{name} is a file, and no model" if at_home(name).exists() else f"there is no model {name}"
+    raise KakusanError(
+        f"{what} (give {either(MODELS)}, the directory of a StableDiffusionPipeline, or {HUB}OWNER/NAME)"
+    )
 
 
 def _kind(name: str, place: str) -> str:
