@@ -203,7 +203,7 @@ def _require_halves(place: Path) -> None:
         if any(value != _HALF for value in told.get(name) or ()):
             raise KakusanError(
                 f"{place} sees pixels by an {name} of {told[name]}, and a CLIP of ours by {_HALF} each "
-                "(kakusan evaluate --metrics clip-score --weights DIR takes it as it is)"
+                "(kakusan evaluate --metrics clip --weights DIR takes it as it is)"
             )
 
 
