@@ -5,6 +5,7 @@ Image i has its own seed, so it starts from the same noise whatever the batch it
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
@@ -16,7 +17,7 @@ from kakusan import config, seeds
 from kakusan.codec import Codec
 from kakusan.condition import Condition, Labels, one_an_image
 from kakusan.config.models import Sampling
-from kakusan.config.names import GRIDS, SAMPLERS, TAKERS, load
+from kakusan.config.names import CLIP_SCALE, GRIDS, SAMPLERS, TAKERS, load
 from kakusan.denoiser import Bind, Denoise, Denoiser, expand, modules_in
 from kakusan.devices import device_of
 from kakusan.errors import KakusanError, counted
@@ -54,11 +55,21 @@ class Led:
         matcher: The CLIP.
         captions: One an image, or one for all.
         scale: How much its cosine counts.
+
+    Raises:
+        KakusanError: The scale is negative, or no number.
     """
 
     matcher: Matcher
     captions: str | Sequence[str]
     scale: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.scale < math.inf:
+            raise KakusanError(
+                f"the scale of a CLIP's guidance must be 0, which leads nowhere, or more, not {self.scale:g} "
+                f"({CLIP_SCALE:g} is usual)"
+            )
 
     def by(self, denoise: Denoise, images: range, codec: Codec | None) -> Denoise:
         """Returns a denoiser that leads the given images of a plan."""

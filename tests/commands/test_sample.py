@@ -154,6 +154,8 @@ def test_a_clip_leads_and_a_picture_says_so(kakusan, run, clip, tmp_path):
     assert kakusan(*again, "--clip", clip).status == 0
     assert pixels(tmp_path / "again" / "0001.png") == pixels(tmp_path / "out" / "0001.png")
     assert "give --prompt" in kakusan("sample", run, f"--clip={clip}", "-o", "x").check_refused()
+    lost = kakusan("sample", run, "--prompt=a dark one", f"--clip={clip}", "--clip-scale=-3", "-o", "x")
+    assert "must be 0, which leads nowhere, or more, not -3" in lost.check_refused()
     assert "name one (--clip RUN)" in kakusan("sample", run, "--clip-scale=3", "-o", "x").check_refused()
 
 
