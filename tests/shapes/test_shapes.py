@@ -1,6 +1,7 @@
 """Scenes, their pictures and captions, and the verifier that reads them: closed forms, round trips, shares."""
 
 import math
+from dataclasses import replace
 from random import Random
 
 import numpy as np
@@ -74,6 +75,16 @@ def test_two_things_stand_as_their_relation_says():
         apart = dx * (first.x - second.x) + dy * (first.y - second.y)
         across = abs(dy * (first.x - second.x)) + abs(dx * (first.y - second.y))
         assert apart > across
+
+
+def test_a_single_thing_stands_anywhere_or_in_the_middle():
+    anywhere, middle = ([scene(1, index, things=1, middle=middle) for index in range(50)] for middle in (False, True))
+    places = [abs(place - 0.5) for it in middle for place in (it.things[0].x, it.things[0].y)]
+    assert 0 < max(places) <= 0.02
+    assert max(abs(it.things[0].x - 0.5) for it in anywhere) > 0.3
+    # Nothing else is another one.
+    for one, other in zip(anywhere, middle, strict=True):
+        assert replace(one.things[0], x=0.5, y=0.5) == replace(other.things[0], x=0.5, y=0.5)
 
 
 @pytest.mark.parametrize("size", [24, 32, 64])
@@ -227,6 +238,16 @@ def test_the_source_holds_what_is_drawn(monkeypatch):
     assert torch.equal(large.images[7], draw(scene(0, 7), 48))  # drawn in that size, not resized
     for image, text in zip(small.images, small.captions, strict=True):
         assert verify(image, text).accepted
+
+
+def test_single_things_stand_in_the_middle_of_their_pictures(monkeypatch):
+    monkeypatch.setattr("kakusan.data.sources.shapes.COUNT", 20)
+    found = load("shapes-single", show=False)
+    for image, text in zip(found.images, found.captions, strict=True):
+        assert verify(image, text).accepted
+        (thing,) = read(image).things
+        assert abs(thing.x - 0.5) < 0.05
+        assert abs(thing.y - 0.5) < 0.05
 
 
 def test_backgrounds_and_colours_are_far_apart():

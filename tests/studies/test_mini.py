@@ -90,6 +90,7 @@ def test_a_study_trains_every_part_and_leaves_a_pipeline(tmp_path, scenes):
         say = language(code)
         text = render(say, found)
         assert all(spoken(say, it).replace("'", "&#39;") in text for it in found.finding)
+    assert found.finding[1].key == "study.mini.unguided"  # all scales draw nothing as asked
     pipeline = path / mini.PIPELINE
     card = (pipeline / "README.md").read_text()
     assert "| trained-1 | 0.0%" in card

@@ -108,7 +108,7 @@ SOURCES: Mapping[str, Target] = {
         "kakusan.data.sources.shapes:Shapes", "40,000 captioned scenes of one or two things, of any size; drawn here"
     ),
     "shapes-single": Target(
-        "kakusan.data.sources.shapes:single", "as many scenes of one thing, which are learned sooner"
+        "kakusan.data.sources.shapes:single", "20,000 scenes of one thing in the middle, which are learned far sooner"
     ),
 }
 """Images that have a name."""

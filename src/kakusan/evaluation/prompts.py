@@ -95,6 +95,7 @@ def measure_shown(
     n: int = _N,
     seed: int = 0,
     kinds: Sequence[int] = range(len(CELLS)),
+    middle: bool = False,
     protocol: dict[str, Any] | None = None,
 ) -> list[Measurement]:
     """Returns how often the verifier accepts what becomes of real pictures, uint8, (n, 3, H, H): of those that went
@@ -104,12 +105,13 @@ def measure_shown(
         show: From real pictures to what becomes of them, of the same shape.
         size: Their side.
         n, seed, kinds, protocol: How many of each kind, of which seed, of which kinds, and what else the numbers say.
+        middle: Whether a single thing stands in the middle of them.
     """
 
     def shown(number: int, scenes: Sequence[Scene], captions: Sequence[str]) -> Tensor:
         return show(torch.stack([draw(it, size) for it in scenes]))
 
-    return [_cell(number, n, seed, shown, protocol or {}) for number in kinds]
+    return [_cell(number, n, seed, shown, protocol or {}, middle) for number in kinds]
 
 
 def measure_scenes(images: ImageSet) -> Measurement:
@@ -123,18 +125,24 @@ def measure_scenes(images: ImageSet) -> Measurement:
     return _found("prompts", verdicts, {"images": images.name}, left_out(images))
 
 
-def asked_for(number: int, n: int, seed: int = 0) -> tuple[list[Scene], list[str]]:
+def asked_for(number: int, n: int, seed: int = 0, middle: bool = False) -> tuple[list[Scene], list[str]]:
     """Returns scenes of a kind in :data:`CELLS` and what is asked for of them: how one thing stands to the other, and
-    not where each stands, which is easier to draw; evenly worded."""
+    not where each stands, which is easier to draw; evenly worded.
+
+    Args:
+        number: Of the kind.
+        n, seed: How many, and of which seed.
+        middle: Whether a single thing stands in the middle.
+    """
     kind, things = CELLS[number]
-    scenes = [scene(seed + _STREAM, index, kind=kind, things=things) for index in range(n)]
+    scenes = [scene(seed + _STREAM, index, kind=kind, things=things, middle=middle) for index in range(n)]
     lots = (Random(derive(seed, f"prompts {kind} {things}", index)) for index in range(n))
     return scenes, [caption(it, own, leaning=False) for it, own in zip(scenes, lots, strict=True)]
 
 
-def _cell(number: int, n: int, seed: int, show: Show, protocol: dict[str, Any]) -> Measurement:
+def _cell(number: int, n: int, seed: int, show: Show, protocol: dict[str, Any], middle: bool = False) -> Measurement:
     kind, things = CELLS[number]
-    scenes, captions = asked_for(number, n, seed)
+    scenes, captions = asked_for(number, n, seed, middle)
     verdicts = [verify(*it) for it in zip(show(number, scenes, captions), captions, strict=True)]
     return _found(f"prompts-{kind}-{things}", verdicts, {"scenes": kind, "things": things, **protocol}, [])
 

@@ -59,6 +59,7 @@ KINDS = ("trained", "untrained-colour", "untrained-relation")
 
 _MARGIN, _GAP = 0.03, 0.09  # between a thing and the border, and between two things, as shares of the side
 _TWO = 0.6  # share of scenes with two things
+_OFF = 0.02  # of the side: how far from the middle a thing in the middle may be
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ class Scene:
         return {(first, self.relation, second), (second, INVERSE[self.relation], first)}
 
 
-def scene(seed: int, index: int, *, kind: str = "trained", things: int | None = None) -> Scene:
+def scene(seed: int, index: int, *, kind: str = "trained", things: int | None = None, middle: bool = False) -> Scene:
     """Returns a scene, which follows from the seed and the index.
 
     Args:
@@ -113,6 +114,7 @@ def scene(seed: int, index: int, *, kind: str = "trained", things: int | None = 
         index: Which of them, in [0, 2³²).
         kind: One of KINDS.
         things: 1 or 2; None: either, two a little more often.
+        middle: Whether a single thing stands in the middle, and not anywhere.
 
     Raises:
         KakusanError: There is no such kind, or none with so many things.
@@ -123,17 +125,18 @@ def scene(seed: int, index: int, *, kind: str = "trained", things: int | None = 
     least = 2 if kind == "untrained-relation" else 1
     count = things or max(least, 2 if lots.random() < _TWO else 1)
     while True:
-        found = _drawn(lots, count)
+        found = _drawn(lots, count, middle)
         if found.kind == kind:
             return found
 
 
-def _drawn(lots: Random, count: int) -> Scene:
+def _drawn(lots: Random, count: int, middle: bool) -> Scene:
     made = [_thing(lots) for _ in range(count)]
     background = lots.choice(tuple(BACKGROUNDS))
     if count == 1:
         (radius,) = (SIZES[thing.size] for thing in made)
-        x, y = (lots.uniform(radius + _MARGIN, 1 - radius - _MARGIN) for _ in range(2))
+        least = 0.5 - _OFF if middle else radius + _MARGIN
+        x, y = (lots.uniform(least, 1 - least) for _ in range(2))
         return Scene((_at(made[0], x, y),), background)
     relation = lots.choice(tuple(RELATIONS))
     dx, dy = RELATIONS[relation]

@@ -20,21 +20,26 @@ class Shapes:
     Args:
         size: Side of the pictures, in pixels.
         things: 1 or 2; None: either.
+        middle: Whether a single thing stands in the middle.
+        count: How many; 40,000 by default.
     """
 
     class_names: tuple[str, ...] = ()
     labels: Sequence[int] | None = None
     notes: tuple[str, ...] = ()
 
-    def __init__(self, size: int = _SIDE, things: int | None = None) -> None:
-        self._size, self._things = size, things
+    def __init__(
+        self, size: int = _SIDE, things: int | None = None, middle: bool = False, count: int | None = None
+    ) -> None:
+        self._size, self._things, self._middle = size, things, middle
+        self._count = COUNT if count is None else count
         self.name = "shapes" if things is None else "shapes-single"
         self.captions = tuple(
-            caption(self._scene(index), Random(derive(_SEED, "captions", index))) for index in range(COUNT)
+            caption(self._scene(index), Random(derive(_SEED, "captions", index))) for index in range(self._count)
         )
 
     def __len__(self) -> int:
-        return COUNT
+        return self._count
 
     def at(self, size: int) -> "Shapes":
         """Returns the same scenes in another size: drawn anew, not resized."""
@@ -49,9 +54,9 @@ class Shapes:
         return Image.fromarray(draw(self._scene(index), self._size).permute(1, 2, 0).numpy())
 
     def _scene(self, index: int) -> Scene:
-        return scene(_SEED, index, things=self._things)
+        return scene(_SEED, index, things=self._things, middle=self._middle)
 
 
 def single() -> Shapes:
-    """Returns scenes with one thing only, which are learned sooner."""
-    return Shapes(things=1)
+    """Returns half as many scenes, of one thing in the middle, which are learned far sooner."""
+    return Shapes(things=1, middle=True, count=COUNT // 2)

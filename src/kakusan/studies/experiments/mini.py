@@ -64,6 +64,23 @@ class Rows(Record):
 
 
 @dataclass(frozen=True)
+class _World:
+    """The scenes that are asked for: numbers of their kinds, and whether a single thing stands in the middle."""
+
+    kinds: tuple[int, ...]
+    middle: bool
+
+    @property
+    def plain(self) -> list[int]:
+        """The kinds that are learned from, one thing first."""
+        return [number for number in self.kinds if CELLS[number][0] == "trained"]
+
+    def asked_for(self, number: int, n: int) -> tuple[list[Scene], list[str]]:
+        """Returns scenes of a kind, and their captions."""
+        return asked_for(number, n, middle=self.middle)
+
+
+@dataclass(frozen=True)
 class _Trained:
     """The three parts, each with its run."""
 
@@ -79,18 +96,18 @@ def mini(shop: Workshop) -> Experiment:
         raise KakusanError("this study trains a denoiser that reads captions (choose --preset shapes-text)")
     source, n = _kept(shop), shop.settings.evaluation.n or _N
     kinds = kinds_of(feeding.images(shop.settings.data.model_copy(update={"source": source}), shop.show))
+    world = _World(kinds, middle=shop.settings.data.source == "shapes-single")
     trained = _trained(shop, source)
-    model = trained.model
-    plain = [number for number in kinds if CELLS[number][0] == "trained"]  # of one thing first
-    ceiling = _rows(shop, "ceiling", trained.codec, lambda: _ceiling(trained.codec, kinds, n))
-    found = _rows(shop, "retrieval", trained.matcher, lambda: _retrieval(trained.matcher, plain))
+    model, plain = trained.model, world.plain
+    ceiling = _rows(shop, "ceiling", trained.codec, lambda: _ceiling(trained.codec, world, n))
+    found = _rows(shop, "retrieval", trained.matcher, lambda: _retrieval(trained.matcher, world))
     sweep = _rows(shop, "sweep", model, lambda: _sweep(model, plain, min(n, _SWEPT), shop.show))
     swept = tuple(map(_metric, plain))
     best = max(sweep, key=lambda it: sum(it.values[name].value for name in swept)).values["guidance"].value
     drawn = _rows(shop, "drawn", model, lambda: _drawn(model, kinds, n, best, shop.show))
     (plainly,) = _rows(shop, "plainly", model, lambda: _drawn(model, plain[-1:], n, 1.0, shop.show))
     after = next(it for it in drawn if it.name == plainly.name)
-    guided = raised("guided", best, plainly.values["prompts"], after.values["prompts"])
+    guided = _guided(best, plainly.values["prompts"], after.values["prompts"])
     find = partial(_led, model, trained.matcher, n, shop.show)
     led = _rows(shop, "led", model, find, clip=trained.matcher.weights_hash)
     parts = tuple(_parts(trained))
@@ -103,9 +120,9 @@ def mini(shop: Workshop) -> Experiment:
     return shop.experiment(
         (first, guided),
         Part("trained", Sentence("study.mini.took", {}), parts),
-        Part("reconstructed", _left(ceiling), ceiling, pictures=_reconstructed(trained.codec, kinds)),
+        Part("reconstructed", _left(ceiling), ceiling, pictures=_reconstructed(trained.codec, world)),
         Part("retrieved", _retrieved(found), found),
-        Part("latents", Sentence("study.mini.inside", {}), pictures=_latents(trained.codec, kinds)),
+        Part("latents", Sentence("study.mini.inside", {}), pictures=_latents(trained.codec, world)),
         Part("drawn", first, drawn, pictures=_samples(model, kinds, best)),
         Part("guided", guided, sweep, swept, "guidance", growing=True),
         Part("led", _led_to(led), led),
@@ -212,20 +229,21 @@ def _obeyed(drawn: Sequence[Trial], n: int) -> Sentence:
     return Sentence("study.mini.obeys", {**told, "two": two.values["prompts"].value})
 
 
-def _ceiling(codec: Codec, kinds: Sequence[int], n: int) -> list[Trial]:
+def _ceiling(codec: Codec, world: _World, n: int) -> list[Trial]:
     def show(pictures: Tensor) -> Tensor:
         return to_uint8(codec.reconstruct(from_uint8(pictures))).cpu()
 
     protocol = {"weights_hash": codec.weights_hash}
-    return [_row(it) for it in measure_shown(show, codec.shape[1], n=n, kinds=kinds, protocol=protocol)]
+    found = measure_shown(show, codec.shape[1], n=n, kinds=world.kinds, middle=world.middle, protocol=protocol)
+    return [_row(it) for it in found]
 
 
-def _retrieval(matcher: Matcher, kinds: Sequence[int]) -> list[Trial]:
+def _retrieval(matcher: Matcher, world: _World) -> list[Trial]:
     """Returns how often the one among many captions that agrees best with a picture is true of it, its own or another;
     and how often its own agrees better than the one that puts its two things the other way around."""
     rows = []
-    for number in kinds:
-        scenes, captions = asked_for(number, _AMONG)
+    for number in world.plain:
+        scenes, captions = world.asked_for(number, _AMONG)
         pictures = torch.stack([draw(it, matcher.shape[1]) for it in scenes])
         images = from_uint8(pictures)
         with torch.no_grad():
@@ -282,6 +300,12 @@ def _led_to(led: Sequence[Trial]) -> Sentence:
     return raised("led", CLIP_SCALE, without, with_it)
 
 
+def _guided(best: float, before: Value, after: Value) -> Sentence:
+    if best == 1:
+        return Sentence("study.mini.unguided", {"before": before.value})
+    return raised("guided", best, before, after)
+
+
 def raised(key: str, scale: float, before: Value, after: Value) -> Sentence:
     """Says what a scale of guidance makes of the share that is obeyed without it, as far as doubt allows.
 
@@ -310,20 +334,21 @@ def _retrieved(found: Sequence[Trial]) -> Sentence:
     )
 
 
-def _examples(codec: Codec, kinds: Sequence[int]) -> Tensor:
+def _examples(codec: Codec, world: _World) -> Tensor:
     """Returns a few real pictures, of every kind of scenes in turn."""
-    scenes = [asked_for(kinds[place % len(kinds)], _SHOWN)[0][place] for place in range(_SHOWN)]
+    kinds = world.kinds
+    scenes = [world.asked_for(kinds[place % len(kinds)], _SHOWN)[0][place] for place in range(_SHOWN)]
     return from_uint8(torch.stack([draw(it, codec.shape[1]) for it in scenes]))
 
 
-def _reconstructed(codec: Codec, kinds: Sequence[int]) -> dict[str, Tensor]:
-    real = _examples(codec, kinds)
+def _reconstructed(codec: Codec, world: _World) -> dict[str, Tensor]:
+    real = _examples(codec, world)
     return {"real": real, "reconstructed": codec.reconstruct(real).cpu().clamp(-1, 1)}
 
 
-def _latents(codec: Codec, kinds: Sequence[int]) -> dict[str, Tensor]:
+def _latents(codec: Codec, world: _World) -> dict[str, Tensor]:
     """Returns pictures, and every channel of their latents as a grey one; their deviation is 1 by design."""
-    real = _examples(codec, kinds)
+    real = _examples(codec, world)
     inside = codec.encode(real).mean.cpu().div(_DEVIATIONS).clamp(-1, 1)
     factor = codec.network.factor
     grey = inside.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
