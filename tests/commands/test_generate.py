@@ -67,6 +67,27 @@ def test_a_smaller_set_replaces_a_larger_one(kakusan, pipeline, tmp_path):
     assert files(tmp_path / "out") == ["0000.png", "0001.png", "grid.png"]
 
 
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [
+        ("--scheduler=eulr", "unknown scheduler 'eulr': did you mean 'euler'?"),
+        ("--height=30", "height must be a multiple of 8 pixels, not 30 (24 or 32)"),
+    ],
+)
+def test_what_no_model_draws_is_refused_before_one_is_looked_for(kakusan, option, sentence, tmp_path):
+    assert sentence in kakusan("generate", "a red circle", "--model=nowhere", option, "-o", "out").check_refused()
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_scheduler_is_named_in_the_picture(kakusan, pipeline, tmp_path):
+    how = ("--model", str(pipeline), "-n1", "--steps=2", "--device=cpu", "-o", "out")
+    done = kakusan("generate", "a red circle", "--scheduler=euler-a", "--width=24", *how)
+    assert done.status == 0, done.err
+    told = pictures.read_metadata(tmp_path / "out" / "0000.png")
+    assert (told["scheduler"], told["eta"], told["height"], told["width"]) == ("euler-a", None, 16, 24)
+    assert Image.open(tmp_path / "out" / "0000.png").size == (24, 16)
+
+
 def test_what_cannot_be_had_is_one_line(kakusan, tmp_path):
     done = kakusan("generate", "a red circle", "--model", "nowhere", "-o", "out")
     assert (done.status, done.err.count("\n")) == (2, 1)

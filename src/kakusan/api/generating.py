@@ -20,6 +20,9 @@ def generate(
     steps: int | None = None,
     guidance_scale: float | None = None,
     eta: float | None = None,
+    scheduler: str | None = None,
+    height: int | None = None,
+    width: int | None = None,
     seed: int = 0,
     batch: int = BATCH,
     device: str = "auto",
@@ -34,6 +37,8 @@ def generate(
         n: How many images.
         negative: What guidance leads away from, in words.
         steps, guidance_scale, eta: How; None: as the model says itself, or 50 steps, 7.5, and 0.
+        scheduler: What walks, one of :data:`kakusan.config.names.SCHEDULERS`; None: the model's own.
+        height, width: Of the images, in pixels, multiples of 8; None: as the model was trained.
         seed: Image i's noise follows from this and i, whatever the batch.
         batch: Images drawn at a time.
         device: Where, for a model that is opened now.
@@ -42,9 +47,21 @@ def generate(
     Raises:
         KakusanError: Something asked for cannot be had.
     """
+    stable_diffusion.require(scheduler=scheduler, eta=eta, height=height, width=width)
     opened = stable_diffusion.opened(model, device) if isinstance(model, str) else model
     asked = stable_diffusion.asked(
-        opened, prompt, n=n, negative=negative, steps=steps, guidance=guidance_scale, eta=eta, seed=seed, batch=batch
+        opened,
+        prompt,
+        n=n,
+        negative=negative,
+        steps=steps,
+        guidance=guidance_scale,
+        eta=eta,
+        scheduler=scheduler,
+        height=height,
+        width=width,
+        seed=seed,
+        batch=batch,
     )
     if show:
         for remark in asked.remarks():

@@ -10,7 +10,7 @@ import typer
 
 from kakusan.commands.options import Batch, Debug, Device, Json, Overwrite, Seed
 from kakusan.commands.output import show_json
-from kakusan.config.names import HUB, MODELS
+from kakusan.config.names import HUB, MODELS, SCHEDULERS
 from kakusan.config.wording import either
 from kakusan.errors import counted
 
@@ -46,6 +46,15 @@ def generate(
         float | None,
         typer.Option(metavar="E", help="randomness of DDIM: 0 none, 1 that of DDPM  [default: the model's own, or 0]"),
     ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="NAME", help=f"{either(SCHEDULERS)}  [default: the model's own]")
+    ] = None,
+    height: Annotated[
+        int | None, typer.Option(metavar="PIXELS", help="a multiple of 8  [default: as the model was trained]")
+    ] = None,
+    width: Annotated[
+        int | None, typer.Option(metavar="PIXELS", help="a multiple of 8  [default: as the model was trained]")
+    ] = None,
     seed: Seed = 0,
     batch: Batch = None,
     device: Device = "auto",
@@ -65,6 +74,7 @@ def generate(
 
     directory = out or Path("generated") / f"{datetime.now():%Y-%m-%d-%H%M%S}"
     require_free(directory, overwrite)
+    stable_diffusion.require(scheduler=scheduler, eta=eta, height=height, width=width)  # before a model is loaded
     asked = stable_diffusion.asked(
         stable_diffusion.opened(model, device),
         prompt,
@@ -73,6 +83,9 @@ def generate(
         steps=steps,
         guidance=guidance,
         eta=eta,
+        scheduler=scheduler,
+        height=height,
+        width=width,
         seed=seed,
         batch=stable_diffusion.BATCH if batch is None else batch,
     )

@@ -111,15 +111,20 @@ class Generated(Stamp):
 
     Attributes:
         model: Its name, without where it lay.
-        steps, guidance, eta, scheduler, batch: How.
+        steps, guidance, batch: How.
+        eta: Randomness of the walk; None where the scheduler heeds none.
+        scheduler: The short name of what walked, or the class of the model's own.
+        height, width: Of the images, in pixels.
         safety_checker: Whether one looked at them.
     """
 
     model: str
     steps: int
     guidance: float
-    eta: float
+    eta: float | None
     scheduler: str
+    height: int
+    width: int
     batch: int
     safety_checker: bool
 
@@ -173,7 +178,9 @@ def of_generation(generation: Generation) -> Generated:
         steps=generation.steps,
         guidance=generation.guidance,
         eta=generation.eta,
-        scheduler=type(model.pipe.scheduler).__name__,
+        scheduler=generation.scheduler or type(model.pipe.scheduler).__name__,
+        height=generation.height,
+        width=generation.width,
         batch=generation.batch,
         safety_checker=model.pipe.safety_checker is not None,
     )

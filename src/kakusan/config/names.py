@@ -4,7 +4,7 @@ A new sampler is one new file and one line here; an unknown name is answered bef
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module, resources
 from importlib.resources.abc import Traversable
 from typing import Any
@@ -43,6 +43,21 @@ class Sampler(Target):
     default_steps: int | None = None
     calls_per_step: int = 1
     takes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Scheduler(Target):
+    """A scheduler of diffusers, which walks a pipeline in the place of its own.
+
+    Attributes:
+        config: What it is told beside the pipeline's own configuration.
+        takes: Options of its own: ``"eta"``, its randomness.
+        lacks: Fields of the pipeline's configuration, and their values with which it would draw something else.
+    """
+
+    config: Mapping[str, Any] = field(default_factory=dict)
+    takes: tuple[str, ...] = ()
+    lacks: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -91,6 +106,38 @@ TAKERS: Mapping[str, tuple[str, ...]] = {
     for option in dict.fromkeys(option for sampler in SAMPLERS.values() for option in sampler.takes)
 }
 """Which samplers take an option that not all of them do."""
+
+_NO_ZERO_SNR = {"rescale_betas_zero_snr": True}
+
+SCHEDULERS: Mapping[str, Scheduler] = {
+    "ddim": Scheduler("diffusers:DDIMScheduler", "even steps, deterministic at eta 0", takes=("eta",)),
+    # Other variances, strided, add noise after the last step.
+    "ddpm": Scheduler("diffusers:DDPMScheduler", "fresh noise at every step", {"variance_type": "fixed_small"}),
+    "euler": Scheduler("diffusers:EulerDiscreteScheduler", "first order, deterministic"),
+    "euler-a": Scheduler("diffusers:EulerAncestralDiscreteScheduler", "Euler with fresh noise at every step"),
+    # From a last step that is pure noise, as trailing ones are of a cosine chain, its second slope leads astray.
+    "heun": Scheduler(
+        "diffusers:HeunDiscreteScheduler",
+        "second order, two network calls a step",
+        {"timestep_spacing": "leading"},
+        lacks=_NO_ZERO_SNR,
+    ),
+    "dpmpp-2m": Scheduler("diffusers:DPMSolverMultistepScheduler", "DPM-Solver++ of second order, good from 20 steps"),
+    "dpmpp-2m-sde": Scheduler(
+        "diffusers:DPMSolverMultistepScheduler",
+        "DPM-Solver++ with fresh noise at every step",
+        {"algorithm_type": "sde-dpmsolver++"},
+    ),
+    "unipc": Scheduler("diffusers:UniPCMultistepScheduler", "predictor and corrector, good from 10 steps"),
+    "pndm": Scheduler(
+        "diffusers:PNDMScheduler",
+        "that of Stable Diffusion 1; for linear and quadratic chains",
+        {"skip_prk_steps": True},
+        lacks={"prediction_type": "sample", **_NO_ZERO_SNR},
+    ),
+    "lms": Scheduler("diffusers:LMSDiscreteScheduler", "linear multistep, deterministic", lacks=_NO_ZERO_SNR),
+}
+"""What walks a pipeline of diffusers."""
 
 GRIDS: Mapping[str, Target] = {
     "trailing": Target("kakusan.grids:trailing", "even steps of a chain, counted back from its noisiest"),
@@ -167,7 +214,12 @@ CLIP_SCALE = 10.0
 PYTHON = "python:"
 """What comes before the kind of a loader that was handed over in Python, which no name and no path brings back."""
 
-TABLES: Mapping[str, Mapping[str, Target]] = {"sampler": SAMPLERS, "grid": GRIDS, "study": STUDIES}
+TABLES: Mapping[str, Mapping[str, Target]] = {
+    "sampler": SAMPLERS,
+    "grid": GRIDS,
+    "study": STUDIES,
+    "scheduler": SCHEDULERS,
+}
 
 
 def lookup(kind: str, name: str) -> Target:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +15,8 @@ from kakusan.errors import KakusanError
 from kakusan.interop.loading import quietly
 from kakusan.sampling import Progress, require_count
 from kakusan.stable_diffusion.pipelines import TextToImage
+from kakusan.stable_diffusion.schedulers import eta_of, require_scheduler, scheduler_of
+from kakusan.stable_diffusion.sizes import multiple_of, require_side
 
 BATCH = 16
 
@@ -24,22 +27,29 @@ class Generation:
 
     Attributes:
         model: By what.
+        pipe: That of diffusers which draws, of the model's parts.
+        scheduler: What walks it, by its short name; None: the model's own.
         prompts: They repeat in turn.
         n: How many images.
         negative: What guidance leads away from, in words; None: from nothing said.
         steps, guidance: How.
-        eta: Randomness of the walk, where the scheduler is DDIM's; others heed it not.
+        eta: Randomness of the walk; None where the scheduler heeds none.
+        height, width: Of the images, in pixels.
         seed: Image i's noise follows from this and i.
         batch: Images drawn at a time.
     """
 
     model: TextToImage
+    pipe: Any
+    scheduler: str | None
     prompts: tuple[str, ...]
     n: int
     negative: str | None
     steps: int
     guidance: float
-    eta: float
+    eta: float | None
+    height: int
+    width: int
     seed: int
     batch: int
 
@@ -54,23 +64,28 @@ class Generation:
             yield images, self._drawn(images, progress)
 
     def _drawn(self, images: range, progress: Progress | None) -> Tensor:
-        pipe, total = self.model.pipe, self.steps * self.n
+        pipe = self.pipe
 
         def done(_: object, step: int, __: object, kept: dict[str, Tensor]) -> dict[str, Tensor]:
             if progress is not None:
-                progress(images.start * self.steps + (step + 1) * len(images), total)
+                # Not always as many as were asked for: Heun's asks twice.
+                steps = pipe.num_timesteps
+                progress(images.start * steps + (step + 1) * len(images), steps * self.n)
             return kept
 
         # In float32 on the CPU whatever the device, so that a seed means the same picture everywhere.
         noise = seeds.ImageNoise(self.seed, images)
-        begun = noise(torch.empty(len(images), *self.model.latent_shape))
+        sides = (side // pipe.vae_scale_factor for side in (self.height, self.width))
+        begun = noise(torch.empty(len(images), self.model.latent_shape[0], *sides))
         with quietly():
             found = pipe(
                 [self.prompts[i % len(self.prompts)] for i in images],
                 negative_prompt=None if self.negative is None else [self.negative] * len(images),
                 num_inference_steps=self.steps,
                 guidance_scale=self.guidance,
-                eta=self.eta,
+                eta=self.eta or 0.0,
+                height=self.height,
+                width=self.width,
                 generator=noise.generators,
                 latents=begun.to(pipe.device, pipe.dtype),
                 output_type="pt",
@@ -89,6 +104,9 @@ def asked(
     steps: int | None = None,
     guidance: float | None = None,
     eta: float | None = None,
+    scheduler: str | None = None,
+    height: int | None = None,
+    width: int | None = None,
     seed: int = 0,
     batch: int = BATCH,
 ) -> Generation:
@@ -98,18 +116,19 @@ def asked(
         model: By what.
         prompts: One, or several that repeat in turn.
         n, negative, seed, batch: As of :class:`Generation`.
-        steps, guidance, eta: None: as the model says itself.
+        steps, guidance, eta, height, width: None: as the model says itself.
+        scheduler: What walks, of :data:`kakusan.config.names.SCHEDULERS`; None: the model's own.
 
     Raises:
         KakusanError: A number is out of its range, or nothing is asked for; nothing was computed.
     """
     require_count(n, seed)
+    require(scheduler=scheduler, eta=eta, height=height, width=width)
     prompts = (prompts,) if isinstance(prompts, str) else tuple(prompts)
     if not prompts:
         raise KakusanError("nothing is asked for: give a prompt, which says in words what to draw")
     steps = model.steps if steps is None else steps
     guidance = model.guidance if guidance is None else guidance
-    eta = model.eta if eta is None else eta
     most = model.pipe.scheduler.config["num_train_timesteps"]
     if not 1 <= steps <= most:
         raise KakusanError(f"steps must be between 1 and {most} for {model.name}, not {steps} ({model.steps} is usual)")
@@ -117,15 +136,39 @@ def asked(
         raise KakusanError(
             f"guidance must be 1, which is plainly conditional, or more, not {guidance:g} ({model.guidance:g} is usual)"
         )
-    if not 0 <= eta <= 1:
-        raise KakusanError(
-            f"eta must lie between 0, which is no noise on the way, and 1, not {eta:g} ({model.eta:g} is usual)"
-        )
     if batch < 1:
         raise KakusanError(f"batch must be at least 1 image, not {batch}")
     if negative is not None and guidance == 1:
         raise KakusanError("guidance leads away from a negative, and at 1 there is none (use guidance 3, say)")
-    return Generation(model, prompts, n, negative, steps, guidance, eta, seed, batch)
+    pipe = _pipe(model, scheduler)
+    eta = eta_of(pipe.scheduler, eta, model.eta)
+    _, *usual = model.latent_shape
+    height, width = (given or side * pipe.vae_scale_factor for given, side in zip((height, width), usual, strict=True))
+    for name, side in (("height", height), ("width", width)):
+        require_side(name, side, multiple_of(pipe.vae_scale_factor))
+    return Generation(model, pipe, scheduler, prompts, n, negative, steps, guidance, eta, height, width, seed, batch)
+
+
+def require(*, scheduler: str | None, eta: float | None, height: int | None, width: int | None) -> None:
+    """Refuses what no pipeline draws, before any is loaded; of :func:`asked`.
+
+    Raises:
+        KakusanError: There is no such scheduler, it heeds no ``eta``, or a side is of a length that never fits.
+    """
+    require_scheduler(scheduler, eta)
+    for name, side in (("height", height), ("width", width)):
+        if side is not None:
+            require_side(name, side)
+
+
+def _pipe(model: TextToImage, scheduler: str | None) -> Any:
+    """Returns a pipeline of a model's parts, with a scheduler of its own."""
+    pipe = model.pipe
+    with quietly():
+        parts = {**pipe.components, "scheduler": scheduler_of(pipe.scheduler, scheduler, model.name)}
+        made = type(pipe)(**parts, requires_safety_checker=pipe.config["requires_safety_checker"])
+    made.set_progress_bar_config(disable=True)
+    return made
 
 
 def generated(generation: Generation, progress: Progress | None = None) -> Tensor:
