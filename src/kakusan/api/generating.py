@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from torch import Tensor
 
@@ -23,6 +24,9 @@ def generate(
     scheduler: str | None = None,
     height: int | None = None,
     width: int | None = None,
+    init: str | Path | None = None,
+    mask: str | Path | None = None,
+    strength: float | None = None,
     seed: int = 0,
     batch: int = BATCH,
     device: str = "auto",
@@ -38,7 +42,10 @@ def generate(
         negative: What guidance leads away from, in words.
         steps, guidance_scale, eta: How; None: as the model says itself, or 50 steps, 7.5, and 0.
         scheduler: What walks, one of :data:`kakusan.config.names.SCHEDULERS`; None: the model's own.
-        height, width: Of the images, in pixels, multiples of 8; None: as the model was trained.
+        height, width: Of the images, in pixels, multiples of 8; None: as the model was trained, or as ``init`` is.
+        init: A picture that they begin from; None: from noise alone.
+        mask: A picture of the same size, white where ``init`` is redrawn; None: everywhere.
+        strength: Share of the walk, in (0, 1], that ``init`` is taken back by; None: 0.8.
         seed: Image i's noise follows from this and i, whatever the batch.
         batch: Images drawn at a time.
         device: Where, for a model that is opened now.
@@ -47,7 +54,8 @@ def generate(
     Raises:
         KakusanError: Something asked for cannot be had.
     """
-    stable_diffusion.require(scheduler=scheduler, eta=eta, height=height, width=width)
+    edit = stable_diffusion.edit_of(init, mask, strength)
+    stable_diffusion.require(scheduler=scheduler, eta=eta, height=height, width=width, edit=edit)
     opened = stable_diffusion.opened(model, device) if isinstance(model, str) else model
     asked = stable_diffusion.asked(
         opened,
@@ -60,6 +68,7 @@ def generate(
         scheduler=scheduler,
         height=height,
         width=width,
+        edit=edit,
         seed=seed,
         batch=batch,
     )

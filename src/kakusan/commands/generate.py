@@ -55,6 +55,16 @@ def generate(
     width: Annotated[
         int | None, typer.Option(metavar="PIXELS", help="a multiple of 8  [default: as the model was trained]")
     ] = None,
+    init: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="a picture to begin from; its size is that of the images")
+    ] = None,
+    strength: Annotated[
+        float | None,
+        typer.Option(metavar="S", help="how much of it is redrawn: above 0, little, to 1, all  [default: 0.8]"),
+    ] = None,
+    mask: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="a picture as large as that, white where it is to be redrawn")
+    ] = None,
     seed: Seed = 0,
     batch: Batch = None,
     device: Device = "auto",
@@ -74,7 +84,9 @@ def generate(
 
     directory = out or Path("generated") / f"{datetime.now():%Y-%m-%d-%H%M%S}"
     require_free(directory, overwrite)
-    stable_diffusion.require(scheduler=scheduler, eta=eta, height=height, width=width)  # before a model is loaded
+    # Before a model is loaded.
+    edit = stable_diffusion.edit_of(init, mask, strength)
+    stable_diffusion.require(scheduler=scheduler, eta=eta, height=height, width=width, edit=edit)
     asked = stable_diffusion.asked(
         stable_diffusion.opened(model, device),
         prompt,
@@ -86,6 +98,7 @@ def generate(
         scheduler=scheduler,
         height=height,
         width=width,
+        edit=edit,
         seed=seed,
         batch=stable_diffusion.BATCH if batch is None else batch,
     )

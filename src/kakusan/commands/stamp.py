@@ -1,4 +1,5 @@
-"""The settings that ride inside a picture: all that is needed to draw it again, and no path."""
+"""The settings that ride inside a picture: all that is needed to draw it again, and no path but that of a
+picture that was edited."""
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from kakusan.runs import Checkpoint, Run
     from kakusan.sampling import Plan
     from kakusan.stable_diffusion import Generation
+    from kakusan.stable_diffusion.editing import Shown
 
 _SIDE_BY_SIDE = 16
 
@@ -106,6 +108,25 @@ class Sampled(Stamp):
         return other.get("run") == self.run
 
 
+class Given(BaseModel):
+    """A picture that was given to be edited.
+
+    Attributes:
+        path: Where it lay, as it was named.
+        sha256: Of the file.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str
+    sha256: str
+
+    @classmethod
+    def of(cls, shown: Shown | None) -> Given | None:
+        """Returns what is to be said of a picture; None where none was given."""
+        return None if shown is None else cls(path=str(shown.path), sha256=shown.sha256)
+
+
 class Generated(Stamp):
     """How pictures were drawn by a pipeline.
 
@@ -115,6 +136,9 @@ class Generated(Stamp):
         eta: Randomness of the walk; None where the scheduler heeds none.
         scheduler: The short name of what walked, or the class of the model's own.
         height, width: Of the images, in pixels.
+        init: What they began from; None: from noise alone.
+        mask: Where it was redrawn; None: everywhere.
+        strength: How much; None where nothing was.
         safety_checker: Whether one looked at them.
     """
 
@@ -126,6 +150,9 @@ class Generated(Stamp):
     height: int
     width: int
     batch: int
+    init: Given | None = None
+    mask: Given | None = None
+    strength: float | None = None
     safety_checker: bool
 
     def mixes_with(self, other: Mapping[str, Any]) -> bool:
@@ -165,7 +192,7 @@ def of(
 
 def of_generation(generation: Generation) -> Generated:
     """Returns the stamp of what a pipeline draws."""
-    model = generation.model
+    model, edit = generation.model, generation.edit
     return Generated(
         kakusan=version("kakusan"),
         model=Path(model.name).name,
@@ -182,6 +209,9 @@ def of_generation(generation: Generation) -> Generated:
         height=generation.height,
         width=generation.width,
         batch=generation.batch,
+        init=None if edit is None else Given.of(edit.init),
+        mask=None if edit is None else Given.of(edit.mask),
+        strength=None if edit is None else edit.strength,
         safety_checker=model.pipe.safety_checker is not None,
     )
 

@@ -14,6 +14,7 @@ from kakusan import seeds
 from kakusan.errors import KakusanError
 from kakusan.interop.loading import quietly
 from kakusan.sampling import Progress, require_count
+from kakusan.stable_diffusion.editing import Edit
 from kakusan.stable_diffusion.pipelines import TextToImage
 from kakusan.stable_diffusion.schedulers import eta_of, require_scheduler, scheduler_of
 from kakusan.stable_diffusion.sizes import multiple_of, require_side
@@ -35,6 +36,7 @@ class Generation:
         steps, guidance: How.
         eta: Randomness of the walk; None where the scheduler heeds none.
         height, width: Of the images, in pixels.
+        edit: From what they begin; None: from noise alone.
         seed: Image i's noise follows from this and i.
         batch: Images drawn at a time.
     """
@@ -50,6 +52,7 @@ class Generation:
     eta: float | None
     height: int
     width: int
+    edit: Edit | None
     seed: int
     batch: int
 
@@ -75,8 +78,6 @@ class Generation:
 
         # In float32 on the CPU whatever the device, so that a seed means the same picture everywhere.
         noise = seeds.ImageNoise(self.seed, images)
-        sides = (side // pipe.vae_scale_factor for side in (self.height, self.width))
-        begun = noise(torch.empty(len(images), self.model.latent_shape[0], *sides))
         with quietly():
             found = pipe(
                 [self.prompts[i % len(self.prompts)] for i in images],
@@ -84,15 +85,23 @@ class Generation:
                 num_inference_steps=self.steps,
                 guidance_scale=self.guidance,
                 eta=self.eta or 0.0,
-                height=self.height,
-                width=self.width,
                 generator=noise.generators,
-                latents=begun.to(pipe.device, pipe.dtype),
+                **self._begun(noise, len(images)),
                 output_type="pt",
                 callback_on_step_end=done,
             )
         pictures: Tensor = found.images
-        return pictures.float().cpu() * 2 - 1
+        drawn = pictures.float().cpu() * 2 - 1
+        return drawn if self.edit is None else self.edit.kept(drawn)
+
+    def _begun(self, noise: seeds.ImageNoise, count: int) -> dict[str, Any]:
+        """Returns what so many images begin from."""
+        size, factor = {"height": self.height, "width": self.width}, self.pipe.vae_scale_factor
+        if self.edit is None:
+            shape = (self.model.latent_shape[0], self.height // factor, self.width // factor)
+            return size | {"latents": noise(torch.empty(count, *shape)).to(self.pipe.device, self.pipe.dtype)}
+        begun = {"image": self.edit.begun(count), "strength": self.edit.strength}
+        return begun if self.edit.mask is None else size | begun | {"mask_image": self.edit.redrawn(factor)}
 
 
 def asked(
@@ -107,6 +116,7 @@ def asked(
     scheduler: str | None = None,
     height: int | None = None,
     width: int | None = None,
+    edit: Edit | None = None,
     seed: int = 0,
     batch: int = BATCH,
 ) -> Generation:
@@ -117,13 +127,14 @@ def asked(
         prompts: One, or several that repeat in turn.
         n, negative, seed, batch: As of :class:`Generation`.
         steps, guidance, eta, height, width: None: as the model says itself.
+        edit: From what they begin, whose size is theirs; None: from noise alone.
         scheduler: What walks, of :data:`kakusan.config.names.SCHEDULERS`; None: the model's own.
 
     Raises:
         KakusanError: A number is out of its range, or nothing is asked for; nothing was computed.
     """
     require_count(n, seed)
-    require(scheduler=scheduler, eta=eta, height=height, width=width)
+    require(scheduler=scheduler, eta=eta, height=height, width=width, edit=edit)
     prompts = (prompts,) if isinstance(prompts, str) else tuple(prompts)
     if not prompts:
         raise KakusanError("nothing is asked for: give a prompt, which says in words what to draw")
@@ -140,33 +151,53 @@ def asked(
         raise KakusanError(f"batch must be at least 1 image, not {batch}")
     if negative is not None and guidance == 1:
         raise KakusanError("guidance leads away from a negative, and at 1 there is none (use guidance 3, say)")
-    pipe = _pipe(model, scheduler)
+    if edit is not None and int(steps * edit.strength) < 1:
+        raise KakusanError(
+            f"strength {edit.strength:g} leaves none of {steps} steps to walk (use {1 / steps:.2g} or more)"
+        )
+    pipe = _pipe(model, scheduler, edit)
     eta = eta_of(pipe.scheduler, eta, model.eta)
     _, *usual = model.latent_shape
+    height, width = (height, width) if edit is None else edit.size
     height, width = (given or side * pipe.vae_scale_factor for given, side in zip((height, width), usual, strict=True))
     for name, side in (("height", height), ("width", width)):
         require_side(name, side, multiple_of(pipe.vae_scale_factor))
-    return Generation(model, pipe, scheduler, prompts, n, negative, steps, guidance, eta, height, width, seed, batch)
+    return Generation(
+        model, pipe, scheduler, prompts, n, negative, steps, guidance, eta, height, width, edit, seed, batch
+    )
 
 
-def require(*, scheduler: str | None, eta: float | None, height: int | None, width: int | None) -> None:
+def require(
+    *, scheduler: str | None, eta: float | None, height: int | None, width: int | None, edit: Edit | None
+) -> None:
     """Refuses what no pipeline draws, before any is loaded; of :func:`asked`.
 
     Raises:
-        KakusanError: There is no such scheduler, it heeds no ``eta``, or a side is of a length that never fits.
+        KakusanError: There is no such scheduler, it heeds no ``eta``, a side is of a length that never fits, or
+            is given beside a picture that has one.
     """
     require_scheduler(scheduler, eta)
     for name, side in (("height", height), ("width", width)):
-        if side is not None:
-            require_side(name, side)
+        if side is None:
+            continue
+        require_side(name, side)
+        if edit is not None:
+            raise KakusanError(
+                f"{name} {side} is not asked for beside {edit.init.path}, whose size stays (leave it out)"
+            )
 
 
-def _pipe(model: TextToImage, scheduler: str | None) -> Any:
-    """Returns a pipeline of a model's parts, with a scheduler of its own."""
+def _pipe(model: TextToImage, scheduler: str | None, edit: Edit | None) -> Any:
+    """Returns a pipeline of a model's parts that begins from what is to be edited, with a scheduler of its own."""
+    from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionInpaintPipeline
+
     pipe = model.pipe
+    kind: Any = type(pipe)
+    if edit is not None:
+        kind = StableDiffusionImg2ImgPipeline if edit.mask is None else StableDiffusionInpaintPipeline
     with quietly():
         parts = {**pipe.components, "scheduler": scheduler_of(pipe.scheduler, scheduler, model.name)}
-        made = type(pipe)(**parts, requires_safety_checker=pipe.config["requires_safety_checker"])
+        made = kind(**parts, requires_safety_checker=pipe.config["requires_safety_checker"])
     made.set_progress_bar_config(disable=True)
     return made
 
