@@ -88,9 +88,21 @@ def test_a_scheduler_is_named_in_the_picture(kakusan, pipeline, tmp_path):
     assert Image.open(tmp_path / "out" / "0000.png").size == (24, 16)
 
 
+def test_prompts_of_a_file_come_after_the_others(kakusan, pipeline, tmp_path):
+    (tmp_path / "prompts.txt").write_text("two cats\na small blue star\n")
+    how = ("--model", str(pipeline), "-n3", "--steps=1", "--device=cpu", "-o", "out")
+    assert kakusan("generate", "a red circle", "--prompts=prompts.txt", *how).status == 0
+    told = pictures.read_metadata(tmp_path / "out" / "0000.png")
+    assert told["prompts"] == ["a red circle", "two cats", "a small blue star"]
+    (tmp_path / "prompts.txt").write_text("two cats\n\na star\n")
+    refused = kakusan("generate", "--prompts=prompts.txt", "--model=nowhere").check_refused()
+    assert refused == "prompts.txt: line 2 is empty, and each is a prompt (remove it)"
+    assert "cannot read the prompts of none.txt" in kakusan("generate", "--prompts=none.txt").check_refused()
+
+
 def test_what_cannot_be_had_is_one_line(kakusan, tmp_path):
     done = kakusan("generate", "a red circle", "--model", "nowhere", "-o", "out")
     assert (done.status, done.err.count("\n")) == (2, 1)
     assert "there is no model nowhere" in done.err
     assert not (tmp_path / "out").exists()
-    assert "PROMPT" in kakusan("generate").err.upper()
+    assert "nothing is asked for" in kakusan("generate").check_refused()

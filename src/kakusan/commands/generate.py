@@ -12,15 +12,19 @@ from kakusan.commands.options import Batch, Debug, Device, Json, Overwrite, Seed
 from kakusan.commands.output import show_json
 from kakusan.config.names import HUB, MODELS, SCHEDULERS
 from kakusan.config.wording import either
-from kakusan.errors import counted
+from kakusan.errors import KakusanError, counted, reason_of
 
 _N = 8
 
 
 def generate(
     prompt: Annotated[
-        list[str], typer.Argument(metavar="PROMPT", help="what to draw, in words; several repeat in turn")
-    ],
+        list[str] | None, typer.Argument(metavar="PROMPT", help="what to draw, in words; several repeat in turn")
+    ] = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="a text with a prompt in every line, which come after the others"),
+    ] = None,
     model: Annotated[
         str,
         typer.Option(metavar="NAME|DIR", help=f"{either(MODELS)}, a StableDiffusionPipeline's directory, or {HUB}NAME"),
@@ -85,11 +89,16 @@ def generate(
     directory = out or Path("generated") / f"{datetime.now():%Y-%m-%d-%H%M%S}"
     require_free(directory, overwrite)
     # Before a model is loaded.
+    asked_for = [*(prompt or ()), *(_lines(prompts) if prompts else ())]
+    if not asked_for:
+        raise KakusanError(
+            'nothing is asked for: say in words what to draw (kakusan generate "a red circle", or --prompts FILE)'
+        )
     edit = stable_diffusion.edit_of(init, mask, strength)
     stable_diffusion.require(scheduler=scheduler, eta=eta, height=height, width=width, edit=edit)
     asked = stable_diffusion.asked(
         stable_diffusion.opened(model, device),
-        prompt,
+        asked_for,
         n=n,
         negative=negative,
         steps=steps,
@@ -112,3 +121,15 @@ def generate(
         show_json({"directory": str(directory), "images": names, **how.metadata()})
     else:
         typer.echo(f"{counted(len(names), 'image')} in {directory}")
+
+
+def _lines(file: Path) -> list[str]:
+    """Returns the prompts of a text, one a line."""
+    try:
+        lines = [line.strip() for line in file.read_text("utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or reason_of(error)
+        raise KakusanError(f"cannot read the prompts of {file}: {reason} (give a text in UTF-8)") from error
+    if "" in lines:
+        raise KakusanError(f"{file}: line {lines.index('') + 1} is empty, and each is a prompt (remove it)")
+    return lines
