@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 from PIL import Image
 
 from kakusan import pictures
@@ -54,8 +55,8 @@ def test_that_a_prompt_is_cut_is_said_once(kakusan, pipeline, tmp_path):
 def test_sample_does_not_draw_it_again_and_says_what_does(kakusan, pipeline, tmp_path):
     how = ("--model", str(pipeline), "-n1", "--steps=1", "--seed=5", "--device=cpu", "-o", "out")
     assert kakusan("generate", "a red circle", *how).status == 0
-    with pytest.raises(KakusanError, match="was drawn by kakusan generate, from out"):
-        stamp.read(tmp_path / "out" / "0000.png")
+    with pytest.raises(KakusanError, match=r"was drawn from out by kakusan generate: kakusan generate --like"):
+        stamp.read(tmp_path / "out" / "0000.png", stamp.Sampled)
 
 
 def test_a_smaller_set_replaces_a_larger_one(kakusan, pipeline, tmp_path):
@@ -71,6 +72,8 @@ def test_a_smaller_set_replaces_a_larger_one(kakusan, pipeline, tmp_path):
     ("option", "sentence"),
     [
         ("--scheduler=eulr", "unknown scheduler 'eulr': did you mean 'euler'?"),
+        ("--steps=0", "steps must be at least 1, not 0"),
+        ("--guidance=0.5", "guidance must be 1, which is plainly conditional, or more, not 0.5"),
         ("--height=30", "height must be a multiple of 8 pixels, not 30 (24 or 32)"),
     ],
 )
@@ -98,6 +101,38 @@ def test_prompts_of_a_file_come_after_the_others(kakusan, pipeline, tmp_path):
     refused = kakusan("generate", "--prompts=prompts.txt", "--model=nowhere").check_refused()
     assert refused == "prompts.txt: line 2 is empty, and each is a prompt (remove it)"
     assert "cannot read the prompts of none.txt" in kakusan("generate", "--prompts=none.txt").check_refused()
+
+
+@pytest.mark.parametrize("more", [("--scheduler=euler-a",), ("--init=init.png", "--mask=mask.png", "--strength=0.9")])
+def test_a_picture_is_drawn_again_as_it_says(kakusan, pipeline, more, tmp_path):
+    pictures.save(tmp_path / "init.png", torch.full((3, 16, 16), 90, dtype=torch.uint8))
+    mask = torch.zeros(1, 16, 16, dtype=torch.uint8)
+    mask[:, :8] = 255
+    pictures.save(tmp_path / "mask.png", mask)
+    how = ("--model", str(pipeline), "-n3", "--steps=3", "--guidance=2", "--seed=5", "--device=cpu", "-o", "out")
+    assert kakusan("generate", "a red circle", "a blue star", "--negative=snow", *how, *more).status == 0
+    again = ("generate", "--like", "out/0001.png", "--device=cpu", "-o", "again")
+    assert "was drawn from out: say where it lies (--model DIR)" in kakusan(*again).check_refused()
+    assert kakusan(*again, "--model", str(pipeline)).status == 0
+    assert files(tmp_path / "again") == files(tmp_path / "out")
+    for name in files(tmp_path / "out"):
+        assert pictures.read_metadata(tmp_path / "again" / name) == pictures.read_metadata(tmp_path / "out" / name)
+        assert Image.open(tmp_path / "again" / name).tobytes() == Image.open(tmp_path / "out" / name).tobytes()
+
+
+def test_what_is_not_as_it_was_is_said(kakusan, pipeline, tmp_path):
+    pictures.save(tmp_path / "init.png", torch.full((3, 16, 16), 90, dtype=torch.uint8))
+    how = ("--model", str(pipeline), "-n1", "--steps=2", "--init=init.png", "--device=cpu", "-o", "out")
+    assert kakusan("generate", "a red circle", *how).status == 0
+    again = ("generate", "--like", "out/0000.png", "--model", str(pipeline), "-o", "again")
+    assert "leave out --seed" in kakusan(*again, "--seed=3").check_refused()
+    assert "leave out what it is to show" in kakusan("generate", "a star", *again[1:]).check_refused()
+    assert "was drawn with other weights than those of mini" in kakusan(*again[:3], "--model=mini").check_refused()
+    pictures.save(tmp_path / "init.png", torch.full((3, 16, 16), 80, dtype=torch.uint8))
+    assert "was drawn from init.png as it was then" in kakusan(*again).check_refused()
+    (tmp_path / "init.png").unlink()
+    assert "cannot read the picture init.png" in kakusan(*again).check_refused()
+    assert not (tmp_path / "again").exists()
 
 
 def test_what_cannot_be_had_is_one_line(kakusan, tmp_path):

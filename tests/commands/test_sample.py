@@ -56,7 +56,7 @@ def test_the_grid_holds_the_pictures_a_column_a_label(drawn):
 
 
 def test_every_picture_says_all_of_how_it_was_drawn_and_no_path(run, drawn):
-    stamp = stamps.read(drawn / "0004.png")
+    stamp = stamps.read(drawn / "0004.png", stamps.Sampled)
     assert (stamp.run, stamp.checkpoint, stamp.weights_from, stamp.device) == ("tiny", 16, "ema", "cpu")
     assert (stamp.seed, stamp.n, stamp.index, stamp.labels) == (7, 6, 4, (3, 5))
     assert stamp.weights == api.load(run, device="cpu").weights_hash
@@ -147,7 +147,7 @@ def test_a_clip_leads_and_a_picture_says_so(kakusan, run, clip, tmp_path):
         images = api.sample(model, 2, steps=3, labels=[0, 1], prompt="a dark one", clip=matcher, clip_scale=scale)
         drawn = [pixels(tmp_path / "out" / name) for name in numbered(2)]
         assert (drawn == [it.flatten().tolist() for it in pictures.to_uint8(images)]) == alike
-    stamp = stamps.read(tmp_path / "out" / "0001.png")
+    stamp = stamps.read(tmp_path / "out" / "0001.png", stamps.Sampled)
     assert (stamp.clip.scale, stamp.clip.weights) == (300.0, matcher.weights_hash)
     again = ("sample", run, "--like", "out/0001.png", "-o", "again")
     assert "was drawn by a CLIP: name its run (--clip RUN)" in kakusan(*again).check_refused()
@@ -344,7 +344,7 @@ def test_labels_are_kept_as_what_repeats(labels, cycle):
 
 
 def test_a_stamp_survives_its_way_through_json(drawn):
-    stamp = stamps.read(drawn / "0002.png")
+    stamp = stamps.read(drawn / "0002.png", stamps.Sampled)
     assert Sampled.model_validate_json(json.dumps(stamp.metadata(2))) == stamp
 
 

@@ -8,7 +8,7 @@ from kakusan import pictures, stable_diffusion
 from kakusan.errors import KakusanError
 from kakusan.evaluation.prompts import asked_for
 from kakusan.shapes import draw
-from kakusan.stable_diffusion import edit_of
+from kakusan.stable_diffusion import Request, edit_of
 
 pytest.importorskip("diffusers")
 pytest.importorskip("transformers")
@@ -88,6 +88,6 @@ def test_what_cannot_be_edited_is_refused(model, files):
         edit_of(None, files / "mask.png")
     edit = edit_of(files / "init.png", strength=0.01)
     with pytest.raises(KakusanError, match=r"strength 0\.01 leaves none of 20 steps to walk"):
-        stable_diffusion.asked(model, "a red circle", n=1, steps=20, edit=edit)
+        stable_diffusion.asked(model, Request(("a red circle",), n=1, steps=20, edit=edit))
     with pytest.raises(KakusanError, match=r"height 64 is not asked for beside .*init\.png"):
-        stable_diffusion.asked(model, "a red circle", n=1, height=64, edit=edit)
+        Request(("a red circle",), n=1, height=64, edit=edit)

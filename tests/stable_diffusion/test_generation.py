@@ -8,6 +8,7 @@ from kakusan import stable_diffusion
 from kakusan.api.exchange import export
 from kakusan.errors import KakusanError
 from kakusan.seeing import seen
+from kakusan.stable_diffusion import Request
 from tests.tiny_prompted import run
 
 pytest.importorskip("diffusers")
@@ -60,12 +61,14 @@ def test_an_image_follows_from_its_number_whatever_the_batch(model):
 
 
 def test_it_draws_as_its_run_was_configured_unless_told_otherwise(model):
-    asked = stable_diffusion.asked(model, "a red circle", n=1)
+    asked = stable_diffusion.asked(model, Request(("a red circle",), n=1))
     assert (asked.steps, asked.guidance) == (10, 3.0)
 
 
 def test_words_that_no_caption_held_and_prompts_that_are_cut_are_named(model):
-    remarks = stable_diffusion.asked(model, "a red zebra " + "and a circle " * 9, n=1, negative="snow").remarks()
+    remarks = stable_diffusion.asked(
+        model, Request(("a red zebra " + "and a circle " * 9,), n=1, negative="snow")
+    ).remarks()
     assert any("no caption that was learned from says zebra" in it and "snow" in it for it in remarks)
     assert any("and cut" in it for it in remarks)
 
@@ -73,18 +76,19 @@ def test_words_that_no_caption_held_and_prompts_that_are_cut_are_named(model):
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ({"steps": 0}, "steps must be between 1 and 100 for"),
+        ({"steps": 0}, "steps must be at least 1, not 0"),
+        ({"steps": 101}, "steps must be at most 100 for .*, not 101"),
         ({"guidance": 0.5}, "guidance must be 1, which is plainly conditional, or more, not 0.5"),
         ({"guidance": 1.0, "negative": "snow"}, "at 1 there is none"),
-        ({"eta": 1.5}, "eta must lie between 0, which is no noise on the way, and 1, not 1.5"),
+        ({"eta": 1.5}, "eta must lie between 0, which is no noise on the way, and 1, which is DDPM's, not 1.5"),
         ({"batch": 0}, "batch must be at least 1 image"),
         ({"n": 0}, "n must be at least 1 image"),
-        ({"prompts": []}, "nothing is asked for"),
+        ({"prompts": ()}, "nothing is asked for"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(model, how, message):
     with pytest.raises(KakusanError, match=message):
-        stable_diffusion.asked(model, **{"prompts": "a red circle", "n": 1, **how})
+        stable_diffusion.asked(model, Request(**{"prompts": ("a red circle",), "n": 1, **how}))
 
 
 def test_what_is_no_such_pipeline_is_refused(places, tmp_path):

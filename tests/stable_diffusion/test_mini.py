@@ -43,7 +43,7 @@ def test_it_draws_what_it_is_told(model):
 
 
 def test_a_word_that_it_never_read_is_named(model):
-    (remark,) = stable_diffusion.asked(model, "a red zebra", n=1).remarks()
+    (remark,) = stable_diffusion.asked(model, stable_diffusion.Request(("a red zebra",), n=1)).remarks()
     assert remark == "no caption that was learned from says zebra"
 
 

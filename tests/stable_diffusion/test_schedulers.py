@@ -7,6 +7,7 @@ import kakusan
 from kakusan import stable_diffusion
 from kakusan.config import names
 from kakusan.errors import KakusanError
+from kakusan.stable_diffusion import Request
 from kakusan.stable_diffusion.schedulers import scheduler_of
 
 pytest.importorskip("diffusers")
@@ -54,14 +55,17 @@ def test_a_picture_is_of_the_size_that_is_asked_for(model):
     [
         ({"scheduler": "eulr"}, "unknown scheduler 'eulr': did you mean 'euler'"),
         ({"scheduler": "euler", "eta": 0.5}, "eta 0.5 is not heeded by the scheduler euler"),
-        ({"scheduler": "ddim", "eta": 2.0}, "eta must lie between 0, which is no noise on the way, and 1, not 2"),
+        (
+            {"scheduler": "ddim", "eta": 2.0},
+            "eta must lie between 0, which is no noise on the way, and 1, which is DDPM's, not 2",
+        ),
         ({"height": 30}, r"height must be a multiple of 8 pixels, not 30 \(24 or 32\)"),
         ({"width": 0}, r"width must be a multiple of 8 pixels, not 0 \(8, say\)"),
     ],
 )
 def test_what_cannot_be_walked_is_refused(model, how, message):
     with pytest.raises(KakusanError, match=message):
-        stable_diffusion.asked(model, "a red circle", n=1, **how)
+        stable_diffusion.asked(model, Request(("a red circle",), n=1, **how))
 
 
 def test_a_scheduler_that_does_not_know_how_a_model_was_trained_is_refused(model):

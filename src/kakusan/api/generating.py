@@ -54,12 +54,8 @@ def generate(
     Raises:
         KakusanError: Something asked for cannot be had.
     """
-    edit = stable_diffusion.edit_of(init, mask, strength)
-    stable_diffusion.require(scheduler=scheduler, eta=eta, height=height, width=width, edit=edit)
-    opened = stable_diffusion.opened(model, device) if isinstance(model, str) else model
-    asked = stable_diffusion.asked(
-        opened,
-        prompt,
+    request = stable_diffusion.Request(
+        (prompt,) if isinstance(prompt, str) else tuple(prompt),
         n=n,
         negative=negative,
         steps=steps,
@@ -68,10 +64,11 @@ def generate(
         scheduler=scheduler,
         height=height,
         width=width,
-        edit=edit,
+        edit=stable_diffusion.edit_of(init, mask, strength),
         seed=seed,
         batch=batch,
     )
+    asked = stable_diffusion.asked(stable_diffusion.opened(model, device) if isinstance(model, str) else model, request)
     if show:
         for remark in asked.remarks():
             say(remark)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kakusan.commands.options import Batch, Debug, Device, Json, Overwrite, Seed
+from kakusan.commands.options import Batch, Debug, Device, Json, OptionalSeed, Overwrite
 from kakusan.commands.output import show_json
 from kakusan.config.names import HUB, MODELS, SCHEDULERS
 from kakusan.config.wording import either
 from kakusan.errors import KakusanError, counted, reason_of
 
-_N = 8
+if TYPE_CHECKING:
+    from kakusan.commands.stamp import Generated
+    from kakusan.stable_diffusion import Request
+
+_MODEL, _N = "mini", 8
 
 
 def generate(
@@ -26,10 +30,13 @@ def generate(
         typer.Option(metavar="FILE", help="a text with a prompt in every line, which come after the others"),
     ] = None,
     model: Annotated[
-        str,
-        typer.Option(metavar="NAME|DIR", help=f"{either(MODELS)}, a StableDiffusionPipeline's directory, or {HUB}NAME"),
-    ] = "mini",
-    n: Annotated[int, typer.Option("-n", "--n", metavar="N", help="how many images")] = _N,
+        str | None,
+        typer.Option(
+            metavar="NAME|DIR",
+            help=f"{either(MODELS)}, a StableDiffusionPipeline's directory, or {HUB}NAME  [default: {_MODEL}]",
+        ),
+    ] = None,
+    n: Annotated[int | None, typer.Option("-n", "--n", metavar="N", help=f"how many images  [default: {_N}]")] = None,
     out: Annotated[
         Path | None,
         typer.Option("-o", "--out", metavar="DIR", help="where they go, new or empty  [default: generated/DATE-TIME]"),
@@ -69,7 +76,10 @@ def generate(
     mask: Annotated[
         Path | None, typer.Option(metavar="FILE", help="a picture as large as that, white where it is to be redrawn")
     ] = None,
-    seed: Seed = 0,
+    seed: OptionalSeed = None,
+    like: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="the whole set of this picture again, as it says itself")
+    ] = None,
     batch: Batch = None,
     device: Device = "auto",
     overwrite: Overwrite = False,
@@ -88,39 +98,90 @@ def generate(
 
     directory = out or Path("generated") / f"{datetime.now():%Y-%m-%d-%H%M%S}"
     require_free(directory, overwrite)
-    # Before a model is loaded.
-    asked_for = [*(prompt or ()), *(_lines(prompts) if prompts else ())]
+    how = {"n": n, "negative": negative, "steps": steps, "guidance": guidance, "eta": eta, "scheduler": scheduler}
+    how |= {"height": height, "width": width, "seed": seed, "batch": batch}
+    begun = {"init": init, "mask": mask, "strength": strength}
+    before = None
+    if like:
+        if prompt:
+            raise KakusanError("--like draws a picture as it says itself: leave out what it is to show")
+        stamp.require_alone({"prompts": prompts, **how, **begun})
+        before = stamp.read(like, stamp.Generated)
+        request = _again(before, like)
+        model = model or _named(before, like)
+    else:
+        request = _request(prompt or [], prompts, how, begun)
+    opened = stable_diffusion.opened(model or _MODEL, device)
+    if before is not None and opened.weights_hash != before.weights:
+        raise KakusanError(
+            f"{like} was drawn with other weights than those of {opened.name}: it needs the model {before.model} whose "
+            f"weights have the SHA-256 {before.weights[:12]}…, not {opened.weights_hash[:12]}…"
+        )
+    asked = stable_diffusion.asked(opened, request)
+    for remark in asked.remarks():
+        say(remark)
+    drawn_so = stamp.of_generation(asked)
+    say(
+        f"{opened.name}: {drawn_so.scheduler}, {counted(asked.steps, 'step')}, guidance {asked.guidance:g}, "
+        f"seed {request.seed}"
+    )
+    with Bar("drawing", 1) as bar:
+        names = write(((images, [drawn]) for images, drawn in asked.chunks(bar.report)), drawn_so, directory)
+    if json:
+        show_json({"directory": str(directory), "images": names, **drawn_so.metadata()})
+    else:
+        typer.echo(f"{counted(len(names), 'image')} in {directory}")
+
+
+def _request(prompt: list[str], prompts: Path | None, how: dict[str, Any], begun: dict[str, Any]) -> Request:
+    """Returns what is asked for, which is refused here, before a model is loaded, where none draws it."""
+    from kakusan.stable_diffusion import Request, edit_of
+
+    asked_for = (*prompt, *(_lines(prompts) if prompts else ()))
     if not asked_for:
         raise KakusanError(
             'nothing is asked for: say in words what to draw (kakusan generate "a red circle", or --prompts FILE)'
         )
-    edit = stable_diffusion.edit_of(init, mask, strength)
-    stable_diffusion.require(scheduler=scheduler, eta=eta, height=height, width=width, edit=edit)
-    asked = stable_diffusion.asked(
-        stable_diffusion.opened(model, device),
-        asked_for,
-        n=n,
-        negative=negative,
-        steps=steps,
-        guidance=guidance,
-        eta=eta,
-        scheduler=scheduler,
-        height=height,
-        width=width,
+    given = {name: value for name, value in how.items() if value is not None}
+    return Request(asked_for, **{"n": _N, **given}, edit=edit_of(**begun))
+
+
+def _again(stamp: Generated, like: Path) -> Request:
+    """Returns what a picture says was asked for: its whole set, which shares what is rounded."""
+    from kakusan.config.names import SCHEDULERS
+    from kakusan.stable_diffusion import Request, edit_of
+
+    edit = None
+    if stamp.init is not None:
+        edit = edit_of(stamp.init.path, None if stamp.mask is None else stamp.mask.path, stamp.strength)
+        assert edit is not None
+        for now, then in ((edit.init, stamp.init), (edit.mask, stamp.mask)):
+            if now is not None and then is not None and now.sha256 != then.sha256:
+                raise KakusanError(
+                    f"{like} was drawn from {then.path} as it was then, with the SHA-256 {then.sha256[:12]}…, and it "
+                    f"has {now.sha256[:12]}… now (put the old one there)"
+                )
+    return Request(
+        stamp.prompts or (),
+        n=stamp.n,
+        negative=stamp.negative,
+        steps=stamp.steps,
+        guidance=stamp.guidance,
+        eta=stamp.eta,
+        scheduler=stamp.scheduler if stamp.scheduler in SCHEDULERS else None,
+        height=stamp.height if edit is None else None,
+        width=stamp.width if edit is None else None,
         edit=edit,
-        seed=seed,
-        batch=stable_diffusion.BATCH if batch is None else batch,
+        seed=stamp.seed,
+        batch=stamp.batch,
     )
-    for remark in asked.remarks():
-        say(remark)
-    how = stamp.of_generation(asked)
-    say(f"{model}: {how.scheduler}, {counted(asked.steps, 'step')}, guidance {asked.guidance:g}, seed {asked.seed}")
-    with Bar("drawing", 1) as bar:
-        names = write(((images, [drawn]) for images, drawn in asked.chunks(bar.report)), how, directory)
-    if json:
-        show_json({"directory": str(directory), "images": names, **how.metadata()})
-    else:
-        typer.echo(f"{counted(len(names), 'image')} in {directory}")
+
+
+def _named(stamp: Generated, like: Path) -> str:
+    """Returns the model of a picture, where its name alone finds it."""
+    if stamp.model not in MODELS:
+        raise KakusanError(f"{like} was drawn from {stamp.model}: say where it lies (--model DIR)")
+    return stamp.model
 
 
 def _lines(file: Path) -> list[str]:

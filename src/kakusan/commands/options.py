@@ -20,6 +20,9 @@ Device = Annotated[
     str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps; auto takes the best there is")
 ]
 Seed = Annotated[int, typer.Option(metavar="INTEGER", help="image i has its own seed, derived from this one")]
+OptionalSeed = Annotated[
+    int | None, typer.Option(metavar="INTEGER", help="image i has its own seed, derived from this one  [default: 0]")
+]
 Sampler = Annotated[str | None, typer.Option(metavar="NAME", help=f"{either(SAMPLERS)}  [default: the run's own]")]
 SamplingSteps = Annotated[
     int | None, typer.Option("--steps", metavar="K", help="steps of the walk  [default: the sampler's own number]")

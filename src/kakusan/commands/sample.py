@@ -52,9 +52,6 @@ _Clip = Annotated[
 _ClipScale = Annotated[
     float | None, typer.Option(metavar="S", help=f"how much its cosine counts  [default: {CLIP_SCALE:g}]")
 ]
-_Seed = Annotated[
-    int | None, typer.Option(metavar="INTEGER", help="image i has its own seed, derived from this one  [default: 0]")
-]
 _Like = Annotated[
     Path | None, typer.Option(metavar="IMAGE", help="draw this picture again, as it says itself how it was drawn")
 ]
@@ -78,7 +75,7 @@ def sample(
     guidance: options.Guidance = None,
     threshold: options.Threshold = None,
     batch: options.Batch = None,
-    seed: _Seed = None,
+    seed: options.OptionalSeed = None,
     checkpoint: options.CheckpointImages = None,
     weights_from: options.WeightsFrom = None,
     like: _Like = None,
@@ -184,11 +181,8 @@ def _plan_again(
     from kakusan import api, sampling
     from kakusan.commands import stamp as stamps
 
-    for name, value in given.items():
-        if value is not None:
-            option = "-n" if name == "n" else f"--{name.replace('_', '-')}"
-            raise KakusanError(f"--like draws a picture as it says itself: leave out {option}")
-    stamp = stamps.read(like)
+    stamps.require_alone(given)
+    stamp = stamps.read(like, stamps.Sampled)
     try:
         run.checkpoint(stamp.checkpoint)
     except KakusanError as error:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -192,23 +192,23 @@ def of(
 
 def of_generation(generation: Generation) -> Generated:
     """Returns the stamp of what a pipeline draws."""
-    model, edit = generation.model, generation.edit
+    model, asked, edit = generation.model, generation.request, generation.request.edit
     return Generated(
         kakusan=version("kakusan"),
         model=Path(model.name).name,
         weights=model.weights_hash,
         device=model.pipe.device.type,
-        seed=generation.seed,
-        n=generation.n,
-        prompts=generation.prompts,
-        negative=generation.negative,
+        seed=asked.seed,
+        n=asked.n,
+        prompts=asked.prompts,
+        negative=asked.negative,
         steps=generation.steps,
         guidance=generation.guidance,
         eta=generation.eta,
-        scheduler=generation.scheduler or type(model.pipe.scheduler).__name__,
+        scheduler=asked.scheduler or type(model.pipe.scheduler).__name__,
         height=generation.height,
         width=generation.width,
-        batch=generation.batch,
+        batch=asked.batch,
         init=None if edit is None else Given.of(edit.init),
         mask=None if edit is None else Given.of(edit.mask),
         strength=None if edit is None else edit.strength,
@@ -216,28 +216,47 @@ def of_generation(generation: Generation) -> Generated:
     )
 
 
-def read(path: Path) -> Sampled:
-    """Returns the stamp of a picture that was drawn from a run.
+S = TypeVar("S", Sampled, Generated)
+_DRAWN_BY = {Sampled: ("run", "kakusan sample RUN"), Generated: ("model", "kakusan generate")}
+"""What says from where pictures are, and by which command they were drawn."""
+
+
+def read(path: Path, kind: type[S]) -> S:
+    """Returns the stamp of a picture that was drawn by the command of a kind of stamps.
 
     Raises:
-        KakusanError: It is not a picture of ours, or one of another version that says other things.
+        KakusanError: It is not a picture of ours, was drawn by another command, or by another version that says other
+            things.
     """
     from kakusan import pictures
 
     metadata = pictures.read_metadata(path)
-    if "scheduler" in metadata:
-        raise KakusanError(
-            f"{path} was drawn by kakusan generate, from {metadata.get('model')} (generate it again with the same "
-            f"prompts and --seed {metadata.get('seed')})"
-        )
+    for other, (source, command) in _DRAWN_BY.items():
+        if other is not kind and source in metadata:
+            raise KakusanError(f"{path} was drawn from {metadata[source]} by {command}: {command} --like {path}")
     try:
-        return Sampled.model_validate(metadata)
+        return kind.model_validate(metadata)
     except ValidationError as error:
         writer = metadata.get("kakusan", "an unknown version")
         raise KakusanError(
             f"{path} does not say all of how it was drawn: it was written by kakusan {writer}, and this is "
             f"{version('kakusan')} (draw it with that version)"
         ) from error
+
+
+def require_alone(given: Mapping[str, Any]) -> None:
+    """Refuses options that stand beside ``--like``, by which a picture is drawn as it says itself.
+
+    Args:
+        given: Values by the names of options; None: not given.
+
+    Raises:
+        KakusanError: One is given.
+    """
+    for name, value in given.items():
+        if value is not None:
+            option = "-n" if name == "n" else f"--{name.replace('_', '-')}"
+            raise KakusanError(f"--like draws a picture as it says itself: leave out {option}")
 
 
 def _cycle(labels: list[int]) -> tuple[int, ...]:

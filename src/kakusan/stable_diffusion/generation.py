@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +12,12 @@ from torch import Tensor
 from kakusan import seeds
 from kakusan.errors import KakusanError
 from kakusan.interop.loading import quietly
-from kakusan.sampling import Progress, require_count
+from kakusan.sampling import Progress
 from kakusan.stable_diffusion.editing import Edit
 from kakusan.stable_diffusion.pipelines import TextToImage
-from kakusan.stable_diffusion.schedulers import eta_of, require_scheduler, scheduler_of
+from kakusan.stable_diffusion.request import Request
+from kakusan.stable_diffusion.schedulers import eta_of, scheduler_of
 from kakusan.stable_diffusion.sizes import multiple_of, require_side
-
-BATCH = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,59 +27,49 @@ class Generation:
     Attributes:
         model: By what.
         pipe: That of diffusers which draws, of the model's parts.
-        scheduler: What walks it, by its short name; None: the model's own.
-        prompts: They repeat in turn.
-        n: How many images.
-        negative: What guidance leads away from, in words; None: from nothing said.
+        request: What was asked for.
         steps, guidance: How.
         eta: Randomness of the walk; None where the scheduler heeds none.
         height, width: Of the images, in pixels.
-        edit: From what they begin; None: from noise alone.
-        seed: Image i's noise follows from this and i.
-        batch: Images drawn at a time.
     """
 
     model: TextToImage
     pipe: Any
-    scheduler: str | None
-    prompts: tuple[str, ...]
-    n: int
-    negative: str | None
+    request: Request
     steps: int
     guidance: float
     eta: float | None
     height: int
     width: int
-    edit: Edit | None
-    seed: int
-    batch: int
 
     def remarks(self) -> list[str]:
         """Returns what is to be said of the prompts before anything is drawn."""
-        return self.model.words.remarks_on(*self.prompts, *([self.negative] if self.negative else []))
+        asked = self.request
+        return self.model.words.remarks_on(*asked.prompts, *([asked.negative] if asked.negative else []))
 
     def chunks(self, progress: Progress | None = None) -> Iterator[tuple[range, Tensor]]:
         """Yields images as they are done, and which they are: (B, 3, H, W), in [−1, 1], on the CPU."""
-        for start in range(0, self.n, self.batch):
-            images = range(start, min(self.n, start + self.batch))
+        n, batch = self.request.n, self.request.batch
+        for start in range(0, n, batch):
+            images = range(start, min(n, start + batch))
             yield images, self._drawn(images, progress)
 
     def _drawn(self, images: range, progress: Progress | None) -> Tensor:
-        pipe = self.pipe
+        pipe, asked = self.pipe, self.request
 
         def done(_: object, step: int, __: object, kept: dict[str, Tensor]) -> dict[str, Tensor]:
             if progress is not None:
                 # Not always as many as were asked for: Heun's asks twice.
                 steps = pipe.num_timesteps
-                progress(images.start * steps + (step + 1) * len(images), steps * self.n)
+                progress(images.start * steps + (step + 1) * len(images), steps * asked.n)
             return kept
 
         # In float32 on the CPU whatever the device, so that a seed means the same picture everywhere.
-        noise = seeds.ImageNoise(self.seed, images)
+        noise = seeds.ImageNoise(asked.seed, images)
         with quietly():
             found = pipe(
-                [self.prompts[i % len(self.prompts)] for i in images],
-                negative_prompt=None if self.negative is None else [self.negative] * len(images),
+                [asked.prompts[i % len(asked.prompts)] for i in images],
+                negative_prompt=None if asked.negative is None else [asked.negative] * len(images),
                 num_inference_steps=self.steps,
                 guidance_scale=self.guidance,
                 eta=self.eta or 0.0,
@@ -92,99 +80,47 @@ class Generation:
             )
         pictures: Tensor = found.images
         drawn = pictures.float().cpu() * 2 - 1
-        return drawn if self.edit is None else self.edit.kept(drawn)
+        return drawn if asked.edit is None else asked.edit.kept(drawn)
 
     def _begun(self, noise: seeds.ImageNoise, count: int) -> dict[str, Any]:
         """Returns what so many images begin from."""
         size, factor = {"height": self.height, "width": self.width}, self.pipe.vae_scale_factor
-        if self.edit is None:
+        edit = self.request.edit
+        if edit is None:
             shape = (self.model.latent_shape[0], self.height // factor, self.width // factor)
             return size | {"latents": noise(torch.empty(count, *shape)).to(self.pipe.device, self.pipe.dtype)}
-        begun = {"image": self.edit.begun(count), "strength": self.edit.strength}
-        return begun if self.edit.mask is None else size | begun | {"mask_image": self.edit.redrawn(factor)}
+        begun = {"image": edit.begun(count), "strength": edit.strength}
+        return begun if edit.mask is None else size | begun | {"mask_image": edit.redrawn(factor)}
 
 
-def asked(
-    model: TextToImage,
-    prompts: str | Sequence[str],
-    *,
-    n: int,
-    negative: str | None = None,
-    steps: int | None = None,
-    guidance: float | None = None,
-    eta: float | None = None,
-    scheduler: str | None = None,
-    height: int | None = None,
-    width: int | None = None,
-    edit: Edit | None = None,
-    seed: int = 0,
-    batch: int = BATCH,
-) -> Generation:
-    """Checks what is asked for, and returns it.
-
-    Args:
-        model: By what.
-        prompts: One, or several that repeat in turn.
-        n, negative, seed, batch: As of :class:`Generation`.
-        steps, guidance, eta, height, width: None: as the model says itself.
-        edit: From what they begin, whose size is theirs; None: from noise alone.
-        scheduler: What walks, of :data:`kakusan.config.names.SCHEDULERS`; None: the model's own.
+def asked(model: TextToImage, request: Request) -> Generation:
+    """Returns what is to be drawn, once it is certain that the model can.
 
     Raises:
-        KakusanError: A number is out of its range, or nothing is asked for; nothing was computed.
+        KakusanError: It cannot; nothing was computed.
     """
-    require_count(n, seed)
-    require(scheduler=scheduler, eta=eta, height=height, width=width, edit=edit)
-    prompts = (prompts,) if isinstance(prompts, str) else tuple(prompts)
-    if not prompts:
-        raise KakusanError("nothing is asked for: give a prompt, which says in words what to draw")
-    steps = model.steps if steps is None else steps
-    guidance = model.guidance if guidance is None else guidance
+    steps = model.steps if request.steps is None else request.steps
+    guidance = model.guidance if request.guidance is None else request.guidance
+    edit = request.edit
     most = model.pipe.scheduler.config["num_train_timesteps"]
-    if not 1 <= steps <= most:
-        raise KakusanError(f"steps must be between 1 and {most} for {model.name}, not {steps} ({model.steps} is usual)")
-    if not 1 <= guidance < math.inf:
+    if steps > most:
+        raise KakusanError(f"steps must be at most {most} for {model.name}, not {steps} ({model.steps} is usual)")
+    if request.negative is not None and guidance == 1:
         raise KakusanError(
-            f"guidance must be 1, which is plainly conditional, or more, not {guidance:g} ({model.guidance:g} is usual)"
+            f"guidance leads away from a negative, and {model.name} draws with none (use guidance 3, say)"
         )
-    if batch < 1:
-        raise KakusanError(f"batch must be at least 1 image, not {batch}")
-    if negative is not None and guidance == 1:
-        raise KakusanError("guidance leads away from a negative, and at 1 there is none (use guidance 3, say)")
     if edit is not None and int(steps * edit.strength) < 1:
         raise KakusanError(
             f"strength {edit.strength:g} leaves none of {steps} steps to walk (use {1 / steps:.2g} or more)"
         )
-    pipe = _pipe(model, scheduler, edit)
-    eta = eta_of(pipe.scheduler, eta, model.eta)
+    pipe = _pipe(model, request.scheduler, edit)
+    eta = eta_of(pipe.scheduler, request.eta, model.eta)
     _, *usual = model.latent_shape
-    height, width = (height, width) if edit is None else edit.size
-    height, width = (given or side * pipe.vae_scale_factor for given, side in zip((height, width), usual, strict=True))
+    sides = (request.height, request.width) if edit is None else edit.size
+    height, width = (side or own * pipe.vae_scale_factor for side, own in zip(sides, usual, strict=True))
     for name, side in (("height", height), ("width", width)):
         require_side(name, side, multiple_of(pipe.vae_scale_factor))
-    return Generation(
-        model, pipe, scheduler, prompts, n, negative, steps, guidance, eta, height, width, edit, seed, batch
-    )
-
-
-def require(
-    *, scheduler: str | None, eta: float | None, height: int | None, width: int | None, edit: Edit | None
-) -> None:
-    """Refuses what no pipeline draws, before any is loaded; of :func:`asked`.
-
-    Raises:
-        KakusanError: There is no such scheduler, it heeds no ``eta``, a side is of a length that never fits, or
-            is given beside a picture that has one.
-    """
-    require_scheduler(scheduler, eta)
-    for name, side in (("height", height), ("width", width)):
-        if side is None:
-            continue
-        require_side(name, side)
-        if edit is not None:
-            raise KakusanError(
-                f"{name} {side} is not asked for beside {edit.init.path}, whose size stays (leave it out)"
-            )
+    return Generation(model, pipe, request, steps, guidance, eta, height, width)
 
 
 def _pipe(model: TextToImage, scheduler: str | None, edit: Edit | None) -> Any:

@@ -45,17 +45,12 @@ def eta_of(scheduler: Any, eta: float | None, usual: float) -> float | None:
     """Returns the randomness of a walk, the ``usual`` one where none is given; None where the scheduler heeds none.
 
     Raises:
-        KakusanError: One is given, and it would not be heeded, or it is out of its range.
+        KakusanError: One is given, and it would not be heeded.
     """
     if "eta" not in signature(scheduler.step).parameters:
         _refuse_eta(type(scheduler).__name__, eta)
         return None
-    eta = usual if eta is None else eta
-    if not 0 <= eta <= 1:
-        raise KakusanError(
-            f"eta must lie between 0, which is no noise on the way, and 1, not {eta:g} ({usual:g} is usual)"
-        )
-    return eta
+    return usual if eta is None else eta
 
 
 def _refuse_eta(name: str, eta: float | None) -> None:
