@@ -73,6 +73,11 @@ def test_words_that_no_caption_held_and_prompts_that_are_cut_are_named(model):
     assert any("and cut" in it for it in remarks)
 
 
+def test_an_empty_prompt_is_drawn_and_named(model):
+    (remark,) = stable_diffusion.asked(model, Request((" ", "a red circle"), n=2)).remarks()
+    assert remark == "a prompt is empty: pictures of it are of anything"
+
+
 @pytest.mark.parametrize(
     ("how", "message"),
     [

@@ -123,7 +123,7 @@ def generate(
     drawn_so = stamp.of_generation(asked)
     say(
         f"{opened.name}: {drawn_so.scheduler}, {counted(asked.steps, 'step')}, guidance {asked.guidance:g}, "
-        f"seed {request.seed}"
+        f"{'' if not asked.eta else f'η {asked.eta:g}, '}seed {request.seed}"
     )
     with Bar("drawing", 1) as bar:
         names = write(((images, [drawn]) for images, drawn in asked.chunks(bar.report)), drawn_so, directory)

@@ -19,6 +19,8 @@ from kakusan.stable_diffusion.request import Request
 from kakusan.stable_diffusion.schedulers import eta_of, scheduler_of
 from kakusan.stable_diffusion.sizes import multiple_of, require_side
 
+_SILENT = "a prompt is empty: pictures of it are of anything"
+
 
 @dataclass(frozen=True, eq=False)
 class Generation:
@@ -45,7 +47,9 @@ class Generation:
     def remarks(self) -> list[str]:
         """Returns what is to be said of the prompts before anything is drawn."""
         asked = self.request
-        return self.model.words.remarks_on(*asked.prompts, *([asked.negative] if asked.negative else []))
+        said = [it for it in (*asked.prompts, asked.negative or "") if it.strip()]
+        silent = any(not it.strip() for it in asked.prompts)
+        return [*([_SILENT] if silent else []), *self.model.words.remarks_on(*said)]
 
     def chunks(self, progress: Progress | None = None) -> Iterator[tuple[range, Tensor]]:
         """Yields images as they are done, and which they are: (B, 3, H, W), in [−1, 1], on the CPU."""
