@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kakusan.commands.options import Batch, Debug, Device, Json, OptionalSeed, Overwrite
+from kakusan.commands.options import Batch, Debug, Device, Json, Like, OptionalSeed, Overwrite
 from kakusan.commands.output import show_json
 from kakusan.config.names import HUB, MODELS, SCHEDULERS
 from kakusan.config.wording import either
@@ -20,66 +20,71 @@ if TYPE_CHECKING:
 
 _MODEL, _N = "mini", 8
 
+_Prompt = Annotated[
+    list[str] | None, typer.Argument(metavar="PROMPT", help="what to draw, in words; several repeat in turn")
+]
+_Prompts = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="a text with a prompt in every line, which come after the others"),
+]
+_Model = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|DIR",
+        help=f"{either(MODELS)}, a StableDiffusionPipeline's directory, or {HUB}NAME  [default: {_MODEL}]",
+    ),
+]
+_Images = Annotated[int | None, typer.Option("-n", "--n", metavar="N", help=f"how many images  [default: {_N}]")]
+_Out = Annotated[
+    Path | None,
+    typer.Option("-o", "--out", metavar="DIR", help="where they go, new or empty  [default: generated/DATE-TIME]"),
+]
+_Negative = Annotated[str | None, typer.Option(metavar="TEXT", help="what guidance leads away from, in words")]
+_Steps = Annotated[int | None, typer.Option(metavar="K", help="steps of the walk  [default: the model's own, or 50]")]
+_Guidance = Annotated[
+    float | None,
+    typer.Option(metavar="W", help="1 is plainly conditional, above exaggerates  [default: the model's own, or 7.5]"),
+]
+_Eta = Annotated[
+    float | None,
+    typer.Option(metavar="E", help="randomness of DDIM: 0 none, 1 that of DDPM  [default: the model's own, or 0]"),
+]
+_Scheduler = Annotated[
+    str | None, typer.Option(metavar="NAME", help=f"{either(SCHEDULERS)}  [default: the model's own]")
+]
+_Side = Annotated[
+    int | None, typer.Option(metavar="PIXELS", help="a multiple of 8  [default: as the model was trained]")
+]
+_Init = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="a picture to begin from; its size is that of the images")
+]
+_Strength = Annotated[
+    float | None,
+    typer.Option(metavar="S", help="how much of it is redrawn: above 0, little, to 1, all  [default: 0.8]"),
+]
+_Mask = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="a picture as large as that, white where it is to be redrawn")
+]
+
 
 def generate(
-    prompt: Annotated[
-        list[str] | None, typer.Argument(metavar="PROMPT", help="what to draw, in words; several repeat in turn")
-    ] = None,
-    prompts: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="a text with a prompt in every line, which come after the others"),
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|DIR",
-            help=f"{either(MODELS)}, a StableDiffusionPipeline's directory, or {HUB}NAME  [default: {_MODEL}]",
-        ),
-    ] = None,
-    n: Annotated[int | None, typer.Option("-n", "--n", metavar="N", help=f"how many images  [default: {_N}]")] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("-o", "--out", metavar="DIR", help="where they go, new or empty  [default: generated/DATE-TIME]"),
-    ] = None,
-    negative: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="what guidance leads away from, in words")
-    ] = None,
-    steps: Annotated[
-        int | None, typer.Option(metavar="K", help="steps of the walk  [default: the model's own, or 50]")
-    ] = None,
-    guidance: Annotated[
-        float | None,
-        typer.Option(
-            metavar="W", help="1 is plainly conditional, above exaggerates  [default: the model's own, or 7.5]"
-        ),
-    ] = None,
-    eta: Annotated[
-        float | None,
-        typer.Option(metavar="E", help="randomness of DDIM: 0 none, 1 that of DDPM  [default: the model's own, or 0]"),
-    ] = None,
-    scheduler: Annotated[
-        str | None, typer.Option(metavar="NAME", help=f"{either(SCHEDULERS)}  [default: the model's own]")
-    ] = None,
-    height: Annotated[
-        int | None, typer.Option(metavar="PIXELS", help="a multiple of 8  [default: as the model was trained]")
-    ] = None,
-    width: Annotated[
-        int | None, typer.Option(metavar="PIXELS", help="a multiple of 8  [default: as the model was trained]")
-    ] = None,
-    init: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="a picture to begin from; its size is that of the images")
-    ] = None,
-    strength: Annotated[
-        float | None,
-        typer.Option(metavar="S", help="how much of it is redrawn: above 0, little, to 1, all  [default: 0.8]"),
-    ] = None,
-    mask: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="a picture as large as that, white where it is to be redrawn")
-    ] = None,
+    prompt: _Prompt = None,
+    prompts: _Prompts = None,
+    model: _Model = None,
+    n: _Images = None,
+    out: _Out = None,
+    negative: _Negative = None,
+    steps: _Steps = None,
+    guidance: _Guidance = None,
+    eta: _Eta = None,
+    scheduler: _Scheduler = None,
+    height: _Side = None,
+    width: _Side = None,
+    init: _Init = None,
+    strength: _Strength = None,
+    mask: _Mask = None,
     seed: OptionalSeed = None,
-    like: Annotated[
-        Path | None, typer.Option(metavar="PNG", help="the whole set of this picture again, as it says itself")
-    ] = None,
+    like: Like = None,
     batch: Batch = None,
     device: Device = "auto",
     overwrite: Overwrite = False,

@@ -23,6 +23,9 @@ Seed = Annotated[int, typer.Option(metavar="INTEGER", help="image i has its own 
 OptionalSeed = Annotated[
     int | None, typer.Option(metavar="INTEGER", help="image i has its own seed, derived from this one  [default: 0]")
 ]
+Like = Annotated[
+    Path | None, typer.Option(metavar="IMAGE", help="draw this picture again, as it says itself how it was drawn")
+]
 Sampler = Annotated[str | None, typer.Option(metavar="NAME", help=f"{either(SAMPLERS)}  [default: the run's own]")]
 SamplingSteps = Annotated[
     int | None, typer.Option("--steps", metavar="K", help="steps of the walk  [default: the sampler's own number]")

@@ -52,9 +52,6 @@ _Clip = Annotated[
 _ClipScale = Annotated[
     float | None, typer.Option(metavar="S", help=f"how much its cosine counts  [default: {CLIP_SCALE:g}]")
 ]
-_Like = Annotated[
-    Path | None, typer.Option(metavar="IMAGE", help="draw this picture again, as it says itself how it was drawn")
-]
 _Device = Annotated[str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps")]
 
 
@@ -78,7 +75,7 @@ def sample(
     seed: options.OptionalSeed = None,
     checkpoint: options.CheckpointImages = None,
     weights_from: options.WeightsFrom = None,
-    like: _Like = None,
+    like: options.Like = None,
     trajectory: options.Trajectory = False,
     device: _Device = None,
     overwrite: Overwrite = False,
