@@ -45,6 +45,11 @@ def reason_of(error: Exception) -> str:
     return str(error).strip().partition("\n")[0].rstrip(":") or type(error).__name__
 
 
+def reason_alone(error: Exception) -> str:
+    """Returns as :func:`reason_of` why something failed, without the path that an error of the system names again."""
+    return getattr(error, "strerror", None) or reason_of(error)
+
+
 def nearest(name: str, known: Collection[str], cutoff: float) -> str | None:
     """Returns the ``known`` name that is most like ``name``; or None.
 

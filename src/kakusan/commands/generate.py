@@ -12,7 +12,7 @@ from kakusan.commands.options import Batch, Debug, Device, Json, Like, OptionalS
 from kakusan.commands.output import show_json
 from kakusan.config.names import HUB, MODELS, SCHEDULERS
 from kakusan.config.wording import either
-from kakusan.errors import KakusanError, counted, reason_of
+from kakusan.errors import KakusanError, counted, reason_alone
 
 if TYPE_CHECKING:
     from kakusan.commands.stamp import Generated
@@ -194,8 +194,9 @@ def _lines(file: Path) -> list[str]:
     try:
         lines = [line.strip() for line in file.read_text("utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or reason_of(error)
-        raise KakusanError(f"cannot read the prompts of {file}: {reason} (give a text in UTF-8)") from error
+        raise KakusanError(
+            f"cannot read the prompts of {file}: {reason_alone(error)} (give a text in UTF-8)"
+        ) from error
     if "" in lines:
         raise KakusanError(f"{file}: line {lines.index('') + 1} is empty, and each is a prompt (remove it)")
     return lines

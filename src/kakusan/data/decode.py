@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from kakusan.errors import counted, reason_of
+from kakusan.errors import counted, reason_alone
 
 Conversion = tuple[str, str]
 """What kind of image it was, and what it became."""
@@ -53,7 +53,7 @@ def decode(read: Callable[[], Image.Image], size: int | None, grey: bool) -> Pic
         return Unreadable("more pixels than can be read safely")
     # Broken files make decoders raise almost anything, and one of them must not end the reading of the others.
     except Exception as error:
-        return Unreadable(getattr(error, "strerror", None) or reason_of(error))
+        return Unreadable(reason_alone(error))
 
 
 def _convert(file: Image.Image, size: int | None, grey: bool) -> Picture:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from kakusan.errors import KakusanError, reason_of
+from kakusan.errors import KakusanError, reason_alone
 
 
 class Tree(Protocol):
@@ -44,7 +44,7 @@ def readable(path: Path, *errors: type[Exception]) -> Iterator[None]:
     except KakusanError:
         raise
     except errors as error:
-        reason = getattr(error, "strerror", None) or reason_of(error)  # the path is named already
+        reason = reason_alone(error)
         raise KakusanError(f"{path} cannot be read, it may be cut short: {reason} (get it anew)") from error
 
 
