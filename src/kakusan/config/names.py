@@ -207,9 +207,10 @@ MODELS: Mapping[str, Target] = {
 """Pipelines from text to images that ship with this package, in folders of it."""
 
 HUB = "hub:"
+"""What comes before the name of a data set or a model of the Hugging Face hub."""
+
 CLIP_SCALE = 10.0
 """How much the cosine of a CLIP counts that leads, unless told otherwise."""
-"""What comes before the name of a data set of the Hugging Face hub."""
 
 PYTHON = "python:"
 """What comes before the kind of a loader that was handed over in Python, which no name and no path brings back."""
