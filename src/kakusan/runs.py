@@ -30,6 +30,7 @@ _OWN = (
     "log.txt",
     "autoencoder.safetensors",
     "words.json",
+    "prior.safetensors",
     "tensorboard",
     "wandb",
 )
@@ -205,6 +206,11 @@ class Run:
     def words_path(self) -> Path:
         """The vocabulary of the captions that it learned from, where it did."""
         return self.path / "words.json"
+
+    @property
+    def prior_path(self) -> Path:
+        """Images of the kind of those that it learns from, where a pipeline has drawn some for it."""
+        return self.path / "prior.safetensors"
 
     @property
     def metrics_path(self) -> Path:

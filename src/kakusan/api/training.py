@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from kakusan.data.sources import source_named
 from kakusan.errors import KakusanError
 from kakusan.files import free_path
 from kakusan.parametrization import Parametrization
+from kakusan.progress import say
 from kakusan.runs import Run
 from kakusan.schedules import Schedule
 from kakusan.training import start
@@ -42,7 +44,8 @@ def train(
     overwrite: bool = False,
     show: bool = True,
 ) -> Run:
-    """Trains a denoiser, or an autoencoder, and returns its run; Ctrl-C saves a checkpoint and returns as well.
+    """Trains a denoiser, an autoencoder, a CLIP, or what learns of a pipeline, and returns its run; Ctrl-C saves a
+    checkpoint and returns as well.
 
     Args:
         preset: A preset, the path of a YAML file, or a configuration; without one the defaults.
@@ -91,7 +94,7 @@ def train(
     if resume is not None:
         if preset is not None or run is not None:
             raise KakusanError("resume names the run to go on with: leave out preset and run")
-        return start.resume(
+        there = start.resume(
             Run.open(resume),
             given,
             data=data,
@@ -100,10 +103,11 @@ def train(
             examiner=examination,
             show=show,
         )
+        return _published(there, show)
 
     settings = _settings(preset, given, data)
     name = preset if isinstance(preset, str) and "/" not in preset else settings.network.kind
-    return start.begin(
+    there = start.begin(
         settings,
         run if run is not None else free_path(f"runs/{Path(name).stem}-{datetime.now():%Y-%m-%d-%H%M%S}"),
         data=data,
@@ -114,6 +118,21 @@ def train(
         examiner=examination,
         show=show,
     )
+    return _published(there, show)
+
+
+def _published(run: Run, show: bool) -> Run:
+    """Returns a run; what one has taught a pipeline also lies there as files that others read."""
+    first = os.environ.get("RANK", "0") == "0"  # of several processes one writes
+    settings = config.load(run.config_path)
+    if isinstance(settings.network, config.models.Customised) and first:
+        from kakusan.customising.publishing import publish
+
+        for line in publish(run, settings.training.device):
+            run.log(line)
+            if show:
+                say(line)
+    return run
 
 
 def _fields(

@@ -20,6 +20,7 @@ from kakusan.commands.demo import demo
 from kakusan.commands.evaluate import evaluate
 from kakusan.commands.exchange import export, import_
 from kakusan.commands.fields import FieldsCommand, near_fields
+from kakusan.commands.finetune import finetune
 from kakusan.commands.generate import generate
 from kakusan.commands.info import info
 from kakusan.commands.output import Interrupted
@@ -61,6 +62,7 @@ app.command(cls=FieldsCommand, add_help_option=False)(train)
 app.command(cls=FieldsCommand)(plan)
 app.command()(sample)
 app.command()(generate)
+app.command(cls=FieldsCommand, add_help_option=False)(finetune)
 app.command()(evaluate)
 app.command()(report)
 app.command()(compare)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
@@ -59,24 +59,60 @@ def train(
     lengths = {"steps": steps, "images": images, "epochs": epochs}
     others = {"seed": seed, "device": device, "dtype": dtype, "compile": compile or None}
     given = {f"training.{name}": value for name, value in (lengths | others).items() if value is not None}
-    fields: dict[str, Any] = {**fields_of(context), **given}
     if help and preset is None:
         typer.echo(presets_help(context))
         return
+    carry_out(
+        context,
+        preset,
+        {**fields_of(context), **given},
+        run=run,
+        resume=resume,
+        overwrite=overwrite,
+        show=Shown(help, print_config, json),
+    )
+
+
+class Shown(NamedTuple):
+    """What a command shows in the place of training, or after it.
+
+    Attributes:
+        help: The fields.
+        config: The configuration.
+        json: Whether in JSON.
+    """
+
+    help: bool
+    config: bool
+    json: bool
+
+
+def carry_out(
+    context: typer.Context,
+    preset: str | None,
+    fields: dict[str, Any],
+    *,
+    run: Path | None,
+    resume: Path | None,
+    overwrite: bool,
+    show: Shown,
+) -> None:
+    """Trains what a preset or a YAML file says with some fields replaced, or goes on with a run; or shows what it would
+    do."""
     source = _source(preset, resume, run, overwrite)
-    if resume is None or help or print_config:
+    if resume is None or show.help or show.config:
         settings = config.load(source, fields)  # refused before anything heavy is imported
-    if help:
+    if show.help:
         typer.echo(fields_help(context, source, settings))
         return
-    if print_config:
-        show_json(config.to_mapping(settings)) if json else typer.echo(config.to_yaml(settings), nl=False)
+    if show.config:
+        show_json(config.to_mapping(settings)) if show.json else typer.echo(config.to_yaml(settings), nl=False)
         return
 
     from kakusan import api
 
     there = api.train(None if resume else source, run=run, resume=resume, overrides=fields, overwrite=overwrite)
-    _report(there, json)
+    _report(there, show.json)
 
 
 def _source(preset: str | None, resume: Path | None, run: Path | None, overwrite: bool) -> str:
@@ -107,11 +143,21 @@ def _report(run: Run, json: bool) -> None:
             f"{run.path}: {counted(state['images'], 'image')} seen{'' if loss is None else f', loss {loss:.4f}'}"
         )
         typer.echo("next, with the running average (EMA) of the weights:")
-        takes = {"autoencoder": "--data.latent", "clip": "--network.text_conditional true --text.init"}
-        if (kind := config.load(run.config_path).network.kind) in takes:
-            typer.echo(f"  kakusan report {quote(str(run.path))}")
-            typer.echo(f"  kakusan train PRESET {takes[kind]} {quote(str(run.path))}")
-            return
-        typer.echo(f"  kakusan sample {quote(str(run.path))} -n 64 -o {quote(run.name)}-samples")
-        if len(state["class_names"]) > 1:  # the judge is a classifier
-            typer.echo(f"  kakusan evaluate {quote(str(run.path))}")
+        typer.echo("\n".join(f"  {it}" for it in _next(run, len(state["class_names"]))))
+
+
+def _next(run: Run, classes: int) -> list[str]:
+    """Returns the commands that use what a run has trained."""
+    place, network = quote(str(run.path)), config.load(run.config_path).network
+    taken = {
+        "autoencoder": f"train PRESET --data.latent {place}",
+        "clip": f"train PRESET --network.text_conditional true --text.init {place}",
+        "whole": f"generate PROMPT --model {place}/pipeline",
+    }
+    if isinstance(network, config.models.Customised):
+        how = "--lora" if network.kind == "lora" else "--embedding"
+        taken |= dict.fromkeys(("lora", "embedding"), f"generate PROMPT --model {quote(network.model)} {how} {place}")
+    if network.kind in taken:
+        return [f"kakusan report {place}", f"kakusan {taken[network.kind]}"]
+    judged = [f"kakusan evaluate {place}"] if classes > 1 else []  # the judge is a classifier
+    return [f"kakusan sample {place} -n 64 -o {quote(run.name)}-samples", *judged]

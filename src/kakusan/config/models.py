@@ -205,6 +205,48 @@ class Text(Section):
     )
 
 
+class Customised(AnyNetwork):
+    """What is learned of a pipeline from text to images that is trained already."""
+
+    model: str = Field(default="mini", min_length=1, description="the pipeline: mini, its directory, or hub:OWNER/NAME")
+
+
+class LoRA(Customised):
+    """Low-rank matrices beside the weights of a pipeline's attention, which stay as they are."""
+
+    kind: Literal["lora"] = Field(default="lora", description="which network")
+    rank: Count = Field(default=4, description="rank of what is added to a weight; 4 to 16 is usual")
+    alpha: Positive | None = Field(
+        default=None, description="what is added counts alpha/rank; null: the rank, so that it counts 1"
+    )
+    text_encoder: bool = Field(default=False, description="the text encoders learn as well")
+    layers: tuple[str, ...] = Field(
+        default=("to_q", "to_k", "to_v", "to_out.0"),
+        min_length=1,
+        description="endings of the names of the U-Net's layers that learn",
+    )
+
+
+class Whole(Customised):
+    """All weights of a pipeline's U-Net."""
+
+    kind: Literal["whole"] = Field(default="whole", description="which network")
+    text_encoder: bool = Field(default=False, description="the text encoders learn as well")
+
+
+class Embedding(Customised):
+    """New words of a pipeline whose weights stay as they are."""
+
+    kind: Literal["embedding"] = Field(default="embedding", description="which network")
+    token: str = Field(default="<new>", min_length=1, description="the new word, which prompts use; none there is")
+    vectors: Annotated[Count, Field(le=32)] = Field(
+        default=1, description="words that it stands for; each takes a place of the prompt"
+    )
+    begun_with: str | None = Field(
+        default=None, description="a word that means something like it, from which it starts; null: the mean of all"
+    )
+
+
 class OwnNetwork(AnyNetwork):
     """A network handed over in Python, which a configuration can only name."""
 
@@ -316,6 +358,41 @@ class Contrast(Section):
 
     kind: Literal["contrast"] = Field(
         default="contrast", description="what is learned: to tell which caption belongs to which picture"
+    )
+
+
+class Customising(Section):
+    """What a pipeline is told of the images that it learns from."""
+
+    kind: Literal["customising"] = Field(
+        default="customising", description="what is learned: what a pipeline does not know yet"
+    )
+    instance_prompts: tuple[str, ...] = Field(
+        default=(), description="what every image is said to show, each in turn; []: what its own caption says"
+    )
+    class_prompt: str | None = Field(
+        default=None,
+        min_length=1,
+        description="what things of its kind are called: images of them are learned beside, so that none is forgotten",
+    )
+    prior: str | None = Field(
+        default=None, min_length=1, description="a folder of these images; null: the pipeline draws them beforehand"
+    )
+    prior_images: Count = Field(default=100, description="how many it draws")
+    prior_weight: NotNegative = Field(default=1.0, description="how much one of these counts; every other is one")
+    min_snr: Positive | None = Field(
+        default=None, description="γ of min-SNR weighting, in which little noise counts less, 5 say; null: none"
+    )
+    noise_offset: NotNegative = Field(
+        default=0.0, description="deviation of what a channel's noise is moved by as a whole, 0.05 say"
+    )
+    condition_dropout: Share = Field(
+        default=0.0, description="share of prompts hidden, so that guidance keeps both sides; few images need none"
+    )
+    shown: tuple[str, ...] = Field(default=(), description="prompts of the previews; []: the instance's")
+    shown_steps: Count | None = Field(default=None, description="steps of their walk; null: the pipeline's own")
+    shown_guidance: Annotated[Number, Field(ge=1)] | None = Field(
+        default=None, description="their w: 1 is plainly conditional; null: the pipeline's own"
     )
 
 
@@ -459,11 +536,17 @@ class Evaluation(Section):
     )
 
 
-Network = Annotated[UNet | SimpleUNet | Autoencoder | CLIP | OwnNetwork, Field(discriminator="kind"), _choice("unet")]
+Network = Annotated[
+    UNet | SimpleUNet | Autoencoder | CLIP | LoRA | Whole | Embedding | OwnNetwork,
+    Field(discriminator="kind"),
+    _choice("unet"),
+]
 Schedule = Annotated[
     BetaChain | CosineChain | OwnChain | EDMSchedule | FlowSchedule, Field(discriminator="kind"), _choice("cosine")
 ]
-Objective = Annotated[Denoising | Reconstruction | Contrast, Field(discriminator="kind"), _choice("denoising")]
+Objective = Annotated[
+    Denoising | Reconstruction | Contrast | Customising, Field(discriminator="kind"), _choice("denoising")
+]
 Parametrization = Annotated[PlainParametrization | EDMParametrization, Field(discriminator="kind"), _choice("v")]
 
 
@@ -506,7 +589,8 @@ class Config(Section):
     def _learn_what_the_network_can(self) -> "Config":
         kind = self.network.kind
         if self.data.latent is not None and kind in _LEARNS:
-            why = "an autoencoder makes its own" if kind == "autoencoder" else "a CLIP sees pictures"
+            whys = {"autoencoder": "an autoencoder makes its own", "clip": "a CLIP sees pictures"}
+            why = whys.get(kind, "a pipeline has its own autoencoder")
             raise KakusanError(f"data.latent is for what learns in latents: {why} (leave it out)")
         if self.data.latent is not None and self.sampling.threshold not in (None, "none"):
             raise KakusanError(
@@ -525,7 +609,7 @@ class Config(Section):
             )
         if self.text.frozen and kind == "clip":
             raise KakusanError("text.frozen leaves a CLIP half of what it learns: leave it out")
-        if kind in _LEARNS and self.training.microbatch is not None:
+        if kind in _KNOWS_NO_NOISE and self.training.microbatch is not None:
             why = "whose latents are brought to deviation 1" if kind == "autoencoder" else "whose pairs are told apart"
             raise KakusanError(
                 f"training.microbatch would part a batch {why} together: leave it out "
@@ -534,20 +618,53 @@ class Config(Section):
         if self.objective.kind != _LEARNS.get(kind, "denoising"):
             raise KakusanError(
                 f"a network of kind {kind} cannot learn the objective {self.objective.kind}: "
-                "an autoencoder learns reconstruction, a clip contrast, and all others learn denoising"
+                f"an autoencoder learns reconstruction, a clip contrast, {', '.join(CUSTOMISED)} customising, and all "
+                "others learn denoising"
             )
+        if isinstance(self.network, Customised):
+            self._require_customisable()
         for name in self.idle:
             if getattr(self, name) != Config.model_fields[name].get_default(call_default_factory=True):
                 why = "is read by a network with text_conditional: set it, or leave text out"
-                if name in _OF_NOISE:
-                    why = f"says nothing to {_A[kind]}, which knows no noise: leave it out"
+                if kind in _KNOWS_NO_NOISE and name in _OF_NOISE:
+                    why = f"says nothing to {_KNOWS_NO_NOISE[kind]}, which knows no noise: leave it out"
+                elif kind in CUSTOMISED:
+                    why = "is a pipeline's own: leave it out"
                 raise KakusanError(f"{name} {why}")
         return self
+
+    def _require_customisable(self) -> None:
+        """Refuses prompts and images that do not go together."""
+        assert isinstance(self.objective, Customising), "asked for before"
+        if isinstance(self.network, Embedding):
+            without = [it for it in self.objective.instance_prompts if self.network.token not in it]
+            if without:
+                raise KakusanError(
+                    f"objective.instance_prompts: {without[0]!r} does not use the word {self.network.token!r} that is "
+                    f"learned (say 'a photo of {self.network.token}')"
+                )
+            if self.objective.class_prompt is not None:
+                raise KakusanError(
+                    "objective.class_prompt keeps weights from forgetting, and a new word changes none: leave it out"
+                )
+        if self.objective.class_prompt is None and self.objective.prior is not None:
+            raise KakusanError(
+                f"objective.prior {self.objective.prior} holds images of a kind: say what it is called "
+                "(objective.class_prompt)"
+            )
+        if self.data.held_out and len(self.objective.instance_prompts) > 1:
+            raise KakusanError(
+                f"data.held_out {self.data.held_out:g} keeps images out, and with "
+                f"{len(self.objective.instance_prompts)} prompts each is learned by another one all the same: use one "
+                "prompt, or 0"
+            )
 
     @property
     def idle(self) -> tuple[str, ...]:
         """Sections that say nothing to its network."""
-        without_noise = _OF_NOISE if self.network.kind in _LEARNS else ()
+        if self.network.kind in CUSTOMISED:
+            return (*_OF_NOISE, "text")
+        without_noise = _OF_NOISE if self.network.kind in _KNOWS_NO_NOISE else ()
         return without_noise if self.reads_text else (*without_noise, "text")
 
     @property
@@ -556,8 +673,11 @@ class Config(Section):
         return isinstance(self.network, CLIP) or (isinstance(self.network, UNet) and self.network.text_conditional)
 
 
-_LEARNS = {"autoencoder": "reconstruction", "clip": "contrast"}  # and all others denoising
-_A = {"autoencoder": "an autoencoder", "clip": "a CLIP"}
+CUSTOMISED = ("lora", "whole", "embedding")
+"""Kinds of networks that are, or come beside, those of a pipeline."""
+# And all others denoising.
+_LEARNS = {"autoencoder": "reconstruction", "clip": "contrast", **dict.fromkeys(CUSTOMISED, "customising")}
+_KNOWS_NO_NOISE = {"autoencoder": "an autoencoder", "clip": "a CLIP"}
 _OF_NOISE = ("schedule", "parametrization", "sampling", "evaluation")
 
 

@@ -206,6 +206,9 @@ MODELS: Mapping[str, Target] = {
 }
 """Pipelines from text to images that ship with this package, in folders of it."""
 
+CUSTOMISERS = ("lora", "dreambooth", "textual-inversion")
+"""Presets by which a pipeline learns from a few images."""
+
 HUB = "hub:"
 """What comes before the name of a data set or a model of the Hugging Face hub."""
 

@@ -50,14 +50,26 @@ def wrap(
         >>> denoiser = wrap(pipe.unet, pipe.scheduler, tokens=prompts, null_tokens=empty)
         >>> latents = kakusan.sample(denoiser, n=2, shape=(4, 64, 64), labels=[0, 1], guidance_scale=7.5)
     """
-    chain = _chain(scheduler)
     if getattr(unet.config, "cross_attention_dim", None) is None:
         if tokens is not None or bound:
             raise KakusanError(f"a {type(unet).__name__} takes labels and nothing else (leave out tokens and the rest)")
         network: nn.Module = DiffusersNetwork(unet)
     else:
         network = Prompted(unet, tokens, null_tokens, **bound)
-    return Denoiser(network, chain, parametrization_of(scheduler.config)).eval()
+    return denoiser_by(scheduler, network).eval()
+
+
+def denoiser_by(scheduler: SchedulerMixin, network: nn.Module) -> Denoiser:
+    """Returns a denoiser on a scheduler's own table of noise and with its prediction type.
+
+    Args:
+        scheduler: As in :func:`wrap`.
+        network: Called as ``network(x, clock, condition)``, with the scheduler's time step as the clock.
+
+    Raises:
+        KakusanError: The scheduler walks no chain, or predicts something else.
+    """
+    return Denoiser(network, _chain(scheduler), parametrization_of(scheduler.config))
 
 
 def _chain(scheduler: SchedulerMixin) -> Chain:

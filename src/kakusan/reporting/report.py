@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from markupsafe import Markup
 
 from kakusan import build
-from kakusan.config.models import CLIP, Autoencoder
+from kakusan.config.models import CLIP, Autoencoder, Customised
 from kakusan.reporting import thumbnails
 from kakusan.reporting.html import Section, fragment, page
 from kakusan.reporting.language import Language
@@ -59,8 +59,12 @@ def _sections(say: Language, story: Story) -> Iterator[Section | None]:
         yield loss.section(say, story.lines)
         yield held_out.section(say, story.lines)
         return
-    schedule = build.schedule(story.settings.schedule)
     yield samples.section(say, story.samples, story.class_names, story.recognised, story.prompts)
+    if isinstance(story.settings.network, Customised):
+        yield loss.section(say, story.lines)
+        yield held_out.section(say, story.lines)
+        return
+    schedule = build.schedule(story.settings.schedule)
     yield classes.section(say, () if story.judgement is None else story.judgement.classes)
     yield published.section(say, measurements_in(story.lines))
     yield forward.section(say, story.original, schedule)

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 import torch
 
-from kakusan import api, config, feeding, sampling
-from kakusan.config.models import CLIP, Autoencoder, OwnNetwork
+from kakusan import api, config, customising, feeding, sampling
+from kakusan.config.models import CLIP, Autoencoder, Customised, OwnNetwork
 from kakusan.data.batches import ImageBatches
 from kakusan.data.images import ImageSet
 from kakusan.data.parting import kept_out
@@ -67,7 +67,7 @@ def tell(run: Run, *, device: str = "auto", show: bool = True) -> Story:
     """Gathers what there is to tell of a run: its books, its measurements, and pictures from its last checkpoint."""
     device = str(resolve(device))  # refused here, for what goes wrong with a checkpoint is passed over
     settings = config.load(run.config_path)
-    data = _data(run, settings)
+    data = None if isinstance(settings.network, Customised) else _data(run, settings)
     story = _from_its_books(run, settings, data)
     if isinstance(settings.network, OwnNetwork):
         own = _own_network(run, settings.network.name)
@@ -76,6 +76,8 @@ def tell(run: Run, *, device: str = "auto", show: bool = True) -> Story:
         return _of_autoencoder(run, story, data, settings, device)
     if isinstance(settings.network, CLIP):
         return _of_clip(run, story, device)
+    if isinstance(settings.network, Customised):
+        return _of_customised(run, story, device)
     last = _last(run, partial(api.load, device=device))
     if last is None:
         return _undrawn(run, story)
@@ -170,6 +172,24 @@ def _of_clip(run: Run, story: Story, device: str) -> Story:
     if last is None:
         return _undrawn(run, story)
     return replace(story, parameters=last[1].parameters, drawn_after=last[0].images)
+
+
+def _of_customised(run: Run, story: Story, device: str) -> Story:
+    """Returns the story of what a pipeline has learned: a row of pictures a prompt."""
+    last = _last(run, partial(customising.restored, device=device))
+    if last is None:
+        return _undrawn(run, story)
+    checkpoint, learned = last
+    prompts = customising.prompts_shown(learned)
+    _, columns = layout(0, learned.shape)
+    images = customising.drawn(learned, columns)
+    return replace(
+        story,
+        parameters=learned.parameters,
+        drawn_after=checkpoint.images,
+        samples=images.reshape(len(prompts), columns, *images.shape[1:]),
+        prompts=prompts,
+    )
 
 
 def _undrawn(run: Run, story: Story) -> Story:

@@ -7,6 +7,7 @@ from typing import Any
 
 from kakusan import config
 from kakusan.build import Learner
+from kakusan.customising import Customised
 from kakusan.data.batches import ImageBatches
 from kakusan.errors import KakusanError, counted
 from kakusan.model import Model
@@ -103,18 +104,28 @@ def require_same_images(
         raise KakusanError(f"{run.path} learned from other captions than those in {source} now ({mend})")
 
 
-def autoencoder_of(model: Learner) -> str:
+def autoencoder_of(model: Learner | Customised) -> str:
     """Returns the hash of the autoencoder in whose latents a model works; nothing for pixels."""
     codec = model.codec if isinstance(model, Model) else None
     return "" if codec is None else codec.weights_hash
 
 
-def require_alike(run: Run, model: Learner, state: Mapping[str, Any]) -> None:
+def pipeline_of(model: Learner | Customised) -> str:
+    """Returns the hash of the pipeline of which something learns; nothing for what learns by itself."""
+    return model.base.weights_hash if isinstance(model, Customised) else ""
+
+
+def require_alike(run: Run, model: Learner | Customised, state: Mapping[str, Any]) -> None:
     """Refuses images of another shape, or other classes, than a run learned from."""
     if state.get("autoencoder", "") != autoencoder_of(model):
         raise KakusanError(
             f"{run.path} learned in the latents of another autoencoder than {run.autoencoder_path.name} there now (put "
             "its own back)"
+        )
+    if isinstance(model, Customised) and state.get("pipeline") != pipeline_of(model):
+        raise KakusanError(
+            f"{run.path} taught another {model.base.name} than the one that is there now: its weights have changed "
+            "(put the old ones back, or begin another run)"
         )
     shape, classes = list(model.shape), list(model.class_names)
     if (state.get("shape"), state.get("class_names")) != (shape, classes):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -12,10 +13,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from kakusan import build, config, feeding, latents, texts
+from kakusan import build, config, customising, feeding, latents, texts
 from kakusan.build import Learner
 from kakusan.codec import Codec
-from kakusan.config.names import PYTHON
+from kakusan.config.names import MODELS, PYTHON
+from kakusan.customising import Customised
 from kakusan.data.batches import Batch, Batches, ImageBatches, LoaderBatches
 from kakusan.data.sources import absolute, portable
 from kakusan.devices import keep_freed_memory
@@ -36,6 +38,7 @@ from kakusan.training.introduction import introduction
 from kakusan.training.processes import Processes
 from kakusan.training.task import Task
 from kakusan.training.tasks.contrast import Contrast
+from kakusan.training.tasks.customising import Customising
 from kakusan.training.tasks.denoising import Denoising
 from kakusan.training.tasks.reconstruction import Reconstruction
 from kakusan.training.validation import Validation, hold_out
@@ -44,6 +47,7 @@ from kakusan.words import Words
 _PREVIEWED, _MATCHED = 8, 24  # images of a preview, and pairs
 _LONG = 500  # characters of what is said
 
+Learned = Learner | Customised
 Examiner = Callable[[config.models.Evaluation, Model, ImageBatches, torch.device, bool], Examine]
 """Makes what measures samples now and then, from how, the model, what it learns from, the device, and whether to show
 how it gets ready. What it needs beforehand it asks for now, and not hours later."""
@@ -61,7 +65,8 @@ def begin(
     examiner: Examiner | None = None,
     show: bool = True,
 ) -> Run:
-    """Trains a denoiser, an autoencoder or a CLIP in a new run directory, which describes itself.
+    """Trains a denoiser, an autoencoder, a CLIP, or what learns of a pipeline, in a new run directory, which describes
+    itself.
 
     Args:
         settings: Everything that decides the run.
@@ -82,26 +87,16 @@ def begin(
     if processes.first:
         require_free(path, overwrite)
     path = Path(processes.agree(str(path)))  # which may name the second in which a process chose it
-    reader = texts.opened(settings.text)
-    words = texts.words_to_begin_with(settings, reader)
-    feed = feeding.feed(settings, data, network, class_names, show, words)
-    codec = latents.opened(settings.data, feed.batches.shape, settings.training.device)
-    if loaders_batch_size and isinstance(feed.batches, LoaderBatches):
-        settings = config.changed(settings, {"training.batch_size": feed.batches.batch_size})
-    model = build.learner(settings, feed.batches.shape, feed.class_names, network, codec, feed.words)
-    started = _start_from(model, settings, reader)
-    engine, about = _ready(model, feed, settings, processes, examiner, show)
-    lines = [about, *started, *feed.remarks]
+    made = _made(settings, processes, data, network, class_names, loaders_batch_size, show)
+    engine, about = _ready(made, processes, examiner, show)
+    lines = [about, *made.said, *made.feed.remarks]
     if not processes.first:
         return _train(engine, Run(path), lines, show)
     with claimed(path):
         run = Run.create(path, overwrite)
         try:
-            if codec is not None:
-                latents.write(codec, run.autoencoder_path)
-            if feed.words is not None:
-                feed.words.write(run.words_path)
-            run.write_config(config.to_yaml(_portable(settings)))
+            made.keep(run)
+            run.write_config(config.to_yaml(_portable(made.settings)))
             return _train(engine, run, lines, show)
         except BaseException:
             # What its books say of a failure is worth more than an empty place.
@@ -142,18 +137,13 @@ def resume(
     show = show and processes.first
     if state is not None and settings.data.source.startswith(PYTHON):
         class_names = class_names or state.get("class_names", ())  # which a loader need not name again
-    words = Words.read(run.words_path) if settings.reads_text else None
-    feed = feeding.feed(settings, data, network, class_names, show, words)
-    codec = latents.kept(run, settings.data, settings.training.device)
-    model = build.learner(settings, feed.batches.shape, feed.class_names, network, codec, feed.words)
+    made = _made_again(run, settings, processes, data, network, class_names, state is None, show)
     if state is not None:
-        identity.require_alike(run, model, state)
-    if state is not None and isinstance(feed.batches, ImageBatches):
-        identity.require_same_images(run, feed.batches, settings.data.source, state)
+        identity.require_alike(run, made.model, state)
+    if state is not None and isinstance(made.feed.batches, ImageBatches):
+        identity.require_same_images(run, made.feed.batches, settings.data.source, state)
     anew = [] if state is not None else [f"{run.path} was ended before its first checkpoint, and begins anew"]
-    reader = None if state is not None else texts.opened(settings.text)
-    started = [] if state is not None else _start_from(model, settings, reader)
-    engine, about = _ready(model, feed, settings, processes, examiner, show)
+    engine, about = _ready(made, processes, examiner, show)
     with claimed(run.path) if processes.first else nullcontext():
         engine.resume(run)
         if state is not None and engine.step >= engine.total_steps:
@@ -167,14 +157,86 @@ def resume(
             return run
         if processes.first:
             run.write_config(config.to_yaml(_portable(settings)))
-        return _train(engine, run, [*anew, about, *started, *feed.remarks], show)
+        return _train(engine, run, [*anew, about, *made.said, *made.feed.remarks], show)
 
 
-def _ready(
-    model: Learner, feed: Feed, settings: config.Config, processes: Processes, examiner: Examiner | None, show: bool
-) -> tuple[Engine, str]:
+@dataclass(frozen=True)
+class _Made:
+    """What is to be trained, before its first step.
+
+    Attributes:
+        settings: Of the run, in which a loader may have changed the size of a batch.
+        model: What learns.
+        feed: From what.
+        said: What is to be said of the weights that it begins with.
+        keep: Keeps what a run needs beside its checkpoints.
+    """
+
+    settings: config.Config
+    model: Learned
+    feed: Feed
+    said: tuple[str, ...] = ()
+    keep: Callable[[Run], None] = lambda run: None
+
+
+def _made(
+    settings: config.Config,
+    processes: Processes,
+    data: object,
+    network: nn.Module | None,
+    class_names: Sequence[str],
+    loaders_batch_size: bool,
+    show: bool,
+) -> _Made:
+    if isinstance(settings.network, config.models.Customised):
+        prepared = customising.prepared(settings, processes.device, data, show)
+        said = _start_from(prepared.learned, settings, None)
+        return _Made(settings, prepared.learned, prepared.feed, said, prepared.keep)
+    reader = texts.opened(settings.text)
+    words = texts.words_to_begin_with(settings, reader)
+    feed = feeding.feed(settings, data, network, class_names, show, words)
+    codec = latents.opened(settings.data, feed.batches.shape, settings.training.device)
+    if loaders_batch_size and isinstance(feed.batches, LoaderBatches):
+        settings = config.changed(settings, {"training.batch_size": feed.batches.batch_size})
+    model = build.learner(settings, feed.batches.shape, feed.class_names, network, codec, feed.words)
+
+    def keep(run: Run) -> None:
+        if codec is not None:
+            latents.write(codec, run.autoencoder_path)
+        if feed.words is not None:
+            feed.words.write(run.words_path)
+
+    return _Made(settings, model, feed, _start_from(model, settings, reader), keep)
+
+
+def _made_again(
+    run: Run,
+    settings: config.Config,
+    processes: Processes,
+    data: object,
+    network: nn.Module | None,
+    class_names: Sequence[str],
+    anew: bool,
+    show: bool,
+) -> _Made:
+    """Returns likewise what a run trains, from what it has kept; with the weights to begin with where it begins
+    ``anew``, and else as drawn, for a checkpoint to replace."""
+    if isinstance(settings.network, config.models.Customised):
+        prepared = customising.again(settings, processes.device, data, run, show)
+        said = _start_from(prepared.learned, settings, None) if anew else ()
+        return _Made(settings, prepared.learned, prepared.feed, said)
+    words = Words.read(run.words_path) if settings.reads_text else None
+    feed = feeding.feed(settings, data, network, class_names, show, words)
+    codec = latents.kept(run, settings.data, settings.training.device)
+    model = build.learner(settings, feed.batches.shape, feed.class_names, network, codec, feed.words)
+    said = _start_from(model, settings, texts.opened(settings.text)) if anew else ()
+    return _Made(settings, model, feed, said)
+
+
+def _ready(made: _Made, processes: Processes, examiner: Examiner | None, show: bool) -> tuple[Engine, str]:
     """Returns what trains a model, and one line about both."""
-    feed = _in_latents(feed, model.codec if isinstance(model, Model) else None, settings, processes, show)
+    model, settings = made.model, made.settings
+    feed = _in_latents(made.feed, model.codec if isinstance(model, Model) else None, settings, processes, show)
     batches, validation = held_out(feed.batches, settings, processes)
     examination = _examination(examiner, settings, model, batches, processes, show)
     engine = engine_of(model, batches, validation, settings, show, processes, examination)
@@ -194,7 +256,7 @@ def _in_latents(feed: Feed, codec: Codec | None, settings: config.Config, proces
     return found
 
 
-def _start_from(model: Learner, settings: config.Config, reader: Reader | None) -> list[str]:
+def _start_from(model: Learned, settings: config.Config, reader: Reader | None) -> tuple[str, ...]:
     """Gives a network the weights that it begins with, and returns what is to be said of that."""
     said = []
     if settings.network.init is not None:
@@ -203,13 +265,13 @@ def _start_from(model: Learner, settings: config.Config, reader: Reader | None) 
         model.network.text.load_state_dict(reader.text.state_dict())
         how = "as it is" if settings.text.frozen else "from which it learns on"
         said.append(f"reads captions by the text encoder of {settings.text.init}, {how}")
-    return said
+    return tuple(said)
 
 
 def _examination(
     examiner: Examiner | None,
     settings: config.Config,
-    model: Learner,
+    model: Learned,
     batches: Batches,
     processes: Processes,
     show: bool,
@@ -235,8 +297,8 @@ def held_out(batches: Batches, settings: config.Config, processes: Processes) ->
     return hold_out(batches, settings.data.held_out, training.seed, min(training.microbatch or share, share))
 
 
-def task_of(model: Learner, batches: Batches, settings: config.Config) -> Task:
-    """Returns what is to be learned, by a model or an autoencoder, from batches."""
+def task_of(model: Learned, batches: Batches, settings: config.Config) -> Task:
+    """Returns what is to be learned, and by what, from batches."""
     match model, settings.objective:
         case Model(), config.models.Denoising() as how:
             return Denoising(model, build.times(how), how.condition_dropout, settings.sampling)
@@ -245,6 +307,8 @@ def task_of(model: Learner, batches: Batches, settings: config.Config) -> Task:
             return Reconstruction(model, how, shown, build.perception(how, settings.training))
         case Matcher(), config.models.Contrast():
             return Contrast(model, _first(batches, _MATCHED))
+        case Customised(), config.models.Customising():
+            return Customising(model)
     raise AssertionError("a configuration's network learns what its objective says")
 
 
@@ -256,7 +320,7 @@ def _first(batches: Batches, count: int) -> Batch:
 
 
 def engine_of(
-    model: Learner,
+    model: Learned,
     batches: Batches,
     validation: Validation | None,
     settings: config.Config,
@@ -270,6 +334,7 @@ def engine_of(
         "class_names": list(model.class_names),
         "settings": identity.lasting(settings),
         "autoencoder": identity.autoencoder_of(model),
+        "pipeline": identity.pipeline_of(model),
     }
     if isinstance(batches, ImageBatches):
         facts |= {
@@ -339,4 +404,8 @@ def _portable(settings: config.Config) -> config.Config:
         changes["text.init"] = portable(settings.text.init)
     if settings.network.init is not None:
         changes["network.init"] = str(Path(settings.network.init).resolve())
+    if isinstance(settings.network, config.models.Customised) and settings.network.model not in MODELS:
+        changes["network.model"] = portable(settings.network.model)
+    if isinstance(settings.objective, config.models.Customising) and settings.objective.prior is not None:
+        changes["objective.prior"] = absolute(settings.objective.prior)
     return config.changed(settings, changes)

@@ -1,0 +1,187 @@
+"""What a pipeline learns from: a few images, what each is said to show, and images of their kind, lest it forget."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from kakusan import seeds, stable_diffusion
+from kakusan.config import models as config
+from kakusan.customising.customised import encode, picture_shape
+from kakusan.data import check, load
+from kakusan.data.images import ImageSet
+from kakusan.data.latents import LatentBatches
+from kakusan.data.order import batch_indices
+from kakusan.data.remarks import remarks_on
+from kakusan.errors import KakusanError, counted, some
+from kakusan.networks.autoencoder import Posterior
+from kakusan.pictures import from_uint8, to_uint8
+from kakusan.progress import Bar
+from kakusan.seeds import Draws
+from kakusan.stable_diffusion import Request, TextToImage
+
+FEW, SHOWN = 3, 20
+BATCH = 4  # images drawn at a time: such as are large fill a GPU
+TEMPLATES = ("a photo of {}", "a picture of {}", "a close-up of {}", "a bright photo of {}", "a rendering of {}", "{}")
+"""What images of a new word are said to show, where nobody says more."""
+
+
+class CustomBatches(LatentBatches):
+    """Latents of images of one's own, and of their kind in turn: the clock of the images seen decides, so that a batch
+    may be parted as one likes.
+
+    Args:
+        images: All of them, those of the kind last; their labels say which prompt each goes with.
+        views: Their latents, as in :class:`LatentBatches`.
+        shape: (L, h, w) of the latents.
+        prior: How many of them are of the kind.
+        among: As in :class:`LatentBatches`.
+    """
+
+    def __init__(
+        self,
+        images: ImageSet,
+        views: Sequence[Posterior],
+        shape: tuple[int, int, int],
+        prior: int = 0,
+        among: Tensor | None = None,
+    ) -> None:
+        super().__init__(images, views, shape, among)
+        self._prior = prior
+
+    def only(self, among: Tensor) -> CustomBatches:
+        return CustomBatches(self.images, self._views, self._latent_shape, self._prior, among)
+
+    def indices(self, draws: Draws) -> Tensor:
+        served, own = self.numbers, len(self.images) - self._prior
+        turns = (served[served < own], served[served >= own])
+        if not len(turns[1]):
+            return super().indices(draws)
+        clock = torch.arange(draws.step * draws.count, (draws.step + 1) * draws.count)
+        found = torch.empty_like(clock)
+        for turn, those in enumerate(turns):
+            now = clock % 2 == turn
+            if now.any():
+                first = int(clock[now][0]) // 2
+                found[now] = those[batch_indices(draws.seed, first, int(now.sum()), len(those))]
+        return found[draws.share]
+
+
+def own_images(settings: config.Config, base: TextToImage, show: bool = True) -> tuple[ImageSet, list[str]]:
+    """Loads the images to learn from, as large as the pipeline's pictures unless told otherwise, and what is to be said
+    of them.
+
+    Raises:
+        KakusanError: There are none, one cannot be read, or their size is none for the pipeline.
+    """
+    channels, height, width = picture_shape(base)
+    data = settings.data
+    size = data.size or min(height, width)
+    stable_diffusion.require_side("data.size", size, stable_diffusion.multiple_of(base.pipe.vae_scale_factor))
+    images = load(data.source, size=size, channels=3 if channels == 3 else 1, max_broken=data.max_broken, show=show)
+    found = check(data.source, size=size, show=False) if len(images) <= _LOOKED_AT else None
+    remarks = remarks_on(images)
+    if len(images) < FEW:
+        remarks.append(f"{counted(len(images), 'image')}: what they share by chance is learned as well (3 to 20 serve)")
+    if found is not None and found.too_small:
+        remarks.append(
+            f"{counted(len(found.too_small), 'image')} below {size} pixels, enlarged: {_listed(found.too_small)}"
+        )
+    if found is not None and found.duplicates:
+        twins = [" = ".join(group) for group in found.duplicates]
+        remarks.append(f"the same picture more than once, which counts as often: {_listed(twins)}")
+    return images, remarks
+
+
+def prompts_of(settings: config.Config, images: ImageSet) -> tuple[tuple[str, ...], Tensor]:
+    """Returns the distinct prompts of images, and which go with which: (image, prompt) pairs, int64, shape (N, 2).
+
+    Raises:
+        KakusanError: Nobody says what an image shows.
+    """
+    how, network = settings.objective, settings.network
+    assert isinstance(how, config.Customising), "asked for by whoever knows"
+    wanted = how.instance_prompts
+    if isinstance(network, config.Embedding) and not wanted and not any(images.captions):
+        wanted = tuple(it.format(network.token) for it in TEMPLATES)
+    if wanted:
+        prompts = tuple(dict.fromkeys(wanted))
+        pairs = [(image, number) for image in range(len(images)) for number in range(len(prompts))]
+        return prompts, torch.tensor(pairs)
+    silent = [place for place in range(len(images)) if not images.captions or not images.captions[place].strip()]
+    if silent:
+        names = [images.names[place] if images.names else f"image {place}" for place in silent]
+        raise KakusanError(
+            f"nobody says what {counted(len(silent), 'image')} of {settings.data.source} show: {_listed(names)} (put a "
+            ".txt beside each, or say it of all: --instance-prompt 'a photo of sks dog')"
+        )
+    if isinstance(network, config.Embedding) and (without := [it for it in images.captions if network.token not in it]):
+        raise KakusanError(
+            f"the caption {without[0]!r} does not use the word {network.token!r} that is learned (write it there, or "
+            f"say --instance-prompt 'a photo of {network.token}')"
+        )
+    prompts = tuple(dict.fromkeys(images.captions))
+    return prompts, torch.tensor([(place, prompts.index(it)) for place, it in enumerate(images.captions)])
+
+
+def prior_of(settings: config.Config, base: TextToImage, size: int, show: bool = True) -> Tensor | None:
+    """Returns images of the kind, uint8, shape (n, 3, size, size): those of a folder, or drawn by the pipeline as it is
+    before it learns; None where none are asked for.
+
+    Raises:
+        KakusanError: The folder cannot be read.
+    """
+    how = settings.objective
+    assert isinstance(how, config.Customising), "asked for by whoever knows"
+    if how.class_prompt is None:
+        return None
+    if how.prior is not None:
+        return load(how.prior, size=size, channels=3, max_broken=settings.data.max_broken, show=show).images
+    seed = seeds.derive(settings.training.seed, "prior")
+    request = Request((how.class_prompt,), n=how.prior_images, height=size, width=size, seed=seed, batch=BATCH)
+    with Bar("drawing images of its kind", 1, show=show) as bar:
+        return to_uint8(stable_diffusion.generated(stable_diffusion.asked(base, request), bar.report))
+
+
+def batches_of(
+    settings: config.Config,
+    base: TextToImage,
+    images: ImageSet,
+    pairs: Tensor,
+    prompts: Sequence[str],
+    prior: Tensor | None,
+) -> CustomBatches:
+    """Returns what a training is fed with: every image as often as it has prompts, encoded once.
+
+    Args:
+        settings: Whether images are mirrored.
+        base: Whose autoencoder encodes.
+        images, pairs, prompts: What :func:`own_images` and :func:`prompts_of` returned; of prompts the last is that of
+            the kind, where there is one.
+        prior: Images of the kind.
+    """
+    those, labels = pairs.unbind(1)
+    pixels = images.images
+    if prior is not None:
+        pixels = torch.cat([pixels, prior])
+        those = torch.cat([those, torch.arange(len(images), len(pixels))])
+        labels = torch.cat([labels, labels.new_full((len(prior),), len(prompts) - 1)])
+    views = []
+    for mirrored in (False, True)[: 1 + settings.data.flip]:
+        found = encode(base, from_uint8(pixels.flip(3) if mirrored else pixels))
+        views.append(Posterior(found.mean.flatten(1)[those], found.log_variance.flatten(1)[those]))
+    shape = found.mean.shape[1:]
+    names = (
+        tuple(images.names[place] for place in those if place < len(images)) if images.names and prior is None else ()
+    )
+    everything = ImageSet(pixels[those], labels, tuple(prompts), images.name, names=names)
+    return CustomBatches(everything, views, (shape[0], shape[1], shape[2]), 0 if prior is None else len(prior))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return some(list(names), SHOWN)
+
+
+_LOOKED_AT = 200

@@ -1,0 +1,158 @@
+"""From settings, or from a run, to a pipeline of which something learns, and what it learns from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from kakusan import config as run_config
+from kakusan import stable_diffusion
+from kakusan.config import models as config
+from kakusan.customising.customised import Customised, base_of, customised
+from kakusan.customising.feeding import BATCH, batches_of, own_images, prior_of, prompts_of
+from kakusan.data.images import ImageSet
+from kakusan.errors import KakusanError
+from kakusan.feeding import Feed
+from kakusan.files import atomic_write
+from kakusan.runs import Run, WeightsFrom
+from kakusan.sampling import Progress
+from kakusan.stable_diffusion import Request, TextToImage
+from kakusan.tensors import load_weights, pack, read_tensors
+
+_PROMPTS = 4  # of a preview, at most
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A training before its first step.
+
+    Attributes:
+        learned: What learns.
+        feed: From what.
+        prior: Images of the kind that were drawn for it, uint8, shape (n, 3, H, W); None where there are none.
+    """
+
+    learned: Customised
+    feed: Feed
+    prior: Tensor | None
+
+    def keep(self, run: Run) -> None:
+        """Keeps what a run that goes on needs again."""
+        if self.prior is not None:
+            atomic_write(run.prior_path, pack({"images": self.prior}))
+
+
+def prepared(
+    settings: config.Config, device: torch.device, data: object, show: bool = True, prior: Tensor | None = None
+) -> Prepared:
+    """Opens the pipeline, and encodes the images that it learns from.
+
+    Args:
+        settings: Which, and what of it learns.
+        device: Where it computes.
+        data: Images given in Python; None: those of the settings.
+        show: Whether to show progress.
+        prior: Images of the kind that were drawn already.
+
+    Raises:
+        KakusanError: Something asked for cannot be had.
+    """
+    how = settings.objective
+    assert isinstance(how, config.Customising), "asked for by whoever knows"
+    base = base_of(settings, str(device))
+    remarks: list[str] = []
+    if isinstance(data, ImageSet):
+        images = data
+    elif data is None or isinstance(data, (str, Path)):
+        images, remarks = own_images(settings, base, show)
+    else:
+        raise KakusanError(f"a pipeline learns from a folder or an ImageSet, not from a {type(data).__name__}")
+    prompts, pairs = prompts_of(settings, images)
+    prior = prior_of(settings, base, images.shape[1], show) if prior is None else prior
+    if how.class_prompt is not None:
+        prompts = (*prompts, how.class_prompt)
+    batches = batches_of(settings, base, images, pairs, prompts, prior)
+    learned = customised(settings, base, prompts)
+    said = [it for it in (*prompts, *how.shown) if it]
+    share = learned.parameters / learned.all_parameters
+    remarks.append(
+        f"trains {learned.parameters:,} of the {learned.all_parameters:,} weights of {base.name} ({share:.2%})"
+    )
+    feed = Feed(batches, True, (), (*remarks, *base.words.remarks_on(*said)))
+    return Prepared(learned, feed, prior if how.prior is None else None)
+
+
+def again(settings: config.Config, device: torch.device, data: object, run: Run, show: bool = True) -> Prepared:
+    """Does so for a run that goes on, with the images of the kind that it has kept."""
+    prior = read_tensors(run.prior_path)["images"] if run.prior_path.exists() else None
+    return prepared(settings, device, data, show, prior)
+
+
+def restored(
+    run: Run, checkpoint: int | None = None, weights_from: WeightsFrom = "ema", device: str = "auto"
+) -> Customised:
+    """Returns a pipeline as a run has taught it.
+
+    Args:
+        run: The run.
+        checkpoint: Images seen when it was saved; None: the last one.
+        weights_from: Averaged weights, or plain ones.
+        device: Where it computes.
+
+    Raises:
+        KakusanError: The run customises no pipeline, has no such checkpoint, or its weights are damaged.
+    """
+    settings = run_config.load(run.config_path)
+    if not isinstance(settings.network, config.Customised):
+        raise KakusanError(f"{run.path} customises no pipeline (kakusan finetune does)")
+    chosen = run.checkpoint(checkpoint)
+    learned = customised(settings, base_of(settings, device), chosen.state()["class_names"])
+    load_weights(learned.network, chosen.weights_path(weights_from))
+    return learned
+
+
+def prompts_shown(learned: Customised) -> tuple[str, ...]:
+    """Returns the prompts of a preview: those of the settings, or the first that it learned from, and the kind's."""
+    how = learned.settings.objective
+    assert isinstance(how, config.Customising), "asked for by whoever knows"
+    kind = () if how.class_prompt is None else learned.prompts[-1:]
+    own = learned.prompts[: len(learned.prompts) - len(kind)]
+    return how.shown or (*own[: _PROMPTS - len(kind)], *kind)
+
+
+@torch.no_grad()
+def drawn(
+    learned: Customised,
+    each: int,
+    *,
+    by: TextToImage | None = None,
+    steps: int | None = None,
+    guidance: float | None = None,
+    progress: Progress | None = None,
+) -> Tensor:
+    """Returns images of what was learned, in [−1, 1], shape (P·each, 3, H, W), on the CPU: so many of each of the P
+    prompts of a preview, one after the other, always from the same noise.
+
+    Args:
+        learned: What has learned.
+        each: Images of a prompt.
+        by: The pipeline that draws; None: its own.
+        steps, guidance: How; None: as the settings say of previews.
+        progress: Called on the way.
+    """
+    how, size = learned.settings.objective, learned.settings.data.size
+    assert isinstance(how, config.Customising), "asked for by whoever knows"
+    told = tuple(it for it in prompts_shown(learned) for _ in range(each))
+    request = Request(
+        told,
+        n=len(told),
+        steps=how.shown_steps if steps is None else steps,
+        guidance=how.shown_guidance if guidance is None else guidance,
+        height=size,
+        width=size,
+        batch=BATCH,
+    )
+    return stable_diffusion.generated(stable_diffusion.asked(by or learned.base, request), progress)
