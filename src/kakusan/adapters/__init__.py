@@ -1,0 +1,9 @@
+"""LoRA as files: read in the layouts that there are, written so that others read them, worn, merged and fused."""
+
+from kakusan.adapters.adapter import Adapter
+from kakusan.adapters.loading import Loaded, fused, load_into
+from kakusan.adapters.merging import merged
+from kakusan.adapters.reading import WEIGHTS, read
+from kakusan.adapters.writing import write
+
+__all__ = ["WEIGHTS", "Adapter", "Loaded", "fused", "load_into", "merged", "read", "write"]
