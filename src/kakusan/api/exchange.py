@@ -23,7 +23,7 @@ from kakusan.errors import KakusanError, unknown
 from kakusan.files import claimed, replacing, require_free, writing
 from kakusan.interop.autoencoders import autoencoder_from_diffusers
 from kakusan.interop.diffusers import unet_from_diffusers
-from kakusan.interop.export import PARTS, Difference, in_half, write_pipeline
+from kakusan.interop.export import DTYPES, PARTS, Difference, in_half, write_pipeline
 from kakusan.interop.pipelines import Pipeline, read_pipeline
 from kakusan.interop.schedulers import chain_of, parametrization_of
 from kakusan.interop.text import CLIP_FOLDER, write_clip
@@ -33,8 +33,6 @@ from kakusan.progress import say
 from kakusan.runs import Run, WeightsFrom
 from kakusan.training import checkpoints, identity
 from kakusan.training.ledger import Ledger
-
-_DTYPES = ("float32", "float16")
 
 
 def export(
@@ -68,8 +66,8 @@ def export(
     """
     run = Run.open(run)
     place = Path(directory)
-    if dtype not in _DTYPES:
-        raise unknown("dtype", dtype, _DTYPES)
+    if dtype not in DTYPES:
+        raise unknown("dtype", dtype, DTYPES)
     require_free(place, overwrite)
     if config.load(run.config_path).network.kind == "autoencoder":
         raise KakusanError(
@@ -79,7 +77,7 @@ def export(
     model = load(run, checkpoint=checkpoint, weights_from=weights_from, device="cpu")
     model = replace(model, sampling=sampling.settings(model.sampling, guidance=guidance_scale))
     matcher = None if clip is None else texts.matcher(clip)
-    with _put(place) as temporary:
+    with put(place) as temporary:
         difference = write_pipeline(model, temporary, name or run.name)
         if matcher is not None:
             write_clip(matcher.network, matcher.words, temporary / CLIP_FOLDER)
@@ -89,8 +87,9 @@ def export(
 
 
 @contextmanager
-def _put(place: Path) -> Iterator[Path]:
-    """A context with a directory beside ``place``; what is in it at the end goes there, whole or not at all."""
+def put(place: Path) -> Iterator[Path]:
+    """A context with a directory beside ``place``; the model that is in it at the end goes there, with a ``README.md``,
+    whole or not at all."""
     with writing(place):
         place.parent.mkdir(parents=True, exist_ok=True)
     with writing(place), TemporaryDirectory(dir=place.parent, prefix=f".{place.name}-") as temporary:
@@ -99,7 +98,7 @@ def _put(place: Path) -> Iterator[Path]:
         for file in Path(temporary).rglob("*.safetensors"):
             file.chmod(readable)  # safetensors lets nobody else read what it writes
         # All parts give way, or one of an earlier model would be taken for one of this.
-        with replacing(place, PARTS):
+        with replacing(place, {*PARTS, *(part.name for part in Path(temporary).iterdir())}):
             place.mkdir(exist_ok=True)
             for part in Path(temporary).iterdir():
                 part.rename(place / part.name)
@@ -121,7 +120,7 @@ def export_shipped(name: str, directory: str | Path, *, overwrite: bool = False)
         raise unknown("model", name, MODELS)
     place = Path(directory)
     require_free(place, overwrite)
-    with as_file(folder) as files, _put(place) as temporary:
+    with as_file(folder) as files, put(place) as temporary:
         shutil.copytree(files, temporary, dirs_exist_ok=True)
 
 

@@ -23,6 +23,8 @@ from kakusan.commands.fields import FieldsCommand, near_fields
 from kakusan.commands.finetune import finetune
 from kakusan.commands.generate import generate
 from kakusan.commands.info import info
+from kakusan.commands.lora import info as lora_info
+from kakusan.commands.lora import merge
 from kakusan.commands.output import Interrupted
 from kakusan.commands.plan import plan
 from kakusan.commands.report import report
@@ -75,6 +77,10 @@ data = typer.Typer(cls=Commands, rich_markup_mode=None, invoke_without_command=T
 data.command()(check)
 data.command()(prepare)
 app.add_typer(data, name="data")
+lora = typer.Typer(cls=Commands, rich_markup_mode=None, invoke_without_command=True)
+lora.command()(merge)
+lora.command("info")(lora_info)
+app.add_typer(lora, name="lora")
 
 
 def _show_version(wanted: bool) -> None:
@@ -104,6 +110,13 @@ def front(
 @data.callback()
 def images(context: typer.Context) -> None:
     """Checks images, and prepares them as one file."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@lora.callback()
+def adapters(context: typer.Context) -> None:
+    """Merges LoRAs, and says what they are."""
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 

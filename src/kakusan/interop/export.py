@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 PARTS = ("unet", "scheduler", "vae", "text_encoder", "tokenizer", CLIP_FOLDER, "model_index.json", FILE, "README.md")
 """What may lie in the directory of a model."""
+DTYPES = ("float32", "float16")
+"""In which its weights may be written."""
 
 _IMAGES = 2
 _CALL, _IMAGE = 1e-5, 1e-3  # what may differ, of a network's call and of an image
