@@ -47,6 +47,24 @@ class Sentence:
 
 
 @dataclass(frozen=True, eq=False)
+class Sheet:
+    """A contact sheet: pictures of what was varied along two axes.
+
+    Attributes:
+        axes: What goes down, and what goes across; empty where nothing does.
+        rows, columns: The values on them, as text.
+        pictures: Those of every row and column, values in [−1, 1], shape (rows, columns, n, C, H, W).
+        title: What all of it shares that other sheets do not.
+    """
+
+    axes: tuple[str, str]
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    pictures: Tensor
+    title: str = ""
+
+
+@dataclass(frozen=True, eq=False)
 class Part:
     """What belongs together of an experiment.
 
@@ -58,6 +76,7 @@ class Part:
         across: The quantity that they are drawn against; empty where trials only have names.
         growing: Whether that grows by factors.
         pictures: A row of pictures a trial, values in [−1, 1], (n, C, H, W), by its name.
+        sheets: Contact sheets.
         boxes: A diagram: the name of each box in the catalogue, and what stands below it.
     """
 
@@ -68,6 +87,7 @@ class Part:
     across: str = ""
     growing: bool = False
     pictures: Mapping[str, Tensor] = field(default_factory=dict)
+    sheets: tuple[Sheet, ...] = ()
     boxes: tuple[tuple[str, str], ...] = ()
 
     def values(self, name: str) -> list[Value]:
@@ -87,7 +107,7 @@ class Experiment:
     Attributes:
         study: Which one.
         source: The preset or the file that it was done on.
-        budget: ``quick`` or ``full``.
+        budget: ``quick`` or ``full``; ``grid`` of models that were there already.
         finding: What was found, in two sentences.
         parts: What it rests on.
         notes: What makes it less than it seems, sentences of the catalogue.

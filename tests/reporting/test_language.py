@@ -34,6 +34,8 @@ NAMES = {
     "dB",
     "VAE",
     "GAN",
+    "LoRA",
+    "Hessel",
 }
 
 every_language = pytest.mark.parametrize("say", BOTH, ids=lambda say: say.code)

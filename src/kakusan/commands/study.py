@@ -14,6 +14,8 @@ from kakusan.commands.options import Debug, Json, Lang
 from kakusan.commands.output import Interrupted, show_json
 from kakusan.config.names import STUDIES, lookup
 from kakusan.config.wording import either
+from kakusan.errors import KakusanError
+from kakusan.studies.grid import Grid
 
 if TYPE_CHECKING:
     from kakusan.reporting.language import Language
@@ -28,6 +30,10 @@ def _known(name: str) -> str:
 def study(
     context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help=either(STUDIES), callback=_known)],
+    source: Annotated[
+        str | None,
+        typer.Argument(metavar="[PRESET|YAML]", help="as --preset; of prompts, the file that says what is tried"),
+    ] = None,
     preset: Annotated[
         str | None,
         typer.Option(metavar="PRESET|YAML", help="what it is done on  [default: digits; shapes-text for mini]"),
@@ -47,27 +53,36 @@ def study(
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Does an experiment of the chapter: trains what it compares, measures, and writes a page with what was found.
+    """Does an experiment of the chapter: trains or draws what it compares, measures, and writes a page with what was
+    found.
 
     Stopped by Ctrl-C, the same command goes on. Any field of the configuration may be set as well:
     --training.images 40000, --data.source my-images.
     """
     fields = fields_of(context)
-    preset, length = preset or STUDIES[name].preset, budget or STUDIES[name].budget
-    config.load(preset, fields)  # refused before anything heavy is imported
+    if source is not None and preset is not None:
+        raise KakusanError(f"{name} is done on {source} or on {preset}, not on both (leave out --preset)")
+    source = source or preset or STUDIES[name].preset
+    # Refused before anything heavy is imported.
+    if STUDIES[name].preset is not None:
+        config.load(source or "", fields)
+    elif source is not None:
+        Grid.read(source)
 
     from kakusan.reporting.language import language, usual
     from kakusan.studies.conduct import conduct, place_of
 
     say = language(lang or usual())
-    place = run or place_of(name, preset, length)
+    place = run or place_of(name, source, budget)
     try:
         found, path = conduct(
-            name, preset=preset, budget=length, path=place, overrides=fields, lang=say.code, show=True
+            name, preset=source, budget=budget, path=place, overrides=fields, lang=say.code, show=True
         )
     except KeyboardInterrupt:
-        again = f"kakusan study {name} --preset {quote(preset)} --budget {length} --run {quote(str(place))}"
-        raise Interrupted(f"interrupted; what is done stays done (go on: {again}, and the same fields)") from None
+        how = f" --budget {budget}" if budget else ""
+        again = f"kakusan study {name} {quote(source or '')}{how} --run {quote(str(place))}"
+        same = ", and the same fields" if fields else ""
+        raise Interrupted(f"interrupted; what is done stays done (go on: {again}{same})") from None
     told(say, found, path, json)
 
 

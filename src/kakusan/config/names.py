@@ -65,12 +65,12 @@ class Study(Target):
     """An experiment.
 
     Attributes:
-        preset: What it is done on unless told otherwise.
+        preset: What it is done on unless told otherwise; None: on a file that says what models draw.
         budget: How long unless told otherwise: ``quick`` or ``full``.
         judged: Whether it compares samples with real images by features of a network.
     """
 
-    preset: str = "digits"
+    preset: str | None = "digits"
     budget: str = "quick"
     judged: bool = True
 
@@ -198,8 +198,14 @@ STUDIES: Mapping[str, Study] = {
         budget="full",
         judged=False,
     ),
+    "prompts": Study(
+        "kakusan.studies.experiments.prompts:prompts",
+        "words, negatives, guidance, steps, models and LoRAs side by side, and which of them do best",
+        preset=None,
+        judged=False,
+    ),
 }
-"""Experiments, each from a preset to a page with a finding."""
+"""Experiments, each from a preset or a file to a page with a finding."""
 
 MODELS: Mapping[str, Target] = {
     "mini": Target("kakusan:mini", "scenes of 32×32 pixels with one thing or two; ships with kakusan"),

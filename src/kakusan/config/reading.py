@@ -45,12 +45,15 @@ def read_value(text: str, place: str) -> Any:
     return _construct(text, place)[1]
 
 
-def read_document(text: str, name: str) -> tuple[dict[str, Any], dict[Path, str]]:
+def read_document(
+    text: str, name: str, example: str = "data: {source: digits}"
+) -> tuple[dict[str, Any], dict[Path, str]]:
     """Returns the sections of a document, and where each of them and each of their fields stands.
 
     Args:
         text: YAML, a mapping of sections.
         name: What the text is called in errors.
+        example: A section, for who gave none.
 
     Returns:
         The raw mapping; and by path ``"name:line"``, the bare name under the empty path.
@@ -60,7 +63,7 @@ def read_document(text: str, name: str) -> tuple[dict[str, Any], dict[Path, str]
     """
     root, values = _construct(text, name)
     if not isinstance(values, dict):
-        raise KakusanError(f"{name}: a configuration is a mapping of sections, such as data: {{source: digits}}")
+        raise KakusanError(f"{name}: a configuration is a mapping of sections, such as {example}")
     places: dict[Path, str] = {(): name}
     _mark(root, (), name, places)
     return values, places

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from kakusan.reporting import diagram
+from kakusan.reporting import diagram, sheet
 from kakusan.reporting.curves import Curve, chart
 from kakusan.reporting.html import Figure, Section, fragment, page
 from kakusan.reporting.language import Language
@@ -50,7 +50,11 @@ def _section(say: Language, experiment: Experiment, part: Part) -> Section:
     own, title = f"study.{experiment.study}.{part.name}", spoken(say, part.finding)
     figure = Figure(
         title=title,
-        content=_diagram(say, part) + table(say, part) + _charts(say, part) + _pictures(say, part),
+        content=_diagram(say, part)
+        + sheet.below_each_other(say, part.sheets)
+        + table(say, part)
+        + _charts(say, part)
+        + _pictures(say, part),
         caption=say(f"{own}_caption"),
         alt=say("study.alt", title=title),
     )

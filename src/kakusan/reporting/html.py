@@ -45,16 +45,15 @@ class Figure:
     alt: str
 
 
-def png_uri(images: Tensor, columns: int = 1) -> str:
+def png_uri(images: Tensor, columns: int = 1, largest: int = thumbnails.LARGEST) -> str:
     """Returns images as one PNG inside a ``data:`` address, a pixel a pixel: the page enlarges it.
-
-    What is larger than 64 pixels is shrunk to that.
 
     Args:
         images: Values in [-1, 1], shape (N, C, H, W) or (C, H, W), C = 1 or 3.
         columns: Images in a row. One transparent pixel is left between neighbours, so that the page shows through.
+        largest: What has more pixels either way is shrunk to that.
     """
-    images = thumbnails.shrunk(images.detach().cpu().reshape(-1, *images.shape[-3:]))
+    images = thumbnails.shrunk(images.detach().cpu().reshape(-1, *images.shape[-3:]), largest)
     sheet = pictures.grid(pictures.to_uint8(images), columns)
     # The grid's white gaps, found with black images in place of these.
     gaps = pictures.grid(torch.zeros(len(images), 1, *images.shape[-2:], dtype=torch.uint8), columns)

@@ -9,9 +9,10 @@ from torch.nn import functional
 LARGEST = 64
 
 
-def size(height: int, width: int) -> tuple[int, int]:
-    """Returns the height and width at which a page shows pictures: their own, or at most 64 pixels either way."""
-    factor = min(1, LARGEST / max(height, width))
+def size(height: int, width: int, largest: int = LARGEST) -> tuple[int, int]:
+    """Returns the height and width at which a page shows pictures: their own, or the ``largest``, 64 pixels, either
+    way."""
+    factor = min(1, largest / max(height, width))
     return max(1, round(height * factor)), max(1, round(width * factor))
 
 
@@ -21,9 +22,9 @@ def fitting(shape: Sequence[int], most: int) -> int:
     return max(1, most // (channels * math.prod(size(height, width))))
 
 
-def shrunk(images: Tensor) -> Tensor:
+def shrunk(images: Tensor, largest: int = LARGEST) -> Tensor:
     """Returns pictures (N, C, H, W) at the size at which a page shows them; a pixel is the mean of what it covers."""
     height, width = images.shape[-2:]
-    if size(height, width) == (height, width):
+    if size(height, width, largest) == (height, width):
         return images
-    return functional.interpolate(images.float(), size(height, width), mode="area")
+    return functional.interpolate(images.float(), size(height, width, largest), mode="area")

@@ -1,18 +1,15 @@
-"""Where a study works: runs that it trains once, numbers that it finds once, so that whoever stops it can go on."""
+"""Where a study trains: its runs, each trained once, and what it judges them by."""
 
 from __future__ import annotations
 
-import json
 import statistics
-import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from torch import Tensor
 
 from kakusan import api, build, config, feeding, sampling
@@ -24,19 +21,16 @@ from kakusan.devices import machine
 from kakusan.errors import KakusanError
 from kakusan.evaluation.evaluate import Reference, evaluate, reference
 from kakusan.evaluation.eye import inception_at_hand
-from kakusan.files import atomic_write, writing
 from kakusan.matcher import Matcher
 from kakusan.model import Model
 from kakusan.progress import Bar
 from kakusan.results import Judgement, Value
 from kakusan.runs import Checkpoint, Run
 from kakusan.seeing.sources import Stored
+from kakusan.studies.place import Place
 from kakusan.training.timetable import Timetable
 from kakusan.trials import Experiment, Part, Sentence, Trial
 
-Record = TypeVar("Record", bound=BaseModel)
-
-PAGE, TABLE = "report.html", "table.csv"
 _SEED = 0
 # What may be another one when a study goes on.
 _ASIDE = ("version", "training.device", "training.compile", "training.log_every", "training.microbatch")
@@ -77,8 +71,8 @@ class _Sight(BaseModel):
     remarks: list[str]
 
 
-class Workshop:
-    """The directory of one study.
+class Workshop(Place):
+    """The directory of one study that trains.
 
     Args:
         path: It; new or empty, or that of the same study, which goes on.
@@ -93,20 +87,12 @@ class Workshop:
     def __init__(
         self, path: Path, study: str, source: str, budget: str, settings: config.Config, show: bool = True
     ) -> None:
-        self.path, self.study, self.source, self.show = path, study, source, show
+        fields = {name: it for name, it in config.flat(settings).items() if not name.startswith(_ASIDE)}
+        super().__init__(path, {"study": study, "source": source, "budget": budget, **fields}, show)
+        self.study, self.source = study, source
         self._judged = STUDIES[study].judged
         self.budget_name, self.budget, self.settings = budget, BUDGETS[budget], settings
         self.device = settings.training.device
-        self._started, self._done = time.monotonic(), (path / PAGE).exists()
-        fields = {name: it for name, it in config.flat(settings).items() if not name.startswith(_ASIDE)}
-        told = {"study": study, "source": source, "budget": budget, **fields}
-        self._open(json.loads(json.dumps(told)))
-
-    def __enter__(self) -> Workshop:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        atomic_write(self._clock, f"{self._spent():.1f}\n")
 
     def trained(
         self,
@@ -158,23 +144,6 @@ class Workshop:
         settings = config.load(run.config_path)
         timetable = Timetable.of(settings.training, self._epoch(settings))
         return [it for it in run.checkpoints() if timetable.saves(it.images // settings.training.batch_size)]
-
-    def found(
-        self,
-        name: str,
-        kind: type[Record],
-        find: Callable[[], Record],
-        still: Callable[[Record], bool] = lambda record: True,
-    ) -> Record:
-        """Returns what was found under a name; it is found now where it has not been, or does ``still`` not hold."""
-        place = self.path / "found" / f"{name}.json"
-        if place.is_file():
-            with suppress(OSError, ValidationError):  # damaged, or of another version
-                if still(record := kind.model_validate_json(place.read_text())):
-                    return record
-        record = find()
-        atomic_write(place, record.model_dump_json(indent=2) + "\n")
-        return record
 
     def judged(self, name: str, model: Model, *, seed: int = _SEED, **how: Any) -> Judgement:
         """Returns what samples of a model are like, drawn as its run is configured but for ``how``."""
@@ -292,32 +261,6 @@ class Workshop:
             return _Sight(features=real().eye.name, remarks=real().remarks)
 
         return self.found("reference", _Sight, find)
-
-    def _spent(self) -> float:
-        """Returns how long the study took so far, however often it was stopped; to write its page anew is free."""
-        before = float(self._clock.read_text()) if self._clock.is_file() else 0.0
-        return before if self._done else before + time.monotonic() - self._started
-
-    @property
-    def _clock(self) -> Path:
-        return self.path / "seconds.txt"
-
-    def _open(self, told: Mapping[str, Any]) -> None:
-        place = self.path / "study.json"
-        if place.is_file():
-            before = json.loads(place.read_text())
-            # A field that one of the two versions does not know is as it always was.
-            if apart := [name for name in before.keys() & told.keys() if before[name] != told[name]]:
-                raise KakusanError(
-                    f"{self.path} holds another study: {apart[0]} was {before.get(apart[0])} there, and is "
-                    f"{told.get(apart[0])} here (choose another --run, or remove it)"
-                )
-            return
-        if self.path.exists() and any(self.path.iterdir()):
-            raise KakusanError(f"{self.path} holds files, and no study (choose another --run)")
-        with writing(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-        atomic_write(place, json.dumps(told, indent=2) + "\n")
 
 
 def trial_of(name: str, judgement: Judgement, **more: Value) -> Trial:
