@@ -17,6 +17,7 @@ from tests.commands.conftest import TINY
 
 COMMANDS = (
     "compare",
+    "data caption",
     "data check",
     "data prepare",
     "demo",

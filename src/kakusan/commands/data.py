@@ -1,4 +1,4 @@
-"""``kakusan data``: what is wrong with images, and one file of them that trains without being loaded."""
+"""``kakusan data``: what is wrong with images, one file of them that trains without being loaded, and captions."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kakusan.commands.options import Debug, Json
+from kakusan.commands.options import Debug, Device, Json
 from kakusan.commands.output import show_json, show_table
-from kakusan.config.names import SOURCES
-from kakusan.errors import KakusanError, some
+from kakusan.config.names import HUB, SOURCES
+from kakusan.errors import KakusanError, counted, some
 from kakusan.files import require_free_file
 
 if TYPE_CHECKING:
@@ -113,6 +113,47 @@ def check(
         say("a contact sheet of them: -o FILE.png")
     if findings.broken:
         raise typer.Exit(1)
+
+
+def caption(
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="a folder of images; its sub-folders are the classes")
+    ],
+    template: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help='what to say of each: "a photo of {class}", {name} for its file\'s, {caption} for what --model says',
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR|NAME", help=f"who looks at them: a BLIP, such as {HUB}Salesforce/blip-image-captioning-base"
+        ),
+    ] = None,
+    device: Device = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace captions that are there")] = False,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Writes a caption of every image into DIR/metadata.jsonl, where training reads it.
+
+    All of them or none: what is interrupted leaves the folder as it was. Images that cannot be read are listed.
+    """
+    from kakusan.api.captioning import caption as write
+    from kakusan.progress import say
+
+    found = write(directory, template=template, model=model, device=device, overwrite=overwrite)
+    if found.skipped:
+        broken = ", ".join(f"{name} ({reason})" for name, reason in found.skipped)
+        say(f"skipped {counted(len(found.skipped), 'file')} that cannot be read: {broken}")
+    if json:
+        show_json({"file": str(found.path), "captions": dict(found.texts), "skipped": found.skipped})
+        return
+    typer.echo(f"{found.path}: {counted(len(found.texts), 'caption')}, such as")
+    for name, text in list(found.texts.items())[:_SHOWN]:
+        typer.echo(f"  {name}: {text}")
 
 
 def _show(found: Findings, size: int | None) -> None:

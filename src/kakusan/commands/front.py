@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from typer.core import TyperGroup
 
 from kakusan.commands.compare import compare
-from kakusan.commands.data import check, prepare
+from kakusan.commands.data import caption, check, prepare
 from kakusan.commands.demo import demo
 from kakusan.commands.evaluate import evaluate
 from kakusan.commands.exchange import export, import_
@@ -76,6 +76,7 @@ app.command("import")(import_)
 data = typer.Typer(cls=Commands, rich_markup_mode=None, invoke_without_command=True)
 data.command()(check)
 data.command()(prepare)
+data.command()(caption)
 app.add_typer(data, name="data")
 lora = typer.Typer(cls=Commands, rich_markup_mode=None, invoke_without_command=True)
 lora.command()(merge)
@@ -109,7 +110,7 @@ def front(
 
 @data.callback()
 def images(context: typer.Context) -> None:
-    """Checks images, and prepares them as one file."""
+    """Checks images, captions them, and prepares them as one file."""
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 
