@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from kakusan import adapters
 from kakusan.adapters import Adapter
+from kakusan.adapters.spelling import BLOCK_LAYERS
 from kakusan.config import models as config
 from kakusan.customising.customised import Customised, base_of
 from kakusan.customising.preparing import drawn, restored
@@ -25,10 +27,10 @@ from kakusan.tensors import pack, read_tensors
 
 LORA, KOHYA = "pytorch_lora_weights.safetensors", "lora-kohya.safetensors"
 EMBEDS, PIPELINE = "learned_embeds.safetensors", "pipeline"
-_STEPS = 4
+_STEPS, _GUIDANCE = 4, 2.0
 _APART = {torch.float32: 1e-3, torch.bfloat16: 0.1, torch.float16: 0.02}
 """By how much pixels, in [−1, 1], may differ: half precision rounds elsewhere once an adapter is loaded anew."""
-_NAMES = ("clip_l", "clip_g")  # of the vectors of SDXL's two text encoders
+_ENCODERS = ("clip_l", "clip_g")  # of the vectors of SDXL's two text encoders
 
 
 def publish(run: Run, device: str) -> list[str]:
@@ -47,35 +49,37 @@ def publish(run: Run, device: str) -> list[str]:
     """
     learned = restored(run, device=device)
     files = _WRITTEN[type(learned.settings.network)](learned, run.path)
-    ours, again = (
-        drawn(learned, 1, by=base, steps=_STEPS, guidance=2.0) for base in (learned.base, _loaded(learned, run.path))
-    )
-    apart = (ours - again).abs().max().item()
-    most = _APART[learned.base.pipe.unet.dtype]
+    ours = drawn(learned, 1, steps=_STEPS, guidance=_GUIDANCE)
+    return [_compared(learned, file, ours) for file in files]
+
+
+def _compared(learned: Customised, file: Path, ours: Tensor) -> str:
+    """Returns by how much pictures differ that are drawn with what was written."""
+    again = drawn(learned, 1, by=_loaded(learned, file), steps=_STEPS, guidance=_GUIDANCE)
+    apart, most = (ours - again).abs().max().item(), _APART[learned.base.pipe.unet.dtype]
     if not apart <= most:
         raise KakusanError(
-            f"{files[0]} was written and loaded back, and draws pictures that differ by {apart:.2g} from those of the "
+            f"{file} was written and loaded back, and draws pictures that differ by {apart:.2g} from those of the "
             f"run, where {most:g} is allowed (do not use it; the run's checkpoints are whole: please report this)"
         )
-    return [f"{' and '.join(map(str, files))}: plain diffusers draws with it what was trained, to {apart:.1e}"]
+    return f"{file}: plain diffusers draws with it what was trained, to {apart:.1e}"
 
 
-def _loaded(learned: Customised, directory: Path) -> TextToImage:
+def _loaded(learned: Customised, file: Path) -> TextToImage:
     """Returns the pipeline with what was written, as anybody loads it with diffusers alone."""
     network, settings, device = learned.settings.network, learned.settings, str(learned.base.pipe.device)
     if isinstance(network, config.Whole):
-        whole = network.model_copy(update={"model": str(directory / PIPELINE)})
+        whole = network.model_copy(update={"model": str(file)})
         return base_of(settings.model_copy(update={"network": whole}), device)
     base = base_of(settings, device)
     pipe: Any = base.pipe
     with quietly():
         if isinstance(network, config.LoRA):
-            pipe.load_lora_weights(directory, weight_name=LORA)
+            pipe.load_lora_weights(file.parent, weight_name=file.name)
         elif isinstance(network, config.Embedding):
-            for vectors, (tokenizer, encoder) in zip(
-                read_tensors(directory / EMBEDS).values(), readers(pipe), strict=True
-            ):
-                pipe.load_textual_inversion(vectors, network.token, tokenizer=tokenizer, text_encoder=encoder)
+            vectors = read_tensors(file)  # in any order
+            for name, (tokenizer, encoder) in zip(_names(network, pipe), readers(pipe), strict=True):
+                pipe.load_textual_inversion(vectors[name], network.token, tokenizer=tokenizer, text_encoder=encoder)
     return base
 
 
@@ -86,9 +90,12 @@ def _lora(learned: Customised, directory: Path) -> list[Path]:
     alpha = float(network.rank if network.alpha is None else network.alpha)
     alphas = {name.rpartition(".lora_A")[0]: alpha for name in weights if ".lora_A." in name}
     adapter = Adapter(weights, alphas, {"base": network.model, "prompts": " | ".join(learned.prompts)})
-    family = "sdxl" if len(list(readers(learned.base.pipe))) > 1 else "sd"
     adapters.write(adapter, directory / LORA)
-    adapters.write(adapter, directory / KOHYA, layout="kohya", family=family)
+    sdxl = len(list(readers(learned.base.pipe))) > 1
+    # Its names there count the layers of a block.
+    if sdxl and learned.base.pipe.unet.config["layers_per_block"] != BLOCK_LAYERS:
+        return [directory / LORA]
+    adapters.write(adapter, directory / KOHYA, layout="kohya", family="sdxl" if sdxl else "sd")
     return [directory / LORA, directory / KOHYA]
 
 
@@ -96,9 +103,14 @@ def _embedding(learned: Customised, directory: Path) -> list[Path]:
     network, pipe = learned.settings.network, learned.base.pipe
     assert isinstance(network, config.Embedding), "chosen by its kind"
     vectors = [encoder.get_input_embeddings().new.detach().cpu() for _, encoder in readers(pipe)]
-    names = [network.token] if len(vectors) == 1 else _NAMES
-    atomic_write(directory / EMBEDS, pack(dict(zip(names, vectors, strict=True)), {"token": network.token}))
+    named = dict(zip(_names(network, pipe), vectors, strict=True))
+    atomic_write(directory / EMBEDS, pack(named, {"token": network.token}))
     return [directory / EMBEDS]
+
+
+def _names(network: config.Embedding, pipe: Any) -> tuple[str, ...]:
+    """Returns what the vectors of every text encoder are called in a file."""
+    return (network.token,) if len(list(readers(pipe))) == 1 else _ENCODERS
 
 
 def _whole(learned: Customised, directory: Path) -> list[Path]:

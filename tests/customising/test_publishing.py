@@ -1,0 +1,124 @@
+"""What was learned, as files: plain diffusers draws with them what the run draws."""
+
+import json
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from kakusan import customising
+from kakusan.customising import publishing
+from kakusan.customising.publishing import publish
+from kakusan.errors import KakusanError
+from kakusan.runs import Run
+from kakusan.training import start
+from tests.customising.scenes import diamonds, settings
+
+pytest.importorskip("diffusers")
+pytest.importorskip("peft")
+from tests.pipelines import FAMILIES, saved
+
+MUCH = {"optimizer__learning_rate": 0.05, "ema__half_life": 1.0}  # so that two steps are seen
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def model(request, tmp_path_factory):
+    layers = {"layers_per_block": 2} if request.param == "sdxl" else {}  # which its names in kohya's layout count
+    return saved(request.param, tmp_path_factory.mktemp("models") / request.param, **layers)
+
+
+@pytest.fixture
+def taught(model, tmp_path):
+    """Trains the model for two steps by a method."""
+
+    def run(preset, **changes) -> Run:
+        source = diamonds(tmp_path / "images")
+        told = settings(preset, source, network__model=str(model), **{**MUCH, **changes})
+        return start.begin(told, tmp_path / "run", show=False)
+
+    return run
+
+
+def kind_of(model):
+    import diffusers
+
+    return getattr(diffusers, json.loads((model / "model_index.json").read_text())["_class_name"])
+
+
+def plain(model):
+    """Returns the pipeline as anybody opens it."""
+    return kind_of(model).from_pretrained(model, safety_checker=None)
+
+
+@torch.no_grad()
+def picture(pipe, prompt):
+    pipe.set_progress_bar_config(disable=True)
+    draw = torch.Generator().manual_seed(3)
+    return pipe(prompt, num_inference_steps=3, guidance_scale=3.0, generator=draw, output_type="pt").images
+
+
+def assert_drawn_alike(one, other, prompt, least):
+    """Holds that two pipelines draw the same, and the untrained one something else."""
+    torch.testing.assert_close(picture(one, prompt), picture(other, prompt), atol=1e-4, rtol=0)
+    assert (picture(one, prompt) - picture(least, prompt)).abs().max() > 1e-3
+
+
+def test_a_lora_draws_in_plain_diffusers_what_was_trained(taught, model):
+    run = taught("lora", network__rank=3, network__alpha=7.5, network__text_encoder=model.name != "sd15")
+    said = publish(run, "cpu")
+    ours = customising.restored(run, device="cpu").base.pipe
+    for name, line in zip(("pytorch_lora_weights.safetensors", "lora-kohya.safetensors"), said, strict=True):
+        assert f"{name}: plain diffusers draws with it what was trained" in line
+        theirs = plain(model)
+        theirs.load_lora_weights(run.path, weight_name=name)
+        assert_drawn_alike(ours, theirs, "a red rhombus", plain(model))
+    with safe_open(run.path / "pytorch_lora_weights.safetensors", "pt") as file:
+        about = json.loads(file.metadata()["lora_adapter_metadata"])
+        dtypes = {file.get_tensor(name).dtype for name in file.keys()}  # noqa: SIM118 (it is no mapping)
+    assert (about["unet.lora_alpha"], about["unet.r"]) == (7.5, 3)
+    assert dtypes == {torch.float32}
+
+
+def test_a_whole_pipeline_draws_in_plain_diffusers_what_was_trained(taught, model):
+    run = taught("dreambooth", network__text_encoder=model.name != "sd15")
+    publish(run, "cpu")
+    ours = customising.restored(run, device="cpu").base.pipe
+    assert_drawn_alike(ours, plain(run.path / "pipeline"), "a red rhombus", plain(model))
+    assert type(plain(run.path / "pipeline")) is kind_of(model)
+
+
+def test_a_new_word_is_one_for_plain_diffusers(taught, model):
+    run = taught("textual-inversion", network__token="<sks>", network__vectors=1 if model.name == "sd15" else 3)
+    publish(run, "cpu")
+    ours, theirs = customising.restored(run, device="cpu").base.pipe, plain(model)
+    path = run.path / "learned_embeds.safetensors"
+    if model.name == "sdxl":
+        with safe_open(path, "pt") as file:
+            for name, number in (("clip_l", ""), ("clip_g", "_2")):
+                reader = {it: getattr(theirs, it + number) for it in ("tokenizer", "text_encoder")}
+                theirs.load_textual_inversion(file.get_tensor(name), token="<sks>", **reader)
+    else:
+        theirs.load_textual_inversion(path)
+    assert_drawn_alike(ours, theirs, "a photo of <sks>", plain(model))
+
+
+def test_an_sdxl_of_other_blocks_has_no_names_in_kohyas_layout(tmp_path):
+    model = saved("sdxl", tmp_path / "model")
+    told = settings("lora", diamonds(tmp_path / "images"), network__model=str(model))
+    assert len(publish(start.begin(told, tmp_path / "run", show=False), "cpu")) == 1
+    assert not (tmp_path / "run" / "lora-kohya.safetensors").exists()
+
+
+@pytest.mark.parametrize("model", ["sd15"], indirect=True)
+def test_what_draws_something_else_is_an_error(taught, monkeypatch):
+    run = taught("lora")
+    write = publishing.adapters.write
+
+    def other(adapter, *given, **told):
+        for name, weight in adapter.weights.items():
+            adapter.weights[name] = weight + 0.5
+        write(adapter, *given, **told)
+
+    monkeypatch.setattr(publishing.adapters, "write", other)
+    with pytest.raises(KakusanError, match=r"loaded back, and draws pictures that differ by .* where 0.001 is allowed"):
+        publish(run, "cpu")
