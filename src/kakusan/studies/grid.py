@@ -14,7 +14,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from kakusan.config.models import Count, Number, Section
+from kakusan.config.models import Count, CountOrZero, Number, Section
 from kakusan.config.names import MODELS, SCHEDULERS, lookup
 from kakusan.config.reading import read_document
 from kakusan.config.wording import allowed, either
@@ -108,7 +108,7 @@ class Grid(Section):
         description="which adapters the models wear",
     )
     n: Count = Field(default=4, description="pictures of each prompt at each setting, always from the same noise")
-    seed: int = Field(default=0, description="picture i's noise follows from this and i")
+    seed: CountOrZero = Field(default=0, description="picture i's noise follows from this and i")
     height: Count | None = Field(default=None, description="of the pictures, in pixels; null: as the model was trained")
     width: Count | None = Field(default=None, description="of the pictures, in pixels; null: as the model was trained")
     clip: str | None = Field(
