@@ -71,11 +71,11 @@ def prepared(
     else:
         raise KakusanError(f"a pipeline learns from a folder or an ImageSet, not from a {type(data).__name__}")
     prompts, pairs = prompts_of(settings, images)
-    prior = prior_of(settings, base, images.shape[1], show) if prior is None else prior
     if how.class_prompt is not None:
         prompts = (*prompts, how.class_prompt)
+    learned = customised(settings, base, prompts)  # which draws, before it has learned, as it would without
+    prior = prior_of(settings, base, images.shape[1], show) if prior is None else prior
     batches = batches_of(settings, base, images, pairs, prompts, prior)
-    learned = customised(settings, base, prompts)
     said = [it for it in (*prompts, *how.shown) if it]
     share = learned.parameters / learned.all_parameters
     remarks.append(

@@ -332,7 +332,7 @@ def engine_of(
     facts: dict[str, Any] = {
         "shape": list(model.shape),
         "class_names": list(model.class_names),
-        "settings": identity.lasting(settings),
+        "settings": identity.lasting(_portable(settings)),  # as the run keeps them
         "autoencoder": identity.autoencoder_of(model),
         "pipeline": identity.pipeline_of(model),
     }
