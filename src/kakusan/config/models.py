@@ -389,6 +389,13 @@ class Customising(Section):
     condition_dropout: Share = Field(
         default=0.0, description="share of prompts hidden, so that guidance keeps both sides; few images need none"
     )
+    buckets: Count | None = Field(
+        default=None,
+        description="images keep their aspect, sides in steps of so many pixels, 64 say; null: the middle square",
+    )
+    folder_repeats: bool = Field(
+        default=False, description="images of a sub-folder called N_NAME, as kohya's tools have it, count N times"
+    )
     shown: tuple[str, ...] = Field(default=(), description="prompts of the previews; []: the instance's")
     shown_steps: Count | None = Field(default=None, description="steps of their walk; null: the pipeline's own")
     shown_guidance: Annotated[Number, Field(ge=1)] | None = Field(
@@ -652,6 +659,17 @@ class Config(Section):
                 f"objective.prior {self.objective.prior} holds images of a kind: say what it is called "
                 "(objective.class_prompt)"
             )
+        if self.objective.buckets is not None and self.objective.class_prompt is not None:
+            raise KakusanError(
+                "objective.buckets gives a batch one size, and images of the kind, objective.class_prompt, are square: "
+                "leave one of them out"
+            )
+        for name in ("buckets", "folder_repeats"):
+            if self.data.held_out and getattr(self.objective, name):
+                raise KakusanError(
+                    f"data.held_out {self.data.held_out:g} keeps images out, which objective.{name} cannot: leave one "
+                    "of them out"
+                )
         if self.data.held_out and len(self.objective.instance_prompts) > 1:
             raise KakusanError(
                 f"data.held_out {self.data.held_out:g} keeps images out, and with "

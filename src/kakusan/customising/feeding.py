@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import torch
@@ -9,8 +10,11 @@ from torch import Tensor
 
 from kakusan import seeds, stable_diffusion
 from kakusan.config import models as config
+from kakusan.customising.buckets import BucketBatches
 from kakusan.customising.customised import encode, picture_shape
+from kakusan.customising.likeness import alike
 from kakusan.data import check, load
+from kakusan.data.batches import ImageBatches
 from kakusan.data.images import ImageSet
 from kakusan.data.latents import LatentBatches
 from kakusan.data.order import batch_indices
@@ -80,6 +84,7 @@ def own_images(settings: config.Config, base: TextToImage, show: bool = True) ->
     data = settings.data
     size = data.size or min(height, width)
     stable_diffusion.require_side("data.size", size, stable_diffusion.multiple_of(base.pipe.vae_scale_factor))
+    _require_buckets(settings, size, base)
     images = load(data.source, size=size, channels=3 if channels == 3 else 1, max_broken=data.max_broken, show=show)
     found = check(data.source, size=size, show=False) if len(images) <= _LOOKED_AT else None
     remarks = remarks_on(images)
@@ -89,10 +94,23 @@ def own_images(settings: config.Config, base: TextToImage, show: bool = True) ->
         remarks.append(
             f"{counted(len(found.too_small), 'image')} below {size} pixels, enlarged: {_listed(found.too_small)}"
         )
-    if found is not None and found.duplicates:
-        twins = [" = ".join(group) for group in found.duplicates]
-        remarks.append(f"the same picture more than once, which counts as often: {_listed(twins)}")
+    if len(images) <= _LOOKED_AT and (groups := alike(images.images)):
+        twins = [" = ".join(images.names[number] for number in group) for group in groups]
+        remarks.append(f"nearly the same picture more than once, which counts as often: {_listed(twins)}")
     return images, remarks
+
+
+def _require_buckets(settings: config.Config, size: int, base: TextToImage) -> None:
+    """Refuses a step of sizes that does not fit the autoencoder, or the square."""
+    step = getattr(settings.objective, "buckets", None)
+    if step is None:
+        return
+    stable_diffusion.require_side("objective.buckets", step, stable_diffusion.multiple_of(base.pipe.vae_scale_factor))
+    if size % step:
+        raise KakusanError(
+            f"objective.buckets must divide the side of the square, {size} pixels, and {step} does not (use 64, say, "
+            "or another data.size)"
+        )
 
 
 def prompts_of(settings: config.Config, images: ImageSet) -> tuple[tuple[str, ...], Tensor]:
@@ -145,14 +163,34 @@ def prior_of(settings: config.Config, base: TextToImage, size: int, show: bool =
         return to_uint8(stable_diffusion.generated(stable_diffusion.asked(base, request), bar.report))
 
 
+def repeated(settings: config.Config, images: ImageSet, pairs: Tensor) -> tuple[Tensor, list[str]]:
+    """Returns pairs as often as the folders of their images say, N of one called N_NAME, and what is to be said of it.
+
+    Raises:
+        KakusanError: That is asked for, and no folder says anything.
+    """
+    if not getattr(settings.objective, "folder_repeats", False):
+        return pairs, []
+    told = {place: re.match(r"([1-9]\d*)_", name) for place, name in enumerate(images.class_names)}
+    times = torch.tensor([int(found[1]) if found else 1 for found in told.values()])
+    if images.labels is None or not any(told.values()):
+        raise KakusanError(
+            f"objective.folder_repeats needs sub-folders of {settings.data.source} called N_NAME, such as 3_portrait, "
+            "and there is none (rename them, or leave it out)"
+        )
+    counts = [f"{name} {count}×" for name, count in zip(images.class_names, times.tolist(), strict=True)]
+    return pairs.repeat_interleave(times[images.labels][pairs[:, 0]], 0), [f"images count: {_listed(counts)}"]
+
+
 def batches_of(
     settings: config.Config,
     base: TextToImage,
     images: ImageSet,
+    shaped: Sequence[Tensor],
     pairs: Tensor,
     prompts: Sequence[str],
     prior: Tensor | None,
-) -> CustomBatches:
+) -> ImageBatches:
     """Returns what a training is fed with: every image as often as it has prompts, encoded once.
 
     Args:
@@ -160,7 +198,8 @@ def batches_of(
         base: Whose autoencoder encodes.
         images, pairs, prompts: What :func:`own_images` and :func:`prompts_of` returned; of prompts the last is that of
             the kind, where there is one.
-        prior: Images of the kind.
+        shaped: The images at the sizes at which they are learned.
+        prior: Images of the kind, all of one size with the others.
     """
     those, labels = pairs.unbind(1)
     pixels = images.images
@@ -168,16 +207,33 @@ def batches_of(
         pixels = torch.cat([pixels, prior])
         those = torch.cat([those, torch.arange(len(images), len(pixels))])
         labels = torch.cat([labels, labels.new_full((len(prior),), len(prompts) - 1)])
+    names = tuple(images.names[place] for place in those) if images.names and prior is None else ()
+    everything = ImageSet(pixels[those], labels, tuple(prompts), images.name, names=names)
+    sizes = list(dict.fromkeys(it.shape for it in shaped))
+    if sizes == [images.images.shape[1:]]:
+        return _encoded(settings, base, pixels, those, everything, 0 if prior is None else len(prior))
+    members, parts = [], []
+    for size in sizes:
+        own = torch.tensor([number for number, it in enumerate(shaped) if it.shape == size])
+        among = torch.isin(those, own).nonzero()[:, 0]
+        within = torch.stack([shaped[number] for number in own])
+        numbers = torch.searchsorted(own, those[among])
+        some = ImageSet(within[numbers], labels[among], tuple(prompts), images.name)
+        members.append(among)
+        parts.append(_encoded(settings, base, within, numbers, some))
+    return BucketBatches(everything, members, parts)
+
+
+def _encoded(
+    settings: config.Config, base: TextToImage, pixels: Tensor, those: Tensor, everything: ImageSet, prior: int = 0
+) -> CustomBatches:
+    """Returns batches of images of one size, each encoded once however often it is among ``those``."""
     views = []
     for mirrored in (False, True)[: 1 + settings.data.flip]:
         found = encode(base, from_uint8(pixels.flip(3) if mirrored else pixels))
         views.append(Posterior(found.mean.flatten(1)[those], found.log_variance.flatten(1)[those]))
     shape = found.mean.shape[1:]
-    names = (
-        tuple(images.names[place] for place in those if place < len(images)) if images.names and prior is None else ()
-    )
-    everything = ImageSet(pixels[those], labels, tuple(prompts), images.name, names=names)
-    return CustomBatches(everything, views, (shape[0], shape[1], shape[2]), 0 if prior is None else len(prior))
+    return CustomBatches(everything, views, (shape[0], shape[1], shape[2]), prior)
 
 
 def _listed(names: Sequence[str]) -> str:

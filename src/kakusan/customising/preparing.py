@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,10 +11,12 @@ import torch
 from torch import Tensor
 
 from kakusan import config as run_config
-from kakusan import stable_diffusion
+from kakusan import pictures, stable_diffusion
 from kakusan.config import models as config
+from kakusan.customising.buckets import bucketed
 from kakusan.customising.customised import Customised, base_of, customised
-from kakusan.customising.feeding import BATCH, batches_of, own_images, prior_of, prompts_of
+from kakusan.customising.feeding import BATCH, batches_of, own_images, prior_of, prompts_of, repeated
+from kakusan.data.contact_sheet import sheet
 from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError
 from kakusan.feeding import Feed
@@ -22,6 +26,10 @@ from kakusan.sampling import Progress
 from kakusan.stable_diffusion import Request, TextToImage
 from kakusan.tensors import load_weights, pack, read_tensors
 
+SHEET = "images.png"
+"""What a run shows its images as, as they are learned."""
+
+_ON_SHEET = 100
 _PROMPTS = 4  # of a preview, at most
 
 
@@ -33,14 +41,17 @@ class Prepared:
         learned: What learns.
         feed: From what.
         prior: Images of the kind that were drawn for it, uint8, shape (n, 3, H, W); None where there are none.
+        sheet: The images as they are learned, on one picture: bytes, shape (3, H, W).
     """
 
     learned: Customised
     feed: Feed
     prior: Tensor | None
+    sheet: Tensor
 
     def keep(self, run: Run) -> None:
-        """Keeps what a run that goes on needs again."""
+        """Keeps what a run that goes on needs again, and a sheet of its images for people."""
+        pictures.save(run.path / SHEET, self.sheet)
         if self.prior is not None:
             atomic_write(run.prior_path, pack({"images": self.prior}))
 
@@ -70,19 +81,32 @@ def prepared(
         images, remarks = own_images(settings, base, show)
     else:
         raise KakusanError(f"a pipeline learns from a folder or an ImageSet, not from a {type(data).__name__}")
+    shaped = list(images.images)
+    if how.buckets is not None:
+        if isinstance(data, ImageSet):
+            raise KakusanError("objective.buckets cuts the images of a folder: name it in data.source, or leave it out")
+        shaped = bucketed(settings.data.source, images, how.buckets)
+        remarks.append(f"sizes: {_sizes(shaped)}")
     prompts, pairs = prompts_of(settings, images)
+    pairs, counts = repeated(settings, images, pairs)
     if how.class_prompt is not None:
         prompts = (*prompts, how.class_prompt)
     learned = customised(settings, base, prompts)  # which draws, before it has learned, as it would without
     prior = prior_of(settings, base, images.shape[1], show) if prior is None else prior
-    batches = batches_of(settings, base, images, pairs, prompts, prior)
+    batches = batches_of(settings, base, images, shaped, pairs, prompts, prior)
     said = [it for it in (*prompts, *how.shown) if it]
     share = learned.parameters / learned.all_parameters
     remarks.append(
         f"trains {learned.parameters:,} of the {learned.all_parameters:,} weights of {base.name} ({share:.2%})"
     )
-    feed = Feed(batches, True, (), (*remarks, *base.words.remarks_on(*said)))
-    return Prepared(learned, feed, prior if how.prior is None else None)
+    feed = Feed(batches, True, (), (*remarks, *counts, *base.words.remarks_on(*said)))
+    return Prepared(learned, feed, prior if how.prior is None else None, sheet(shaped[:_ON_SHEET]))
+
+
+def _sizes(images: Sequence[Tensor]) -> str:
+    """Returns how many images are learned at which size."""
+    counts = Counter(f"{it.shape[2]}×{it.shape[1]}" for it in images)
+    return ", ".join(f"{count} of {size}" for size, count in counts.most_common())
 
 
 def again(settings: config.Config, device: torch.device, data: object, run: Run, show: bool = True) -> Prepared:

@@ -1,7 +1,10 @@
 """Many images of a source on one picture, to see at a glance what they are."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
@@ -28,7 +31,7 @@ def contact_sheet(source: Source, count: int = 100) -> Tensor:
 
     def tile(place: int) -> Tensor | None:
         result = decode(lambda: source.read(chosen[place]), None, grey=False)
-        return _tile(result) if isinstance(result, Picture) else None
+        return _tile(result.pixels) if isinstance(result, Picture) else None
 
     with quietly():
         tiles = [one for one in on_all_cores(tile, len(chosen), show=False) if one is not None]
@@ -37,8 +40,13 @@ def contact_sheet(source: Source, count: int = 100) -> Tensor:
     return grid(torch.stack(tiles), gap=4)
 
 
-def _tile(picture: Picture) -> Tensor:
-    pixels = np.broadcast_to(picture.pixels, (3, *picture.pixels.shape[1:])).transpose(1, 2, 0)
+def sheet(images: Sequence[Tensor]) -> Tensor:
+    """Returns images, bytes of shape (C, H, W), each whole within 64×64 pixels: bytes of shape (3, H, W)."""
+    return grid(torch.stack([_tile(image.numpy()) for image in images]), gap=4)
+
+
+def _tile(planes: NDArray[np.uint8]) -> Tensor:
+    pixels = np.broadcast_to(planes, (3, *planes.shape[1:])).transpose(1, 2, 0)
     image = Image.fromarray(np.ascontiguousarray(pixels))
     tiny = max(image.size) <= _TILE // 2
     image = ImageOps.pad(image, (_TILE, _TILE), Image.Resampling.NEAREST if tiny else Image.Resampling.BICUBIC, "white")
