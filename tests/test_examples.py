@@ -13,22 +13,23 @@ import torch
 from PIL import Image
 
 import kakusan
-from kakusan import config
+from kakusan import config, stable_diffusion
 from tests import textbook
 
+ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
 EXAMPLES = Path(__file__).parents[1] / "examples"
 NAMES = sorted(path.stem for path in EXAMPLES.glob("*.py"))
 
 
-def process(name, *arguments):
+def process(name, *arguments, warnings="error"):
     """Runs an example in a process of its own, and returns that when it has ended."""
-    command = [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py"), *map(str, arguments)]
+    command = [sys.executable, "-W", warnings, str(EXAMPLES / f"{name}.py"), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
-def run(name, *arguments):
+def run(name, *arguments, **how):
     """Runs an example and returns the lines that it printed."""
-    done = process(name, *arguments)
+    done = process(name, *arguments, **how)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
@@ -157,6 +158,79 @@ def test_guidance():
     assert list(saturated) == sorted(saturated)
     assert saturated[0] < 5
     assert saturated[-1] > 95
+
+
+@pytest.mark.slow
+def test_text_to_image(tmp_path):
+    *parts, tokenizer, kinds, first, second, third, again = run("text_to_image", tmp_path / "drawn.png")
+    pipe = stable_diffusion.opened("mini", "cpu").pipe
+    for line, part in zip(parts, (pipe.text_encoder, pipe.unet, pipe.vae), strict=True):
+        assert numbers(line) == [sum(parameter.numel() for parameter in part.parameters())]
+    assert numbers(tokenizer) == [len(pipe.tokenizer), pipe.tokenizer.model_max_length]
+    assert kinds == "scheduler: DDIMScheduler; safety checker: None"
+    obeyed = [numbers(line) for line in (first, second, third)]
+    assert [row[0] for row in obeyed] == [1, 2, 7.5]
+    assert all(row[1] >= 6 for row in obeyed)
+    assert numbers(again) == [0]
+    with Image.open(tmp_path / "drawn.png") as picture:
+        assert picture.width > 4 * 32
+
+
+@pytest.mark.slow
+def test_image_to_image():
+    *strengths, mask = map(numbers, run("image_to_image"))
+    assert [row[0] for row in strengths] == [0.1, 0.2, 0.6, 1]
+    changed, obeyed = [row[1] for row in strengths], [row[2] for row in strengths]
+    assert changed == sorted(changed)
+    assert obeyed[0] <= 2
+    assert obeyed[-1] >= 7
+    outside, inside = mask
+    assert outside <= 1 / 127.5  # what a file of bytes rounds
+    assert inside > 0.5
+
+
+@pytest.mark.slow
+def test_schedulers():
+    rows = [line.split() for line in run("schedulers", warnings="default")[1:]]  # diffusers' own are deprecations
+    assert [(name, steps) for name, _, steps, *_ in rows] == [
+        ("ddim", "20"),
+        ("ddim", "8"),
+        ("dpmpp-2m", "8"),
+        ("unipc", "8"),
+        ("euler", "8"),
+    ]
+    assert rows[2][1] == "DPMSolverMultistepScheduler"
+    assert all(float(obeyed.rstrip("%")) >= 80 for *_, obeyed, _ in rows)
+    assert max(float(seconds) for *_, seconds in rows[1:]) < float(rows[0][-1])
+
+
+@pytest.mark.slow
+def test_finetuning():
+    rows = {line.partition(":")[0]: numbers(line.partition(":")[2]) for line in run("finetuning")}
+    pipe = stable_diffusion.opened("mini", "cpu").pipe
+    shapes = {name: it.weight.shape for name, it in pipe.unet.named_modules() if name.endswith(ATTENTION)}
+    assert rows["lora"][0] == sum(4 * (out + into) for out, into in shapes.values())
+    assert rows["dreambooth"][0] == sum(it.numel() for it in pipe.unet.parameters())
+    assert rows["textual-inversion"][0] == pipe.text_encoder.config.hidden_size
+    for learned, whole, share, *_ in rows.values():
+        assert share == pytest.approx(100 * learned / whole, abs=6e-4)
+
+
+@pytest.mark.slow
+def test_combining_loras():
+    changed, merged, fused = map(numbers, run("combining_loras"))
+    assert changed[0] > 0.2
+    assert max(*merged, *fused) < 1e-3
+
+
+@pytest.mark.slow
+def test_prompt_engineering():
+    rows = [numbers(line)[-2] for line in run("prompt_engineering")]
+    ladder, (plain, guided, exaggerated) = rows[:5], rows[5:8]
+    assert ladder == sorted(ladder)
+    assert ladder[0] <= 2
+    assert ladder[-1] >= 14
+    assert exaggerated < plain <= guided
 
 
 @pytest.mark.slow

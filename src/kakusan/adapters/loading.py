@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,14 +72,23 @@ def wear(pipe: Any, adapters: Sequence[tuple[Adapter, float]], model: str = "the
         weights, how = diffusers_weights(adapter), metadata(adapter)
         # What load_lora_weights does with a file; out of memory it would take every alpha for the rank.
         told = {"network_alphas": None, "metadata": how, "adapter_name": name, "low_cpu_mem_usage": True}
-        for part in adapter.parts:
-            if part == "unet":
-                pipe.load_lora_into_unet(weights, unet=pipe.unet, _pipeline=pipe, **told)
-            else:
-                encoder = getattr(pipe, part)
-                pipe.load_lora_into_text_encoder(weights, text_encoder=encoder, prefix=part, _pipeline=pipe, **told)
+        with _together():
+            for part in adapter.parts:
+                if part == "unet":
+                    pipe.load_lora_into_unet(weights, unet=pipe.unet, _pipeline=pipe, **told)
+                else:
+                    encoder = getattr(pipe, part)
+                    pipe.load_lora_into_text_encoder(weights, text_encoder=encoder, prefix=part, _pipeline=pipe, **told)
     if names:
         pipe.set_adapters(names, [weight for _, weight in adapters])
+
+
+@contextmanager
+def _together() -> Iterator[None]:
+    """A context in which peft does not warn that there are several adapters, as there shall be."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Already found a `peft_config`")
+        yield
 
 
 def fused(pipe: Any, adapters: Sequence[tuple[Adapter, float]], model: str = "the pipeline") -> Any:
