@@ -53,14 +53,14 @@ class Sheet:
     Attributes:
         axes: What goes down, and what goes across; empty where nothing does.
         rows, columns: The values on them, as text.
-        pictures: Those of every row and column, values in [−1, 1], shape (rows, columns, n, C, H, W).
+        pictures: Those of every row, and of every column in it, values in [−1, 1], shape (n, C, H, W).
         title: What all of it shares that other sheets do not.
     """
 
     axes: tuple[str, str]
     rows: tuple[str, ...]
     columns: tuple[str, ...]
-    pictures: Tensor
+    pictures: tuple[tuple[Tensor, ...], ...]
     title: str = ""
 
 

@@ -223,9 +223,9 @@ def test_the_settings_that_do_best_are_named(painted):
     assert [it.values["prompts"].value for it in words.trials] == [1 / 3, 1 / 3, 1 / 2, 1 / 2]
     assert [it.values["n"].value for it in words.trials] == [36, 36, 48, 48]
     assert len(sheet.sheets) == 2
-    assert sheet.sheets[0].pictures.shape == (2, 2, 4, 3, 32, 32)
+    assert [[it.shape for it in row] for row in sheet.sheets[0].pictures] == [[(4, 3, 32, 32)] * 2] * 2
     for row, thing in enumerate((RED, BLUE)):
-        assert torch.equal(to_uint8(sheet.sheets[0].pictures[row, 1, 0]), draw(thing, 32))
+        assert torch.equal(to_uint8(sheet.sheets[0].pictures[row][1][0]), draw(thing, 32))
 
 
 def test_the_page_and_the_table_hold_what_was_found(painted):
@@ -247,6 +247,18 @@ def test_the_verifier_says_nothing_of_what_it_does_not_understand(gallery, grid,
     assert len(gallery(grid(prompts=("a red circle",), **mini)).verdicts()) == 2
     assert gallery(grid(prompts=("a red circle", "an astronaut"), **mini)).verdicts() == {}
     assert gallery(grid(prompts=("a red circle",))).verdicts() == {}  # random weights learned from no scenes
+
+
+def test_models_that_draw_in_other_sizes_hang_side_by_side(models, tmp_path):
+    small = saved("sd15", tmp_path / "small", sample_size=4)
+    text = f"{{prompts: [a star], models: [{models[0]}, {small}], steps: [1], n: 2, clip: mini}}"
+    (tmp_path / "grid.yaml").write_text(text)
+    found, _ = conduct("prompts", preset=str(tmp_path / "grid.yaml"), path=tmp_path / "study", show=False)
+    ((one,), (two,)) = found.parts[0].sheets[0].pictures
+    assert (one.shape[-2:], two.shape[-2:]) == ((16, 16), (8, 8))
+    for trial in found.parts[1].trials:
+        low, high = trial.values["clip"].interval
+        assert 0 <= low <= trial.values["clip"].value <= high <= 100
 
 
 def test_prompts_alone_are_compared_with_each_other(tmp_path, monkeypatch):

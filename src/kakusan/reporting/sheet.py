@@ -18,7 +18,6 @@ def below_each_other(say: Language, sheets: Sequence[Sheet]) -> Markup:
 
 
 def _table(say: Language, sheet: Sheet) -> Markup:
-    n, _, *size = sheet.pictures.shape[2:]
     rows = zip(sheet.rows, sheet.pictures, strict=True)
     return fragment(
         "sheet.html.jinja",
@@ -26,8 +25,7 @@ def _table(say: Language, sheet: Sheet) -> Markup:
         sheet=sheet,
         axes=[_named(say, axis) for axis in sheet.axes],
         rows=[(name, list(zip(sheet.columns, cells, strict=True))) for name, cells in rows],
-        across=math.isqrt(n - 1) + 1,
-        largest=max(size),
+        across=math.isqrt(len(sheet.pictures[0][0]) - 1) + 1,
     )
 
 

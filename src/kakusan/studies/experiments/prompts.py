@@ -58,8 +58,16 @@ class _Measures:
         if self.verdicts:
             values["prompts"] = Value.of_share(sum(self.verdicts[file] for file in files) / len(files), len(files))
         if self.scores:
-            values["clip"] = average(torch.tensor([self.scores[file] for file in files], dtype=torch.float64))
+            values["clip"] = _bounded(average(torch.tensor([self.scores[it] for it in files], dtype=torch.float64)))
         return Trial(name=name, values={**values, "n": Value(value=len(files))})
+
+
+def _bounded(score: Value) -> Value:
+    """Returns a CLIP score whose doubt ends where the scores do."""
+    if score.interval is None:
+        return score
+    low, high = score.interval
+    return Value(value=score.value, interval=(max(0.0, low), min(100.0, high)))
 
 
 def prompts(gallery: Gallery) -> Experiment:
@@ -171,16 +179,15 @@ def _sheets(gallery: Gallery) -> tuple[tuple[Sheet, ...], int]:
         if not fit:
             continue
         at = {(wall.setting.values.get(down), wall.setting.values.get(across)): wall for wall in some}
-        shown = [
-            torch.stack([thumbnails.shrunk(from_uint8(at[row, column].pictures[:n]), side) for column in columns])
-            for row in fit
-        ]
         sheets.append(
             Sheet(
                 axes=(down, across),
                 rows=tuple(_value(it) if down else "" for it in fit),
                 columns=tuple(_value(it) if across else "" for it in columns),
-                pictures=torch.stack(shown),
+                pictures=tuple(
+                    tuple(thumbnails.shrunk(from_uint8(at[row, it].pictures[:n]), side) for it in columns)
+                    for row in fit
+                ),
                 title=_setting(values),
             )
         )
