@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -84,7 +85,7 @@ def merge(
             )
         else:
             typer.echo(f"{out}: {into} with {counted(len(wanted), 'LoRA')} in its weights")
-            typer.echo(f'draw from it: kakusan generate "…" --model {out}')
+            typer.echo(f'draw from it: kakusan generate "…" --model {quote(str(out))}')
         return
     one = adapters.merged([(adapters.read(place), weight) for place, weight in wanted], rank)
     adapters.write(one, out, layout or "diffusers", family or _family(one))
