@@ -89,6 +89,13 @@ def memory_of(device: torch.device) -> int | None:
     return torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else memory()
 
 
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch says that memory does not suffice."""
+    # CUDA and MPS; and the CPU: torch itself in two ways, C++, and oneDNN, which says no more than that.
+    told = ("out of memory", "not enough memory", "can't allocate memory", "std::bad_alloc", "could not create a ")
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in told)
+
+
 def processes_here() -> int:
     """Returns how many processes train together on this machine, as their launcher says: they share what it has."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))

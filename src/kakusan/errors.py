@@ -39,7 +39,7 @@ def optional(who: str, extra: str) -> Iterator[None]:
         raise KakusanError(f"{who} needs {library}, which is not installed (pip install 'kakusan[{extra}]')") from error
 
 
-def reason_of(error: Exception) -> str:
+def reason_of(error: BaseException) -> str:
     """Returns why something of another library failed, in one line: the first of what the error says, else what it is
     called."""
     return str(error).strip().partition("\n")[0].rstrip(":") or type(error).__name__

@@ -79,11 +79,15 @@ class Words:
     def remarks_on(self, *prompts: str) -> list[str]:
         """Returns what is to be said of prompts: of words that the captions it was found in never held, and of what is
         cut, each once."""
-        strange = dict.fromkeys(word for prompt in prompts for word in self.unknown(prompt))
-        remarks = [f"no caption that was learned from says {', '.join(strange)}"] if strange else []
+        remarks = self.remarks_on_words(*prompts)
         if cut := self.too_long(prompts):
             remarks.append(f"longer than {self.length - 2} pieces of words, and cut: {prompts[cut[0]][:80]!r}")
         return remarks
+
+    def remarks_on_words(self, *prompts: str) -> list[str]:
+        """Returns what is to be said of words that the captions it was found in never held, once."""
+        strange = dict.fromkeys(word for prompt in prompts for word in self.unknown(prompt))
+        return [f"no caption that was learned from says {', '.join(strange)}"] if strange else []
 
     def seen_in(self, captions: Sequence[str], examples: int = 16) -> Words:
         """Returns the same vocabulary that knows the words of other captions, and keeps some of these as examples,

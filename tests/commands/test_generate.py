@@ -4,18 +4,22 @@ import json
 
 import pytest
 import torch
+from diffusers import ControlNetModel
+from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from PIL import Image
+from safetensors.torch import save_file
+from transformers import CLIPConfig, CLIPImageProcessor
 
-from kakusan import pictures
+from kakusan import adapters, pictures
 from kakusan.api.exchange import export
 from kakusan.commands import stamp
 from kakusan.errors import KakusanError
 from kakusan.seeing import seen
+from tests.adapters.pipelines import adapter
 from tests.commands.conftest import files
+from tests.pipelines import pipeline as shaped
+from tests.pipelines import saved
 from tests.tiny_prompted import run
-
-pytest.importorskip("diffusers")
-pytest.importorskip("transformers")
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +47,11 @@ def test_pictures_say_how_they_were_drawn(kakusan, pipeline, tmp_path):
     assert Image.open(tmp_path / "out" / "0000.png").size == (16, 16)
 
 
-def test_that_a_prompt_is_cut_is_said_once(kakusan, pipeline, tmp_path):
+def test_that_a_prompt_is_read_in_parts_is_said_once(kakusan, pipeline, tmp_path):
     how = ("--model", str(pipeline), "-n1", "--steps=1", "--device=cpu", "-o", "out")
     done = kakusan("generate", "a red circle " * 9, *how)
     assert done.status == 0
-    assert done.err.count("cut") == 1
+    assert done.err.count("read in") == 1
     assert "Token indices" not in done.err
     assert "truncated" not in done.err
 
@@ -133,6 +137,110 @@ def test_what_is_not_as_it_was_is_said(kakusan, pipeline, tmp_path):
     (tmp_path / "init.png").unlink()
     assert "cannot read the picture init.png" in kakusan(*again).check_refused()
     assert not (tmp_path / "again").exists()
+
+
+@pytest.fixture(scope="module")
+def xl(tmp_path_factory):
+    """SDXL and its refiner, and what Stable Diffusion 1.5 may wear."""
+    place = tmp_path_factory.mktemp("family")
+    for family in ("sd15", "sdxl", "refiner"):
+        saved(family, place / family)
+    adapters.write(adapter(shaped("sd15")), place / "lora.safetensors")
+    ControlNetModel.from_unet(shaped("sd15").unet, conditioning_embedding_out_channels=(8, 16)).save_pretrained(
+        place / "net"
+    )
+    save_file({"<cat>": torch.ones(1, 32)}, place / "cat.safetensors")
+    pictures.save(place / "square.png", torch.full((3, 16, 16), 90, dtype=torch.uint8))
+    return place
+
+
+def test_sdxl_and_its_refiner_draw_and_say_so(kakusan, xl, tmp_path):
+    how = ("--model", str(xl / "sdxl"), "-n2", "--steps=6", "--device=cpu", "-o", "out")
+    done = kakusan("generate", "a (red:1.2) circle", "--refiner", str(xl / "refiner"), *how)
+    assert done.status == 0, done.err
+    told = pictures.read_metadata(tmp_path / "out" / "0001.png")
+    assert told["refiner"]["path"] == str(xl / "refiner")
+    assert (told["prompts"], told["dtype"]) == (["a (red:1.2) circle"], "float32")
+    again = kakusan("generate", "--like", "out/0001.png", "--model", str(xl / "sdxl"), "--device=cpu", "-o", "again")
+    assert again.status == 0, again.err
+    for name in files(tmp_path / "out"):
+        assert Image.open(tmp_path / "again" / name).tobytes() == Image.open(tmp_path / "out" / name).tobytes()
+
+
+def test_what_was_worn_is_worn_again(kakusan, xl, tmp_path):
+    lora, cat = tmp_path / "lora.safetensors", tmp_path / "cat.safetensors"
+    for file in (lora, cat):
+        file.write_bytes((xl / file.name).read_bytes())
+    worn = ("--lora", "lora.safetensors:0.5", "--embedding", "cat.safetensors", "--control", str(xl / "net"))
+    how = ("--model", str(xl / "sd15"), "-n1", "--steps=2", "--device=cpu", "-o", "out")
+    done = kakusan("generate", "a <cat>", *worn, "--control-image", f"canny:{xl / 'square.png'}", *how)
+    assert done.status == 0, done.err
+    told = pictures.read_metadata(tmp_path / "out" / "0000.png")
+    assert [(it["path"], it["weight"]) for it in told["loras"]] == [("lora.safetensors", 0.5)]
+    assert told["embeddings"][0]["path"] == "cat.safetensors"
+    assert told["controls"][0]["image"]["path"] == f"canny:{xl / 'square.png'}"
+    again = ("generate", "--like", "out/0000.png", "--model", str(xl / "sd15"), "--device=cpu", "-o", "again")
+    assert kakusan(*again).status == 0
+    ours, theirs = (Image.open(tmp_path / it / "0000.png").tobytes() for it in ("again", "out"))
+    assert ours == theirs
+    again = (*again, "--overwrite")
+    assert "leave out --lora" in kakusan(*again, "--lora", "lora.safetensors").check_refused()
+    adapters.write(adapter(shaped("sd15"), seed=5), lora)
+    assert "was drawn from lora.safetensors as it was then" in kakusan(*again).check_refused()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("a (red circle",), "the bracket ( at position 3 of 'a (red circle' is without its other one"),
+        (("x", "--control=net"), "1 ControlNet and 0 pictures to lead by are given"),
+        (("x", "--control-image=none.png", "--control=net"), "cannot read the picture none.png"),
+        (("x", "--dtype=int8"), "dtype"),
+        (("x", "--offload=model", "--device=cpu"), "offload model frees the memory of a GPU"),
+        (("x", "--lora=none"), "none"),
+        (("x", "--embedding=none"), "there is no learned word none"),
+        (("x", "--refiner=mini"), "a refiner draws the last steps of SDXL, and mini is another"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(kakusan, options, sentence, tmp_path):
+    assert sentence in kakusan("generate", *options, "-o", "out").check_refused()
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_safety_checker_looks_unless_told_not_to(kakusan, tmp_path):
+    pipe = shaped("sd15")
+    pipe.register_modules(safety_checker=strict(), feature_extractor=CLIPImageProcessor(size=8, crop_size=8))
+    pipe.register_to_config(requires_safety_checker=True)
+    pipe.save_pretrained(tmp_path / "model")
+    how = ("generate", "a red circle", "--model=model", "-n2", "--steps=1", "--device=cpu", "-o", "out")
+    done = kakusan(*how)
+    assert done.status == 0, done.err
+    assert "the safety checker of model has made 0000.png, 0001.png black" in done.err
+    assert not torch.tensor(list(Image.open(tmp_path / "out" / "0000.png").tobytes())).any()
+    assert pictures.read_metadata(tmp_path / "out" / "0000.png")["safety_checker"] is True
+    done = kakusan(*how, "--no-safety-checker", "--overwrite")
+    assert "black" not in done.err
+    assert torch.tensor(list(Image.open(tmp_path / "out" / "0000.png").tobytes())).any()
+    assert pictures.read_metadata(tmp_path / "out" / "0000.png")["safety_checker"] is False
+
+
+def strict():
+    """Returns a safety checker that finds fault with everything."""
+    small = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = CLIPConfig(text_config=small, vision_config={**small, "image_size": 8, "patch_size": 4}, projection_dim=16)
+    checker = StableDiffusionSafetyChecker(config)
+    checker.concept_embeds_weights.data.fill_(-9.0)
+    return checker
+
+
+def test_a_plan_says_what_it_takes_and_draws_nothing(kakusan, xl, tmp_path):
+    done = kakusan("generate", "x", "--plan", "--model", str(xl / "sd15"), "--json", "-o", "out")
+    assert done.status == 0, done.err
+    told = json.loads(done.out)
+    assert told["parameters"]["unet"] == sum(it.numel() for it in shaped("sd15").unet.parameters())
+    assert (told["download"], told["height"], told["width"]) == (0, 16, 16)
+    assert "fits" in kakusan("generate", "x", "--plan", "--model", str(xl / "sdxl")).out
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_cannot_be_had_is_one_line(kakusan, tmp_path):

@@ -5,9 +5,9 @@ import inspect
 import pytest
 import torch
 
+from kakusan.devices import is_out_of_memory
 from kakusan.errors import KakusanError
 from kakusan.seeds import Draws
-from kakusan.training.gradient import is_out_of_memory
 from kakusan.training.tasks.denoising import Denoising
 from tests import tiny
 from tests.tiny import engine, everything, run

@@ -8,8 +8,9 @@ from pathlib import Path
 from torch import Tensor
 
 from kakusan import stable_diffusion
+from kakusan.adapters import weighted
 from kakusan.progress import Bar, say
-from kakusan.stable_diffusion import BATCH, TextToImage
+from kakusan.stable_diffusion import BATCH, Extras, Memory, TextToImage
 
 
 def generate(
@@ -27,28 +28,41 @@ def generate(
     init: str | Path | None = None,
     mask: str | Path | None = None,
     strength: float | None = None,
+    loras: Sequence[str] = (),
+    embeddings: Sequence[str] = (),
+    controls: Sequence[str] = (),
+    control_images: Sequence[str] = (),
+    refiner: str | None = None,
     seed: int = 0,
     batch: int = BATCH,
     device: str = "auto",
+    dtype: str = "auto",
     show: bool = True,
 ) -> Tensor:
     """Returns images of what a pipeline is told: (n, 3, H, W), in [−1, 1], on the CPU.
 
     Args:
-        prompt: What to draw, in words; several repeat in turn.
-        model: ``mini``, the directory of a ``StableDiffusionPipeline``, ``"hub:OWNER/NAME"``, or what
-            :func:`kakusan.stable_diffusion.opened` returned, which need not be loaded again.
+        prompt: What to draw, in words, of which ``(word:1.3)`` counts more; several repeat in turn.
+        model: ``mini``, the directory of a pipeline of Stable Diffusion 1 or 2 or SDXL, one ``.safetensors`` file of
+            it, ``"hub:OWNER/NAME"``, or what :func:`kakusan.stable_diffusion.opened` returned, which need not be loaded
+            again, and wears the LoRAs of the last call only.
         n: How many images.
         negative: What guidance leads away from, in words.
         steps, guidance_scale, eta: How; None: as the model says itself, or 50 steps, 7.5, and 0.
         scheduler: What walks, one of :data:`kakusan.config.names.SCHEDULERS`; None: the model's own.
-        height, width: Of the images, in pixels, multiples of 8; None: as the model was trained, or as ``init`` is.
+        height, width: Of the images, in pixels, multiples of 8; None: as the model was trained, or as ``init`` or the
+            control images are.
         init: A picture that they begin from; None: from noise alone.
         mask: A picture of the same size, white where ``init`` is redrawn; None: everywhere.
         strength: Share of the walk, in (0, 1], that ``init`` is taken back by; None: 0.8.
+        loras: Files of LoRAs, or runs that trained one, each with ``:WEIGHT`` behind it if it does not count 1.
+        embeddings: Files of learned words, or runs that learned one.
+        controls, control_images: ControlNets, as ``loras``, and for each the picture by which it leads; one that begins
+            with ``canny:`` is a picture of which the edges are found first.
+        refiner: Of SDXL, what draws the last fifth of the steps.
         seed: Image i's noise follows from this and i, whatever the batch.
         batch: Images drawn at a time.
-        device: Where, for a model that is opened now.
+        device, dtype: Where, and by weights of which type, for a model that is opened now.
         show: Whether to say what there is to say of the prompts, and show progress.
 
     Raises:
@@ -65,10 +79,13 @@ def generate(
         height=height,
         width=width,
         edit=stable_diffusion.edit_of(init, mask, strength),
+        controls=tuple(map(stable_diffusion.control_of, control_images)),
         seed=seed,
         batch=batch,
     )
-    asked = stable_diffusion.asked(stable_diffusion.opened(model, device) if isinstance(model, str) else model, request)
+    opened = stable_diffusion.opened(model, device, Memory(dtype)) if isinstance(model, str) else model
+    extras = Extras([weighted(it) for it in loras], [weighted(it) for it in controls], embeddings, refiner)
+    asked = stable_diffusion.asked(stable_diffusion.fitted(opened, extras), request)
     if show:
         for remark in asked.remarks():
             say(remark)

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from kakusan.commands.options import Batch, Debug, Device, Json, Like, OptionalSeed, Overwrite
-from kakusan.commands.output import show_json
+from kakusan.commands.options import Batch, Debug, Device, Json, Like, Offline, OptionalSeed, Overwrite
+from kakusan.commands.output import show_facts, show_json
 from kakusan.config.names import HUB, MODELS, SCHEDULERS
 from kakusan.config.wording import either
-from kakusan.errors import KakusanError, counted, reason_alone
+from kakusan.errors import KakusanError, counted, reason_alone, some
 
 if TYPE_CHECKING:
-    from kakusan.commands.stamp import Generated
-    from kakusan.stable_diffusion import Request
+    from kakusan.stable_diffusion import Extras, Request
 
 _MODEL, _N = "mini", 8
 
 _Prompt = Annotated[
-    list[str] | None, typer.Argument(metavar="PROMPT", help="what to draw, in words; several repeat in turn")
+    list[str] | None,
+    typer.Argument(metavar="PROMPT", help="what to draw, in words, (word:1.3) of which count more; several in turn"),
 ]
 _Prompts = Annotated[
     Path | None,
@@ -30,8 +30,9 @@ _Prompts = Annotated[
 _Model = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME|DIR",
-        help=f"{either(MODELS)}, a StableDiffusionPipeline's directory, or {HUB}NAME  [default: {_MODEL}]",
+        metavar="NAME|DIR|FILE",
+        help=f"{either(MODELS)}, the directory of a pipeline of Stable Diffusion 1 or 2 or SDXL, one .safetensors file "
+        f"of it, a run that taught one, or {HUB}OWNER/NAME  [default: {_MODEL}]",
     ),
 ]
 _Images = Annotated[int | None, typer.Option("-n", "--n", metavar="N", help=f"how many images  [default: {_N}]")]
@@ -53,17 +54,94 @@ _Scheduler = Annotated[
     str | None, typer.Option(metavar="NAME", help=f"{either(SCHEDULERS)}  [default: the model's own]")
 ]
 _Side = Annotated[
-    int | None, typer.Option(metavar="PIXELS", help="a multiple of 8  [default: as the model was trained]")
+    int | None,
+    typer.Option(metavar="PIXELS", help="a multiple of 8  [default: as the model was trained, or --control-image is]"),
 ]
+_EDIT, _WEAR, _SPARE = "Begin from a picture", "Give the model something beside its weights", "Memory and speed"
 _Init = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="a picture to begin from; its size is that of the images")
+    Path | None,
+    typer.Option(metavar="FILE", help="a picture to begin from; its size is that of the images", rich_help_panel=_EDIT),
 ]
 _Strength = Annotated[
     float | None,
-    typer.Option(metavar="S", help="how much of it is redrawn: above 0, little, to 1, all  [default: 0.8]"),
+    typer.Option(
+        metavar="S",
+        help="how much of it is redrawn: above 0, little, to 1, all  [default: 0.8]",
+        rich_help_panel=_EDIT,
+    ),
 ]
 _Mask = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="a picture as large as that, white where it is to be redrawn")
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="a picture as large as that, white where it is to be redrawn", rich_help_panel=_EDIT
+    ),
+]
+_Lora = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FILE|RUN[:WEIGHT]",
+        help="a LoRA, and how much it counts, 1 as it was trained; may be given several times",
+        rich_help_panel=_WEAR,
+    ),
+]
+_Embedding = Annotated[
+    list[str] | None,
+    typer.Option(metavar="FILE|RUN", help="a learned word; may be given several times", rich_help_panel=_WEAR),
+]
+_ControlNet = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="DIR|NAME[:WEIGHT]",
+        help="a ControlNet, and how much it counts; may be given several times",
+        rich_help_panel=_WEAR,
+    ),
+]
+_ControlImage = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="[canny:]FILE",
+        help="by which it leads: a picture as it knows them, or canny:FILE, whose edges are found; one for each",
+        rich_help_panel=_WEAR,
+    ),
+]
+_Refiner = Annotated[
+    str | None,
+    typer.Option(metavar="NAME|DIR", help="of SDXL, what draws the last fifth of the steps", rich_help_panel=_WEAR),
+]
+_Dtype = Annotated[
+    Literal["auto", "float32", "bfloat16", "float16"],
+    typer.Option(
+        metavar="NAME",
+        help="float32, bfloat16 or float16; auto is half precision on a GPU, and else float32",
+        rich_help_panel=_SPARE,
+    ),
+]
+_Offload = Annotated[
+    Literal["none", "model", "sequential"],
+    typer.Option(
+        metavar="none|model|sequential",
+        help="what lies in main memory until a GPU needs it: parts of the model, or layers, which is slow",
+        rich_help_panel=_SPARE,
+    ),
+]
+_Slicing = Annotated[
+    bool,
+    typer.Option("--slicing", help="attention and decoder take a piece at a time", rich_help_panel=_SPARE),
+]
+_Tiling = Annotated[
+    bool, typer.Option("--tiling", help="the decoder takes large pictures in tiles", rich_help_panel=_SPARE)
+]
+_Compile = Annotated[
+    bool,
+    typer.Option("--compile", help="compile the U-Net, which takes a minute or two at first", rich_help_panel=_SPARE),
+]
+_Plan = Annotated[bool, typer.Option("--plan", help="say what it would take, and draw nothing", rich_help_panel=_SPARE)]
+_Config = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="of a model in one file: a pipeline's directory of the same shape"),
+]
+_NoChecker = Annotated[
+    bool, typer.Option("--no-safety-checker", help="do not look at the pictures, where the model brings what does")
 ]
 
 
@@ -83,10 +161,24 @@ def generate(
     init: _Init = None,
     strength: _Strength = None,
     mask: _Mask = None,
+    lora: _Lora = None,
+    embedding: _Embedding = None,
+    control: _ControlNet = None,
+    control_image: _ControlImage = None,
+    refiner: _Refiner = None,
+    dtype: _Dtype = "auto",
+    offload: _Offload = "none",
+    slicing: _Slicing = False,
+    tiling: _Tiling = False,
+    compile: _Compile = False,  # noqa: A002 (the option's name)
+    plan: _Plan = False,
     seed: OptionalSeed = None,
     like: Like = None,
     batch: Batch = None,
     device: Device = "auto",
+    model_config: _Config = None,
+    offline: Offline = False,
+    no_safety_checker: _NoChecker = False,
     overwrite: Overwrite = False,
     json: Json = False,
     debug: Debug = False,
@@ -96,32 +188,48 @@ def generate(
     They are written as numbered PNGs, with a grid of them. The settings ride inside every picture.
     """
     from kakusan import stable_diffusion
-    from kakusan.commands import stamp
+    from kakusan.adapters import weighted
+    from kakusan.commands import again, stamp
     from kakusan.commands.drawing import write
     from kakusan.files import require_free
     from kakusan.progress import Bar, say
+    from kakusan.stable_diffusion import Extras, Memory
 
     directory = out or Path("generated") / f"{datetime.now():%Y-%m-%d-%H%M%S}"
-    require_free(directory, overwrite)
+    if not plan:
+        require_free(directory, overwrite)
     how = {"n": n, "negative": negative, "steps": steps, "guidance": guidance, "eta": eta, "scheduler": scheduler}
     how |= {"height": height, "width": width, "seed": seed, "batch": batch}
     begun = {"init": init, "mask": mask, "strength": strength}
+    worn: dict[str, Any] = {"lora": lora, "embedding": embedding, "control": control, "control_image": control_image}
+    worn |= {"refiner": refiner}
+    memory, checked = Memory(dtype, offload, slicing, tiling, compile), not no_safety_checker
     before = None
     if like:
         if prompt:
             raise KakusanError("--like draws a picture as it says itself: leave out what it is to show")
-        stamp.require_alone({"prompts": prompts, **how, **begun})
+        stamp.require_alone({"prompts": prompts, **how, **begun, **worn})
         before = stamp.read(like, stamp.Generated)
-        request = _again(before, like)
-        model = model or _named(before, like)
+        again.require_same_pictures(before, like)
+        request, extras = again.request(before), again.extras(before)
+        model = model or again.model(before, like)
+        checked, memory = checked and before.safety_checker, again.memory(memory, before)
     else:
-        request = _request(prompt or [], prompts, how, begun)
-    opened = stable_diffusion.opened(model or _MODEL, device)
-    if before is not None and opened.weights_hash != before.weights:
-        raise KakusanError(
-            f"{like} was drawn with other weights than those of {opened.name}: it needs the model {before.model} whose "
-            f"weights have the SHA-256 {before.weights[:12]}…, not {opened.weights_hash[:12]}…"
-        )
+        request = _request(prompt or [], prompts, how, begun, control_image or [])
+        loras, controls = ([weighted(it) for it in given or ()] for given in (lora, control))
+        extras = Extras(loras, controls, embedding or (), refiner)
+    _require_pairs(request, extras)
+    name = model or _MODEL
+    if plan:
+        found = stable_diffusion.planned(name, request, extras, memory, device, config=model_config, offline=offline)
+        show_json(found.as_dict()) if json else show_facts(found.in_words())
+        return
+    opened = stable_diffusion.opened(name, device, memory, config=model_config, offline=offline, safety_checker=checked)
+    if before is not None and like is not None:
+        again.require_same_model(before, like, opened)
+    opened = stable_diffusion.fitted(opened, extras, offline=offline)
+    if before is not None and like is not None:
+        again.require_same_extras(before, like, opened)
     asked = stable_diffusion.asked(opened, request)
     for remark in asked.remarks():
         say(remark)
@@ -132,15 +240,22 @@ def generate(
     )
     with Bar("drawing", 1) as bar:
         names = write(((images, [drawn]) for images, drawn in asked.chunks(bar.report)), drawn_so, directory)
+    if asked.blackened:
+        say(
+            f"the safety checker of {opened.name} has made {some([names[it] for it in asked.blackened], 4)} black "
+            "(another --seed may do, or --no-safety-checker, if you answer for what is seen)"
+        )
     if json:
         show_json({"directory": str(directory), "images": names, **drawn_so.metadata()})
     else:
         typer.echo(f"{counted(len(names), 'image')} in {directory}")
 
 
-def _request(prompt: list[str], prompts: Path | None, how: dict[str, Any], begun: dict[str, Any]) -> Request:
+def _request(
+    prompt: list[str], prompts: Path | None, how: dict[str, Any], begun: dict[str, Any], control_images: list[str]
+) -> Request:
     """Returns what is asked for, which is refused here, before a model is loaded, where none draws it."""
-    from kakusan.stable_diffusion import Request, edit_of
+    from kakusan.stable_diffusion import Request, control_of, edit_of
 
     asked_for = (*prompt, *(_lines(prompts) if prompts else ()))
     if not asked_for:
@@ -148,45 +263,17 @@ def _request(prompt: list[str], prompts: Path | None, how: dict[str, Any], begun
             'nothing is asked for: say in words what to draw (kakusan generate "a red circle", or --prompts FILE)'
         )
     given = {name: value for name, value in how.items() if value is not None}
-    return Request(asked_for, **{"n": _N, **given}, edit=edit_of(**begun))
+    controls = tuple(map(control_of, control_images))
+    return Request(asked_for, **{"n": _N, **given}, edit=edit_of(**begun), controls=controls)
 
 
-def _again(stamp: Generated, like: Path) -> Request:
-    """Returns what a picture says was asked for: its whole set, which shares what is rounded."""
-    from kakusan.config.names import SCHEDULERS
-    from kakusan.stable_diffusion import Request, edit_of
-
-    edit = None
-    if stamp.init is not None:
-        edit = edit_of(stamp.init.path, None if stamp.mask is None else stamp.mask.path, stamp.strength)
-        assert edit is not None
-        for now, then in ((edit.init, stamp.init), (edit.mask, stamp.mask)):
-            if now is not None and then is not None and now.sha256 != then.sha256:
-                raise KakusanError(
-                    f"{like} was drawn from {then.path} as it was then, with the SHA-256 {then.sha256[:12]}…, and it "
-                    f"has {now.sha256[:12]}… now (put the old one there)"
-                )
-    return Request(
-        stamp.prompts or (),
-        n=stamp.n,
-        negative=stamp.negative,
-        steps=stamp.steps,
-        guidance=stamp.guidance,
-        eta=stamp.eta,
-        scheduler=stamp.scheduler if stamp.scheduler in SCHEDULERS else None,
-        height=stamp.height if edit is None else None,
-        width=stamp.width if edit is None else None,
-        edit=edit,
-        seed=stamp.seed,
-        batch=stamp.batch,
-    )
-
-
-def _named(stamp: Generated, like: Path) -> str:
-    """Returns the model of a picture, where its name alone finds it."""
-    if stamp.model not in MODELS:
-        raise KakusanError(f"{like} was drawn from {stamp.model}: say where it lies (--model DIR)")
-    return stamp.model
+def _require_pairs(request: Request, extras: Extras) -> None:
+    """Refuses ControlNets without pictures, and pictures without ControlNets, before anything is loaded."""
+    if len(request.controls) != len(extras.controls):
+        raise KakusanError(
+            f"{counted(len(extras.controls), 'ControlNet')} and {counted(len(request.controls), 'picture')} to lead by "
+            "are given (give a --control-image for each --control, in the same order)"
+        )
 
 
 def _lines(file: Path) -> list[str]:

@@ -1,5 +1,5 @@
-"""The settings that ride inside a picture: all that is needed to draw it again, and no path but that of a
-picture that was edited."""
+"""The settings that ride inside a picture: all that is needed to draw it again, and no path but those of what was
+given beside the model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from kakusan.model import Model
     from kakusan.runs import Checkpoint, Run
     from kakusan.sampling import Plan
-    from kakusan.stable_diffusion import Generation
+    from kakusan.stable_diffusion import Generation, TextToImage, Worn
     from kakusan.stable_diffusion.editing import Shown
 
 _SIDE_BY_SIDE = 16
@@ -127,6 +127,29 @@ class Given(BaseModel):
         return None if shown is None else cls(path=str(shown.path), sha256=shown.sha256)
 
 
+class Beside(BaseModel):
+    """What a pipeline wore beside its weights.
+
+    Attributes:
+        path: Where it lay, as it was named.
+        sha256: Of its weights.
+        weight: How much it counted.
+        image: By which picture a ControlNet led, as it was named, and the SHA-256 of its file.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str
+    sha256: str
+    weight: float = 1.0
+    image: Given | None = None
+
+    @classmethod
+    def of(cls, worn: Worn, image: Given | None = None) -> Beside:
+        """Returns what is to be said of something worn."""
+        return cls(path=worn.place, sha256=worn.sha256, weight=worn.weight, image=image)
+
+
 class Generated(Stamp):
     """How pictures were drawn by a pipeline.
 
@@ -140,6 +163,10 @@ class Generated(Stamp):
         mask: Where it was redrawn; None: everywhere.
         strength: How much; None where nothing was.
         safety_checker: Whether one looked at them.
+        dtype: Type of the weights, without "torch.".
+        loras, embeddings: What the pipeline wore.
+        controls: ControlNets that led, and by what.
+        refiner: What drew the last steps; None where the pipeline drew all.
     """
 
     model: str
@@ -154,6 +181,11 @@ class Generated(Stamp):
     mask: Given | None = None
     strength: float | None = None
     safety_checker: bool
+    dtype: str = "float32"
+    loras: tuple[Beside, ...] = ()
+    embeddings: tuple[Beside, ...] = ()
+    controls: tuple[Beside, ...] = ()
+    refiner: Beside | None = None
 
     def mixes_with(self, other: Mapping[str, Any]) -> bool:
         return other.get("model") == self.model
@@ -212,8 +244,21 @@ def of_generation(generation: Generation) -> Generated:
         init=None if edit is None else Given.of(edit.init),
         mask=None if edit is None else Given.of(edit.mask),
         strength=None if edit is None else edit.strength,
-        safety_checker=model.pipe.safety_checker is not None,
+        safety_checker=model.pipe.components.get("safety_checker") is not None,
+        dtype=str(model.pipe.dtype).removeprefix("torch."),
+        **worn_by(model, [Given(path=it.told, sha256=it.picture.sha256) for it in asked.controls]),
     )
+
+
+def worn_by(model: TextToImage, images: Sequence[Given] = ()) -> dict[str, Any]:
+    """Returns what is to be said of what a pipeline wears, and by which ``images`` its ControlNets lead."""
+    refiner = model.refiner
+    return {
+        "loras": tuple(map(Beside.of, model.loras)),
+        "embeddings": tuple(map(Beside.of, model.embeddings)),
+        "controls": tuple(Beside.of(*pair) for pair in zip(model.controlnets, images, strict=True)),
+        "refiner": None if refiner is None else Beside(path=refiner.name, sha256=refiner.weights_hash),
+    }
 
 
 S = TypeVar("S", Sampled, Generated)

@@ -20,11 +20,9 @@ from kakusan.errors import KakusanError, optional
 from kakusan.interop.loading import quietly
 from kakusan.interop.wrapped import denoiser_by
 from kakusan.networks.autoencoder import Posterior
-from kakusan.stable_diffusion import TextToImage, opened
+from kakusan.stable_diffusion import Memory, TextToImage, opened
 
-_ENCODED = 8  # images at a time
 _TEXT_LAYERS = ("q_proj", "k_proj", "v_proj", "out_proj")
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,10 +76,8 @@ def base_of(settings: config.Config, device: str) -> TextToImage:
     """
     how = settings.network
     assert isinstance(how, config.Customised), "asked for by whoever knows"
-    base = opened(how.model, device)
+    base = opened(how.model, device, Memory("float32" if isinstance(how, config.Whole) else settings.training.dtype))
     require_drawable(base.pipe, base.name)
-    with quietly():
-        base.pipe.to(torch.float32 if isinstance(how, config.Whole) else _DTYPES[settings.training.dtype])
     return base
 
 
@@ -123,7 +119,7 @@ def encode(base: TextToImage, images: Tensor) -> Posterior:
     dtype, mean, log_variance = vae.dtype, [], []
     with quietly(), torch.no_grad():
         vae.to(torch.float32)
-        for part in torch.split(images, _ENCODED):
+        for part in torch.split(images, 1):  # whose memory is more than a step's already where images are large
             found = vae.encode(part.to(vae.device)).latent_dist
             mean.append((found.mean.cpu() - shift) * scale)
             log_variance.append(found.logvar.cpu() + 2 * math.log(scale))

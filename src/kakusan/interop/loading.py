@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
@@ -40,7 +41,9 @@ def quietly() -> Iterator[None]:
         logging.set_verbosity_error()
         logging.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of names that older versions know alone
+            yield
     finally:
         for logging, verbosity, bars in before:
             logging.set_verbosity(verbosity)

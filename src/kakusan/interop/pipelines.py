@@ -74,7 +74,7 @@ def read_pipeline(name: str) -> Pipeline:
     kind = UNet2DConditionModel if reads_text else UNet2DModel
     kinds = {"unet": kind.__name__, "vae": "AutoencoderKL", "text_encoder": "CLIPTextModel", "": kind.__name__}
     for folder, its in kinds.items():
-        _refuse_pickles(Path(place) / folder, its)
+        refuse_pickles(Path(place) / folder, its)
     unet = _part(partial(whole, kind.from_pretrained), place, "unet").float()
     scheduler = _part(DDPMScheduler.load_config, place, "scheduler")
     vae = None
@@ -123,7 +123,16 @@ def _part(load: Callable[..., Any], name: str, folder: str) -> Any:
     )
 
 
-def _refuse_pickles(folder: Path, kind: str) -> None:
+def refuse_pickles(folder: Path, kind: str) -> None:
+    """Refuses a folder of weights that are pickles only.
+
+    Args:
+        folder: Which; one that does not exist holds none.
+        kind: The class of what they are the weights of, which converts them.
+
+    Raises:
+        KakusanError: They are.
+    """
     pickles, safe = list(folder.glob("*.bin")), list(folder.glob("*.safetensors"))
     if pickles and not safe:
         raise KakusanError(

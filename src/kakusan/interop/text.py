@@ -131,7 +131,11 @@ def read_words(name: str | Path, folder: str, most: int) -> Words:
     """
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(name, subfolder=folder, use_fast=True)
+    return words_of(AutoTokenizer.from_pretrained(name, subfolder=folder, use_fast=True), most)
+
+
+def words_of(tokenizer: Any, most: int) -> Words:
+    """Returns the vocabulary of one of transformers' tokenizers, of captions no longer than its model reads."""
     layout = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
     return of_clip(layout["vocab"], layout["merges"], min(tokenizer.model_max_length, most))
 

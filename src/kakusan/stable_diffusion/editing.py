@@ -99,8 +99,8 @@ def edit_of(init: str | Path | None, mask: str | Path | None = None, strength: f
             f"strength must lie above 0, where the picture stays as it is, and be at most 1, not {strength:g} "
             f"({STRENGTH:g} is usual)"
         )
-    begun = _read(init, grey=False)
-    edit = Edit(begun, strength, None if mask is None else _read(mask, grey=True))
+    begun = shown(init, grey=False)
+    edit = Edit(begun, strength, None if mask is None else shown(mask, grey=True))
     for name, side in zip(("height", "width"), edit.size, strict=True):
         require_side(f"the {name} of {init}", side)
     if edit.mask is not None:
@@ -118,7 +118,12 @@ def _require_mask(mask: Shown, init: Shown) -> None:
         raise KakusanError(f"no pixel of the mask {mask.path} is white: nothing is redrawn (paint white what shall be)")
 
 
-def _read(path: str | Path, grey: bool) -> Shown:
+def shown(path: str | Path, grey: bool) -> Shown:
+    """Reads a picture that was given.
+
+    Raises:
+        KakusanError: It cannot be read.
+    """
     place = at_home(path)
     found = decode(partial(Image.open, place), None, grey)
     if isinstance(found, Unreadable):

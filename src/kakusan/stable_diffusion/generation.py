@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
+from inspect import signature
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from kakusan import seeds
+from kakusan.devices import is_out_of_memory
 from kakusan.errors import KakusanError
 from kakusan.interop.loading import quietly
 from kakusan.sampling import Progress
-from kakusan.stable_diffusion.editing import Edit
-from kakusan.stable_diffusion.pipelines import TextToImage
+from kakusan.stable_diffusion.emphasis import plain
+from kakusan.stable_diffusion.encoding import Prompts, parts_of
+from kakusan.stable_diffusion.kinds import Beginning, pipeline_class
+from kakusan.stable_diffusion.pipelines import TextToImage, out_of_memory
 from kakusan.stable_diffusion.request import Request
 from kakusan.stable_diffusion.schedulers import eta_of, scheduler_of
 from kakusan.stable_diffusion.sizes import multiple_of, require_side
 
+REFINED_FROM = 0.8
+"""Share of the walk after which SDXL's refiner takes over."""
 _SILENT = "a prompt is empty: pictures of it are of anything"
+_LEAST_REFINED = 5  # steps, so that both have some
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,72 +37,124 @@ class Generation:
     Attributes:
         model: By what.
         pipe: That of diffusers which draws, of the model's parts.
+        refiner: That which draws the last steps; None where there is none.
         request: What was asked for.
         steps, guidance: How.
         eta: Randomness of the walk; None where the scheduler heeds none.
         height, width: Of the images, in pixels.
+        blackened: Images that the model's safety checker has made black, of those that are drawn.
     """
 
     model: TextToImage
     pipe: Any
+    refiner: Any
     request: Request
     steps: int
     guidance: float
     eta: float | None
     height: int
     width: int
+    blackened: list[int] = field(default_factory=list)
 
     def remarks(self) -> list[str]:
         """Returns what is to be said of the prompts before anything is drawn."""
         asked = self.request
         said = [it for it in (*asked.prompts, asked.negative or "") if it.strip()]
         silent = any(not it.strip() for it in asked.prompts)
-        return [*([_SILENT] if silent else []), *self.model.words.remarks_on(*said)]
+        parts = {it: parts_of(self.pipe, it) for it in said}
+        long = [
+            f"longer than the text encoder reads at once, and read in {count} parts: {it[:80]!r}"
+            for it, count in parts.items()
+            if count > 1
+        ]
+        return [*([_SILENT] if silent else []), *self.model.words.remarks_on_words(*map(self._untaught, said)), *long]
 
     def chunks(self, progress: Progress | None = None) -> Iterator[tuple[range, Tensor]]:
-        """Yields images as they are done, and which they are: (B, 3, H, W), in [−1, 1], on the CPU."""
+        """Yields images as they are done, and which they are: (B, 3, H, W), in [−1, 1], on the CPU.
+
+        Raises:
+            KakusanError: Memory does not suffice; what spares some is said.
+        """
         n, batch = self.request.n, self.request.batch
         for start in range(0, n, batch):
             images = range(start, min(n, start + batch))
-            yield images, self._drawn(images, progress)
+            try:
+                drawn = self._drawn(images, progress)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                raise out_of_memory(self.model.name) from error
+            yield images, drawn
 
     def _drawn(self, images: range, progress: Progress | None) -> Tensor:
-        pipe, asked = self.pipe, self.request
+        asked, done = self.request, 0
 
-        def done(_: object, step: int, __: object, kept: dict[str, Tensor]) -> dict[str, Tensor]:
+        def step_done(pipe: Any, _: int, __: object, kept: dict[str, Tensor]) -> dict[str, Tensor]:
+            nonlocal done
+            done += 1
             if progress is not None:
                 # Not always as many as were asked for: Heun's asks twice.
-                steps = pipe.num_timesteps
-                progress(images.start * steps + (step + 1) * len(images), steps * asked.n)
+                steps = pipe.num_timesteps if self.refiner is None else max(self.steps, done)
+                progress(images.start * steps + done * len(images), steps * asked.n)
             return kept
 
         # In float32 on the CPU whatever the device, so that a seed means the same picture everywhere.
         noise = seeds.ImageNoise(asked.seed, images)
+        how = {
+            "num_inference_steps": self.steps,
+            "guidance_scale": self.guidance,
+            "eta": self.eta or 0.0,
+            "generator": noise.generators,
+            "callback_on_step_end": step_done,
+        }
+        told = self._prompts[0].of(images) | self._begun(noise, len(images))
         with quietly():
-            found = pipe(
-                [asked.prompts[i % len(asked.prompts)] for i in images],
-                negative_prompt=None if asked.negative is None else [asked.negative] * len(images),
-                num_inference_steps=self.steps,
-                guidance_scale=self.guidance,
-                eta=self.eta or 0.0,
-                generator=noise.generators,
-                **self._begun(noise, len(images)),
-                output_type="pt",
-                callback_on_step_end=done,
-            )
+            if self.refiner is None:
+                found = self.pipe(**told, **how, output_type="pt")
+            else:
+                latents = self.pipe(**told, **how, output_type="latent", denoising_end=REFINED_FROM).images
+                told = self._prompts[1].of(images) | {"image": latents, "denoising_start": REFINED_FROM}
+                found = self.refiner(**told, **how, output_type="pt")
+        flagged = getattr(found, "nsfw_content_detected", None) or []
+        self.blackened.extend(image for image, black in zip(images, flagged, strict=False) if black)
         pictures: Tensor = found.images
         drawn = pictures.float().cpu() * 2 - 1
         return drawn if asked.edit is None else asked.edit.kept(drawn)
 
+    @cached_property
+    def _prompts(self) -> list[Prompts]:
+        """What the pipeline is told, and its refiner."""
+        pipes = [it for it in (self.pipe, self.refiner) if it is not None]
+        return [Prompts(it, self.request.prompts, self.request.negative) for it in pipes]
+
     def _begun(self, noise: seeds.ImageNoise, count: int) -> dict[str, Any]:
-        """Returns what so many images begin from."""
+        """Returns what so many images begin from, and by what they are led."""
         size, factor = {"height": self.height, "width": self.width}, self.pipe.vae_scale_factor
         edit = self.request.edit
         if edit is None:
             shape = (self.model.latent_shape[0], self.height // factor, self.width // factor)
-            return size | {"latents": noise(torch.empty(count, *shape)).to(self.pipe.device, self.pipe.dtype)}
-        begun = {"image": edit.begun(count), "strength": edit.strength}
-        return begun if edit.mask is None else size | begun | {"mask_image": edit.redrawn(factor)}
+            begun: dict[str, Any] = size | {"latents": noise(torch.empty(count, *shape)).to(self.pipe.dtype)}
+        else:
+            begun = {"image": edit.begun(count), "strength": edit.strength}
+            if edit.mask is not None:
+                begun |= size | {"mask_image": edit.redrawn(factor)}
+        return begun | self._led(count, "image" if edit is None else "control_image")
+
+    def _led(self, count: int, name: str) -> dict[str, Any]:
+        """Returns what ControlNets are told."""
+        if not self.request.controls:
+            return {}
+        seen = [it.beside(count) for it in self.request.controls]
+        weights = [it.weight for it in self.model.controlnets]
+        one = len(seen) == 1
+        return {name: seen[0] if one else seen, "controlnet_conditioning_scale": weights[0] if one else weights}
+
+    def _untaught(self, prompt: str) -> str:
+        """Returns a prompt without brackets, and without the words that the model was taught beside its own."""
+        text = plain(prompt)
+        for it in self.model.embeddings:
+            text = text.replace(it.word or "", " ")
+        return text
 
 
 def asked(model: TextToImage, request: Request) -> Generation:
@@ -117,27 +177,48 @@ def asked(model: TextToImage, request: Request) -> Generation:
         raise KakusanError(
             f"strength {edit.strength:g} leaves none of {steps} steps to walk (use {1 / steps:.2g} or more)"
         )
-    pipe = _pipe(model, request.scheduler, edit)
+    _require_beginning(model, request)
+    if len(request.controls) != len(model.controlnets):
+        raise KakusanError(
+            f"{model.name} is led by {len(model.controlnets)} ControlNets, and {len(request.controls)} pictures are "
+            "given (give a --control-image for each --control)"
+        )
+    if model.refiner is not None and steps < _LEAST_REFINED:
+        raise KakusanError(f"steps must be at least {_LEAST_REFINED} with a refiner, not {steps} (40 is usual)")
+    pipe = _pipe(model, request, "" if edit is None else "Img2Img" if edit.mask is None else "Inpaint")
+    refiner = None if model.refiner is None else _pipe(model.refiner, request, "Img2Img")
     eta = eta_of(pipe.scheduler, request.eta, model.eta)
     _, *usual = model.latent_shape
-    sides = (request.height, request.width) if edit is None else edit.size
-    height, width = (side or own * pipe.vae_scale_factor for side, own in zip(sides, usual, strict=True))
+    height, width = (side or own * pipe.vae_scale_factor for side, own in zip(request.size, usual, strict=True))
     for name, side in (("height", height), ("width", width)):
         require_side(name, side, multiple_of(pipe.vae_scale_factor))
-    return Generation(model, pipe, request, steps, guidance, eta, height, width)
+    return Generation(model, pipe, refiner, request, steps, guidance, eta, height, width)
 
 
-def _pipe(model: TextToImage, scheduler: str | None, edit: Edit | None) -> Any:
-    """Returns a pipeline of a model's parts that begins from what is to be edited, with a scheduler of its own."""
-    from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionInpaintPipeline
+def _require_beginning(model: TextToImage, request: Request) -> None:
+    """Refuses to draw from noise with a pipeline that draws from pictures only."""
+    edit = request.edit
+    if edit is None and model.refines:
+        raise KakusanError(
+            f"{model.name} is SDXL's refiner, which draws from a picture (give --init FILE, or --refiner beside SDXL)"
+        )
+    if model.inpaints and (edit is None or edit.mask is None):
+        raise KakusanError(
+            f"{model.name} was trained to fill what a mask leaves open: its U-Net takes "
+            f"{model.pipe.unet.config['in_channels']} channels (give --init FILE and --mask FILE)"
+        )
 
-    pipe = model.pipe
-    kind: Any = type(pipe)
-    if edit is not None:
-        kind = StableDiffusionImg2ImgPipeline if edit.mask is None else StableDiffusionInpaintPipeline
+
+def _pipe(model: TextToImage, request: Request, beginning: Beginning) -> Any:
+    """Returns a pipeline of a model's parts that begins from what is asked for, with a scheduler of its own."""
+    pipe, controls = model.pipe, [it.module for it in model.controlnets]
+    kind = pipeline_class(model.family, beginning, bool(controls))
+    parts = {**pipe.config, **pipe.components}
+    parts["scheduler"] = scheduler_of(pipe.scheduler, request.scheduler, model.name)
+    parts["controlnet"] = controls[0] if len(controls) == 1 else controls
     with quietly():
-        parts = {**pipe.components, "scheduler": scheduler_of(pipe.scheduler, scheduler, model.name)}
-        made = kind(**parts, requires_safety_checker=pipe.config["requires_safety_checker"])
+        made = kind(**{name: parts[name] for name in signature(kind.__init__).parameters if name in parts})
+        model.memory.place(made, model.device)
     made.set_progress_bar_config(disable=True)
     return made
 

@@ -1,32 +1,61 @@
-"""A pipeline by its name: shipped with this package, in a directory, or on the hub."""
+"""A pipeline, ready to draw: opened by its name, of Stable Diffusion 1 and 2, SDXL or its refiner."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 
 from kakusan.config.models import Sampling
-from kakusan.config.names import HUB, MODELS
+from kakusan.config.names import MODELS
 from kakusan.config.wording import either
 from kakusan.devices import resolve
 from kakusan.errors import KakusanError, optional, reason_of
 from kakusan.files import at_home, sha256_of
 from kakusan.interop.beside import Beside
 from kakusan.interop.loading import quietly
-from kakusan.interop.pipelines import place_of
-from kakusan.interop.text import read_words
-from kakusan.runs import Run
+from kakusan.interop.text import words_of
+from kakusan.stable_diffusion.encoding import readers
+from kakusan.stable_diffusion.fetching import Files, fetched, refuse_pickled_parts
+from kakusan.stable_diffusion.kinds import Family, family_of, pipeline_class
+from kakusan.stable_diffusion.memory import Memory
 from kakusan.words import Words
 
-if TYPE_CHECKING:
-    from diffusers import StableDiffusionPipeline
-
-_DRAWING = ("text_encoder", "unet", "vae")
+_DRAWING = ("text_encoder", "text_encoder_2", "unet", "vae")
+_SINGLE: dict[str, Family] = {
+    "v1": "StableDiffusion",
+    "v2": "StableDiffusion",
+    "inpainting": "StableDiffusion",
+    "inpainting_v2": "StableDiffusion",
+    "xl_base": "StableDiffusionXL",
+    "xl_inpaint": "StableDiffusionXL",
+    "xl_refiner": "StableDiffusionXL",
+}
+"""What one file holds, by what diffusers calls it."""
 STEPS, GUIDANCE = 50, 7.5
 """By how many steps a pipeline draws that says nothing of itself, and how much its prompts count."""
+
+
+@dataclass(frozen=True)
+class Worn:
+    """Something that a pipeline wears.
+
+    Attributes:
+        place: Where it lies, as it was named.
+        sha256: Of its weights' file.
+        weight: How much it counts.
+        word: Which word it teaches; None where it teaches none.
+        module: What it is; None where the pipeline itself has it.
+    """
+
+    place: str
+    sha256: str
+    weight: float = 1.0
+    word: str | None = None
+    module: Any = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,102 +64,192 @@ class TextToImage:
 
     Attributes:
         pipe: That of diffusers.
+        family: Of which kind it is.
         name: By which it was opened.
         words: Its vocabulary; with the words that it learned from, where it says so.
         steps, guidance: How it draws unless told otherwise.
         eta: Randomness of its walk, where its scheduler is DDIM's.
         weights_hash: SHA-256 of the weights of its parts.
+        device: Where it draws.
+        memory: What it spares.
+        loras, embeddings, controlnets: What it wears beside its own weights.
+        refiner: Of SDXL, which draws the last steps; None where it draws all.
     """
 
-    pipe: StableDiffusionPipeline
+    pipe: Any
+    family: Family
     name: str
     words: Words
     steps: int
     guidance: float
     eta: float
     weights_hash: str
+    device: torch.device
+    memory: Memory = field(default_factory=Memory)
+    loras: Sequence[Worn] = ()
+    embeddings: Sequence[Worn] = ()
+    controlnets: Sequence[Worn] = ()
+    refiner: TextToImage | None = field(default=None, repr=False)
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
         """(C, H, W) of the latents of the pictures that it was trained on."""
         size = self.pipe.unet.config["sample_size"]
         height, width = (size, size) if isinstance(size, int) else size
-        return int(self.pipe.unet.config["in_channels"]), height, width
+        return int(self.pipe.vae.config["latent_channels"]), height, width
+
+    @property
+    def inpaints(self) -> bool:
+        """Whether its U-Net is told, beside noisy latents, what is to stay: 9 channels instead of 4."""
+        return int(self.pipe.unet.config["in_channels"]) > self.latent_shape[0]
+
+    @property
+    def refines(self) -> bool:
+        """Whether it is SDXL's refiner, which draws from a picture only."""
+        return self.family == "StableDiffusionXL" and self.pipe.components.get("text_encoder") is None
 
 
-def opened(name: str, device: str = "auto") -> TextToImage:
+def opened(
+    name: str,
+    device: str = "auto",
+    memory: Memory | None = None,
+    *,
+    config: str | Path | None = None,
+    offline: bool = False,
+    safety_checker: bool = True,
+) -> TextToImage:
     """Returns a pipeline, ready to draw; nothing is unpickled.
 
     Args:
-        name: ``mini``, the directory of a ``StableDiffusionPipeline``, or ``"hub:OWNER/NAME"``.
+        name: ``mini``, the directory of a ``StableDiffusionPipeline`` or a ``StableDiffusionXLPipeline``, one
+            ``.safetensors`` file, or ``"hub:OWNER/NAME"``.
         device: Where it computes.
+        memory: What it spares; None: nothing, in half precision on a GPU.
+        config: Of one file: the directory of a pipeline of the same shape; None: as the hub says of such files.
+        offline: Whether the hub may not be asked.
+        safety_checker: Whether pictures are looked at, where the pipeline brings something that does.
 
     Raises:
-        KakusanError: diffusers or transformers is not installed, there is no such pipeline, or it is of another kind.
+        KakusanError: diffusers or transformers is not installed, there is no such pipeline, it is of another kind, or
+            it does not fit into memory.
     """
     with optional("this", "diffusers"):
-        from diffusers import StableDiffusionPipeline
-    place = _place_of(name)
+        import diffusers  # noqa: F401 (asked for before anything is looked for)
+    memory = memory or Memory()
     where = resolve(device)
-    dtype = torch.float16 if where.type == "cuda" else torch.float32
-    if (kind := _kind(name, place)) != "StableDiffusionPipeline":
-        raise KakusanError(
-            f"{name} is a {kind}, and it is a StableDiffusionPipeline that draws what it is told (give another "
-            f"directory, or {either(MODELS)})"
-        )
+    memory.require(where)
+    dtype = memory.dtype_on(where)
+    files = fetched(name, offline=offline, half=dtype == torch.float16)
+    if config is not None and not files.single:
+        raise KakusanError(f"{name} has a configuration of its own: --model-config is for one file (leave it out)")
+    load = _from_file if files.single else _from_directory
     with quietly():
+        pipe, family, told = load(name, files, dtype, config, offline)
+        if not safety_checker and "safety_checker" in pipe.components:
+            pipe.register_modules(safety_checker=None)
+            pipe.register_to_config(requires_safety_checker=False)
+        memory.prepare(pipe)
         try:
-            pipe = StableDiffusionPipeline.from_pretrained(place, use_safetensors=True)
-            pipe.to(where, dtype)
-            words = read_words(place, "tokenizer", pipe.text_encoder.config.max_position_embeddings)
-        # Of a file, of the hub, of a configuration: its errors have no common class.
-        except Exception as error:
-            raise KakusanError(
-                f"{name} cannot be loaded: {reason_of(error)} (its weights must be safetensors; give the directory of "
-                f"a StableDiffusionPipeline, or {either(MODELS)})"
-            ) from error
+            memory.place(pipe, where)
+        except torch.OutOfMemoryError as error:
+            raise out_of_memory(name) from error
     pipe.set_progress_bar_config(disable=True)
-    beside = Beside.read(Path(place))
+    beside = Beside.read(told)
+    words = _words(pipe)
     how = beside.sampling if beside else Sampling(guidance=GUIDANCE)
     return TextToImage(
         pipe,
+        family,
         name,
         beside.seen_by(words) if beside else words,
         how.steps or STEPS,
         how.guidance,
         how.eta,
-        _hash(Path(place)),
+        _hash(files.path),
+        where,
+        memory,
     )
 
 
-def _place_of(name: str) -> str:
-    """Returns what diffusers loads a pipeline from: the path of its directory, or its name on the hub."""
-    if name not in MODELS and Run.is_at(at_home(name)):
-        raise KakusanError(
-            f"{name} is a run of ours: kakusan sample {name} --prompt … draws from it, and kakusan export {name} DIR "
-            "makes a pipeline of it"
-        )
-    if (place := place_of(name)) is not None:
-        return place
-    what = f"{name} is a file, and no model" if at_home(name).exists() else f"there is no model {name}"
-    raise KakusanError(
-        f"{what} (give {either(MODELS)}, the directory of a StableDiffusionPipeline, or {HUB}OWNER/NAME)"
+def out_of_memory(name: str) -> KakusanError:
+    """Returns what is to be said where a pipeline does not fit."""
+    return KakusanError(
+        f"{name} does not fit into memory (draw fewer at a time: --batch 1; spare some: --dtype float16, --slicing, "
+        "--tiling, --offload model; kakusan generate --plan says what fits)"
     )
 
 
-def _kind(name: str, place: str) -> str:
-    """Returns what kind of pipeline a place holds."""
-    from diffusers import DiffusionPipeline
+def _from_directory(
+    name: str, files: Files, dtype: torch.dtype, config: object, offline: bool
+) -> tuple[Any, Family, Path]:
+    """Returns a pipeline of a directory, its family, and where it says what it is."""
+    import diffusers
 
     try:
-        return str(DiffusionPipeline.load_config(place).get("_class_name"))
+        told = diffusers.DiffusionPipeline.load_config(files.path)
     except (OSError, ValueError) as error:
         raise KakusanError(
             f"{name} is no pipeline of diffusers: {reason_of(error)} (give the directory that holds model_index.json)"
         ) from error
+    kind = str(told.get("_class_name"))
+    family = family_of(kind, name)
+    refuse_pickled_parts(files, told)
+    try:
+        pipe = getattr(diffusers, kind).from_pretrained(
+            files.path, torch_dtype=dtype, variant=files.variant, use_safetensors=True, local_files_only=True
+        )
+    # Of a file, of a configuration: its errors have no common class.
+    except Exception as error:
+        raise KakusanError(
+            f"{name} cannot be loaded: {reason_of(error)} (its weights must be safetensors; give the directory of a "
+            f"{either(f'{it}Pipeline' for it in ('StableDiffusion', 'StableDiffusionXL'))}, or {either(MODELS)})"
+        ) from error
+    return pipe, family, files.path
 
 
-def _hash(directory: Path) -> str:
-    """Returns the SHA-256 of the weights that draw; empty for a pipeline of the hub."""
-    files = [file for part in _DRAWING for file in sorted(directory.glob(f"{part}/*.safetensors"))]
-    return sha256_of(files) if files else ""
+def _from_file(
+    name: str, files: Files, dtype: torch.dtype, config: str | Path | None, offline: bool
+) -> tuple[Any, Family, Path]:
+    """Returns a pipeline of one file in the layout of its authors, its family, and where it says what it is."""
+    from diffusers import DiffusionPipeline
+    from diffusers.loaders.single_file_utils import infer_diffusers_model_type, load_single_file_checkpoint
+
+    try:
+        if config is None:
+            kind = infer_diffusers_model_type(load_single_file_checkpoint(str(files.path)))
+            family = _SINGLE.get(kind)
+            beginning = "Img2Img" if kind == "xl_refiner" else ""
+        else:
+            kind = str(DiffusionPipeline.load_config(at_home(config)).get("_class_name"))
+            family, beginning = family_of(kind, str(config)), "Img2Img" if "Img2Img" in kind else ""
+    except (OSError, ValueError, RuntimeError) as error:
+        raise KakusanError(
+            f"{name if config is None else config} cannot be read: {reason_of(error)} (a pipeline in one file is one "
+            "of .safetensors, and --model-config the directory of a pipeline of the same shape)"
+        ) from error
+    if family is None:
+        raise KakusanError(f"{name} holds a {kind}, and what draws here is Stable Diffusion 1 or 2, or SDXL")
+    made = pipeline_class(family, "Img2Img" if beginning else "")
+    told = None if config is None else str(at_home(config))
+    try:
+        pipe = made.from_single_file(str(files.path), config=told, torch_dtype=dtype, local_files_only=offline)
+    # Of a file, of the hub, of a configuration: its errors have no common class.
+    except Exception as error:
+        raise KakusanError(
+            f"{name} cannot be loaded: {reason_of(error)} (its configuration comes from the hub, or from the directory "
+            "of a pipeline of the same shape: --model-config DIR)"
+        ) from error
+    return pipe, family, files.path.parent if told is None else Path(told)
+
+
+def _words(pipe: Any) -> Words:
+    """Returns the vocabulary of a pipeline: that of its first text encoder."""
+    tokenizer, encoder = next(readers(pipe))
+    return words_of(tokenizer, int(encoder.config.max_position_embeddings))
+
+
+def _hash(path: Path) -> str:
+    """Returns the SHA-256 of the weights that draw."""
+    if path.is_file():
+        return sha256_of([path])
+    return sha256_of([file for part in _DRAWING for file in sorted(path.glob(f"{part}/*.safetensors"))])

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from kakusan.errors import KakusanError
 from kakusan.sampling import require_count
+from kakusan.stable_diffusion.control import Control
 from kakusan.stable_diffusion.editing import Edit
+from kakusan.stable_diffusion.emphasis import fragments
 from kakusan.stable_diffusion.schedulers import require_scheduler
 from kakusan.stable_diffusion.sizes import require_side
 
@@ -19,7 +21,7 @@ class Request:
     """What is asked for; what is None is as the model says itself.
 
     Attributes:
-        prompts: What to draw, in words; they repeat in turn.
+        prompts: What to draw, in words, of which ``(word:1.3)`` counts more; they repeat in turn.
         n: How many images.
         negative: What guidance leads away from, in words; None: from nothing said.
         steps, guidance: How.
@@ -27,6 +29,7 @@ class Request:
         scheduler: What walks, of :data:`kakusan.config.names.SCHEDULERS`.
         height, width: Of the images, in pixels.
         edit: From what they begin, whose size is theirs; None: from noise alone.
+        controls: By what the model's ControlNets lead, one after the other; their size is that of the images.
         seed: Image i's noise follows from this and i.
         batch: Images drawn at a time.
 
@@ -44,6 +47,7 @@ class Request:
     height: int | None = None
     width: int | None = None
     edit: Edit | None = None
+    controls: tuple[Control, ...] = ()
     seed: int = 0
     batch: int = BATCH
 
@@ -51,6 +55,8 @@ class Request:
         require_count(self.n, self.seed)
         if not self.prompts:
             raise KakusanError("nothing is asked for: give a prompt, which says in words what to draw")
+        for prompt in (*self.prompts, self.negative or ""):
+            fragments(prompt)
         if self.batch < 1:
             raise KakusanError(f"batch must be at least 1 image, not {self.batch}")
         if self.steps is not None and self.steps < 1:
@@ -68,6 +74,15 @@ class Request:
         require_scheduler(self.scheduler, self.eta)
         self._require_sides()
 
+    @property
+    def size(self) -> tuple[int | None, int | None]:
+        """Height and width of the images, as far as anything says them."""
+        if self.edit is not None:
+            return self.edit.size
+        if self.controls and self.height is None and self.width is None:
+            return self.controls[0].size
+        return self.height, self.width
+
     def _require_sides(self) -> None:
         for name, side in (("height", self.height), ("width", self.width)):
             if side is None:
@@ -77,3 +92,10 @@ class Request:
                 raise KakusanError(
                     f"{name} {side} is not asked for beside {self.edit.init.path}, whose size stays (leave it out)"
                 )
+        for control in self.controls:
+            for name, side, wanted in zip(("height", "width"), control.size, self.size, strict=True):
+                if wanted not in (None, side):
+                    raise KakusanError(
+                        f"the {name} of {control.told} is {side} pixels, and that of the images {wanted} (bring it to "
+                        "their size)"
+                    )

@@ -21,14 +21,14 @@ from torch import Tensor, nn
 from kakusan import pictures, seeds
 from kakusan.config import models as config
 from kakusan.data.batches import Batches
-from kakusan.devices import resolve
+from kakusan.devices import is_out_of_memory, resolve
 from kakusan.errors import KakusanError
 from kakusan.progress import Bar, say
 from kakusan.runs import Checkpoint, Run
 from kakusan.training import checkpoints, optimization, tracker
 from kakusan.training.average import Average
 from kakusan.training.examination import MEASURED, Examination, UnfinishedError, until
-from kakusan.training.gradient import gradient, is_out_of_memory
+from kakusan.training.gradient import gradient
 from kakusan.training.guard import Guard
 from kakusan.training.interrupt import stop_on_interrupt
 from kakusan.training.ledger import Ledger

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from kakusan.data.batches import Batch
+from kakusan.devices import is_out_of_memory
 from kakusan.errors import KakusanError
 from kakusan.seeds import Draws
 from kakusan.training.precision import Precision
@@ -41,13 +42,6 @@ def gradient(
             raise
     # Out here nothing holds the error, and what it holds: the frames that hold the activations.
     raise KakusanError(_what_fits(task, batch, draws, size, precision, first))
-
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch says that memory does not suffice."""
-    # CUDA and MPS; and the CPU: torch itself in two ways, C++, and oneDNN, which says no more than that.
-    told = ("out of memory", "not enough memory", "can't allocate memory", "std::bad_alloc", "could not create a ")
-    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in told)
 
 
 def _room_for_moments(task: Task, first: bool) -> list[Tensor]:

