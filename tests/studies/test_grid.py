@@ -6,7 +6,7 @@ import textwrap
 import pytest
 
 from kakusan.errors import KakusanError
-from kakusan.studies.grid import Grid, adapter
+from kakusan.studies.grid import Grid
 
 WHOLE = """
 prompts: ["{detail} circle{place}", "{place} {detail} star"]
@@ -81,14 +81,6 @@ def test_how_large_it_is_is_said(grid):
         "12 pictures: 2 prompts × 3 guidance × 2 of each"
     )
     assert grid("{prompts: [a], n: 1}").in_words() == "1 picture: 1 of each"
-
-
-@pytest.mark.parametrize(
-    ("text", "place", "weight"),
-    [("a.safetensors", "a.safetensors", 1.0), ("runs/a:0.5", "runs/a", 0.5), ("C:\\a", "C:\\a", 1.0)],
-)
-def test_an_adapter_has_a_weight_behind_its_place(text, place, weight):
-    assert adapter(text) == (place, weight)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from kakusan.stable_diffusion.control import Control, control_of
 from kakusan.stable_diffusion.editing import STRENGTH, Edit, edit_of
+from kakusan.stable_diffusion.emphasis import plain
 from kakusan.stable_diffusion.extras import Extras, fitted
 from kakusan.stable_diffusion.forecast import Needs, planned
 from kakusan.stable_diffusion.generation import Generation, asked, generated
@@ -30,6 +31,7 @@ __all__ = [
     "generated",
     "multiple_of",
     "opened",
+    "plain",
     "planned",
     "require_side",
 ]

@@ -29,8 +29,8 @@ from kakusan.interop.text import CLIP_FOLDER
 from kakusan.matcher import Matcher
 from kakusan.progress import Bar, say
 from kakusan.shapes import parse, verify
-from kakusan.stable_diffusion import Generation, Request, TextToImage
-from kakusan.studies.grid import BESIDE, Grid, Setting, adapter
+from kakusan.stable_diffusion import Extras, Generation, Request, TextToImage, plain
+from kakusan.studies.grid import BESIDE, Grid, Setting
 from kakusan.studies.place import Place
 from kakusan.trials import Experiment, Part, Sentence
 
@@ -91,7 +91,6 @@ class Gallery(Place):
         self.study, self.source, self.grid = study, source, grid
         self.remarks: dict[str, None] = {}
         self._model: TextToImage | None = None
-        self._worn: tuple[Sequence[str], list[adapters.Loaded]] | None = None
 
     @cached_property
     def walls(self) -> list[Wall]:
@@ -111,13 +110,13 @@ class Gallery(Place):
         total = len(missing)
         with Bar("drawing", total, show=self.show) as bar:
             for drawer, some in groupby([wall for wall in walls if wall.bare], key=lambda it: it.setting.drawer):
-                model, _ = self._drawer(*drawer)
+                model = self._drawer(*drawer)
                 for wall in some:
                     if wall.bare:  # at guidance 1 a picture is the same with any negative
                         self._draw(stable_diffusion.asked(model, wall.request), wall)
                         missing.difference_update(wall.files)
                         bar.update(total - len(missing))
-        self._model, self._worn = None, None  # its memory is free for the CLIP
+        self._model = None  # its memory is free for the CLIP
         return walls
 
     @cached_property
@@ -143,7 +142,9 @@ class Gallery(Place):
             return {}
         place = self.path / "found" / f"clip-{clip.weights_hash[:12]}.json"
         found = self.found(place.stem, _Scores, lambda: _Scores(scores={})).scores
-        prompts = {file: wall.setting.prompt for wall in self.walls for file in wall.files if file.name not in found}
+        prompts = {
+            file: plain(wall.setting.prompt) for wall in self.walls for file in wall.files if file.name not in found
+        }
         new = list(prompts)
         with Bar("scoring", len(new), show=self.show) as bar:
             for start in range(0, len(new), _SCORED):
@@ -162,7 +163,7 @@ class Gallery(Place):
         if not all(wall.scenes for wall in self.walls):
             return {}
         return {
-            file.name: verify(picture, wall.setting.prompt).accepted
+            file.name: verify(picture, plain(wall.setting.prompt)).accepted
             for wall in self.walls
             for file, picture in zip(wall.files, wall.pictures, strict=True)
         }
@@ -185,7 +186,7 @@ class Gallery(Place):
 
     def _wall(self, setting: Setting) -> Wall:
         """Returns where the pictures of a setting are, once it is certain that they can be drawn."""
-        model, worn = self._drawer(*setting.drawer)
+        model = self._drawer(*setting.drawer)
         values, grid = setting.values, self.grid
         request = Request(
             (setting.prompt,),
@@ -200,22 +201,23 @@ class Gallery(Place):
         )
         generation = stable_diffusion.asked(model, request)
         self.remarks |= dict.fromkeys(generation.remarks())
-        told = _told(generation, worn)
+        told = _told(generation)
         digest = sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
         name = re.sub(r"\W+", "-", setting.prompt.lower())[:40].strip("-")
         files = (self.path / "pictures" / f"{name}-{digest}-{index}.png" for index in range(grid.n))
-        return Wall(setting, request, told, tuple(files), bool(model.words.known) and _understood(setting.prompt))
+        return Wall(
+            setting, request, told, tuple(files), bool(model.words.known) and _understood(plain(setting.prompt))
+        )
 
-    def _drawer(self, name: str, loras: Sequence[str]) -> tuple[TextToImage, list[adapters.Loaded]]:
+    def _drawer(self, name: str, loras: Sequence[str]) -> TextToImage:
         """Returns a model that wears adapters; one stays open until another is asked for."""
         if self._model is None or self._model.name != name:
-            self._model, self._worn = None, None  # before the next one takes as much memory
+            self._model = None  # before the next one takes as much memory
             self._model = stable_diffusion.opened(name)
-        if self._worn is None or self._worn[0] != loras:
-            wanted = [adapter(it) for it in loras]
-            worn = adapters.load_into(self._model.pipe, wanted, name) if wanted or self._worn else []
-            self._worn = loras, worn
-        return self._model, self._worn[1]
+        wanted = list(map(adapters.weighted, loras))
+        if [(it.place, it.weight) for it in self._model.loras] != wanted:
+            self._model = stable_diffusion.fitted(self._model, Extras(loras=wanted))
+        return self._model
 
     def _draw(self, generation: Generation, wall: Wall) -> None:
         for images, drawn in generation.chunks():
@@ -227,13 +229,13 @@ class Gallery(Place):
             say(sentence)
 
 
-def _told(generation: Generation, worn: Sequence[adapters.Loaded]) -> dict[str, Any]:
+def _told(generation: Generation) -> dict[str, Any]:
     """Returns all that decides what is on the pictures of a generation, but for their numbers."""
     model, request = generation.model, generation.request
     return {
         "model": Path(model.name).name,
         "weights": model.weights_hash,
-        "loras": [[it.sha256, it.weight] for it in worn],
+        "loras": [[it.sha256, it.weight] for it in model.loras],
         "prompt": request.prompts[0],
         "negative": request.negative,
         "steps": generation.steps,

@@ -216,15 +216,6 @@ class Grid(Section):
         return self
 
 
-def adapter(text: str) -> tuple[str, float]:
-    """Returns where an adapter lies and how much it counts, of ``FILE`` or ``FILE:WEIGHT``."""
-    place, _, weight = text.rpartition(":")
-    try:
-        return (place, float(weight)) if place else (text, 1.0)
-    except ValueError:  # a colon of the path
-        return text, 1.0
-
-
 def _sentence(error: ValidationError) -> tuple[str, str]:
     """Returns the first complaint, and which field it is about."""
     details = error.errors()[0]

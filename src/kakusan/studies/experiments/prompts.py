@@ -10,14 +10,13 @@ from typing import Any
 
 import torch
 
-from kakusan.adapters import WEIGHTS
+from kakusan.adapters import WEIGHTS, weighted
 from kakusan.evaluation.average import average
 from kakusan.pictures import from_uint8
 from kakusan.reporting import thumbnails
 from kakusan.reporting.quantities import better
 from kakusan.results import Value
 from kakusan.studies.gallery import Gallery, Wall
-from kakusan.studies.grid import adapter
 from kakusan.trials import Experiment, Part, Sentence, Sheet, Trial
 
 _CHARTED = ("guidance", "steps")  # axes of numbers, each a section of its own
@@ -205,7 +204,7 @@ def _value(value: Any) -> str:
         case float() | int():
             return f"{value:g}"
         case tuple():  # adapters
-            return " + ".join(_worn(*adapter(it)) for it in value) or _NOTHING
+            return " + ".join(_worn(*weighted(it)) for it in value) or _NOTHING
         case str():
             return value.strip(" ,") or _NOTHING
     return _NOTHING
