@@ -26,7 +26,7 @@ files = {"lora": "pytorch_lora_weights", "dreambooth": "pipeline/unet/diffusion_
 for method, file in (files | {"textual-inversion": "learned_embeds"}).items():
     told = {"objective.instance_prompts": ["a <new>" if file == "learned_embeds" else "a grey rhombus"]}
     if method == "dreambooth":  # pictures of its kind beside, so that not all of them become this one
-        told |= {"objective.class_prompt": "a grey star", "objective.prior_images": 6}
+        told |= {"objective.class_prompts": ["a grey star"], "objective.prior_images": 6}
     run = kakusan.train(method, data=folder, run=place / method, steps=int(steps), overrides=told, show=False)
     learned = sum(it.numel() for it in load_file(run.path / f"{file}.safetensors").values())
     print(f"{method}: {learned:,} of {whole:,} numbers learned, {learned / whole:.3%}, in {file}.safetensors")

@@ -140,7 +140,7 @@ def test_few_small_and_like_images_are_remarked_on(tmp_path):
     [
         ({"objective__buckets": 12}, "objective.buckets must be a multiple of 8 pixels, not 12"),
         ({"objective__buckets": 24}, "objective.buckets must divide the side of the square, 32 pixels, and 24 does"),
-        ({"objective__buckets": 8, "objective__class_prompt": "a star"}, "are square: leave one of them out"),
+        ({"objective__buckets": 8, "objective__class_prompts": ("a star",)}, "are square: leave one of them out"),
         ({"objective__buckets": 8, "data__held_out": 1}, "which objective.buckets cannot: leave one of them out"),
         ({"objective__folder_repeats": True, "data__held_out": 1}, "which objective.folder_repeats cannot"),
         ({"objective__folder_repeats": True}, "needs sub-folders of .* called N_NAME, such as 3_portrait"),

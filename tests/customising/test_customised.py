@@ -97,7 +97,11 @@ def test_min_snr_weighs_times_as_diffusers_does(source):
 
 
 def test_images_of_the_kind_count_as_much_as_asked(source):
-    changes = {"objective__class_prompt": "a red star", "objective__prior_images": 2, "objective__prior_weight": 0.25}
+    changes = {
+        "objective__class_prompts": ("a red star",),
+        "objective__prior_images": 2,
+        "objective__prior_weight": 0.25,
+    }
     made = prepared("dreambooth", source, **changes)
     assert made.learned.prompts == ("a red rhombus", "a red star")
     assert made.prior.shape == (2, 3, 32, 32)
@@ -170,7 +174,7 @@ def test_a_broken_image_among_few_is_refused_by_name(source):
 def test_settings_that_contradict_each_other_are_refused(source):
     for changes, said in (
         ({"objective__instance_prompts": ("a rhombus",)}, "does not use the word '<new>'"),
-        ({"objective__class_prompt": "a star"}, "a new word changes none"),
+        ({"objective__class_prompts": ("a star",)}, "a new word changes none"),
     ):
         with pytest.raises(KakusanError, match=said):
             settings("textual-inversion", source, **changes)

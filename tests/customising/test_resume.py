@@ -17,7 +17,7 @@ pytest.importorskip("diffusers")
 pytest.importorskip("peft")
 from tests.pipelines import saved
 
-KIND = {"objective__class_prompt": "a red star", "objective__prior_images": 2}
+KIND = {"objective__class_prompts": ("a red star", "a blue circle"), "objective__prior_images": 2}
 WAYS = {
     "lora": ("sd21", KIND | {"network__text_encoder": True, "objective__condition_dropout": 0.3}),
     "dreambooth": ("sd15", KIND | {"data__flip": True}),

@@ -34,9 +34,10 @@ def finetune(
         typer.Option(metavar="TEXT", help="what every image shows; several in turn  [default: its caption]"),
     ] = None,
     class_prompt: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            metavar="TEXT", help="what its kind is called, whose images are learned beside, so that none is lost"
+            metavar="TEXT",
+            help="what is not to be forgotten, its kind above all: images of it are learned beside; several in turn",
         ),
     ] = None,
     token: Annotated[
@@ -74,7 +75,7 @@ def finetune(
         "network.token": token,
         "network.rank": rank,
         "objective.instance_prompts": tuple(instance_prompt) if instance_prompt else None,
-        "objective.class_prompt": class_prompt,
+        "objective.class_prompts": tuple(class_prompt) if class_prompt else None,
         **{f"training.{name}": it for name, it in {"steps": steps, "seed": seed, "device": device}.items()},
         "training.dtype": dtype,
     }

@@ -370,10 +370,10 @@ class Customising(Section):
     instance_prompts: tuple[str, ...] = Field(
         default=(), description="what every image is said to show, each in turn; []: what its own caption says"
     )
-    class_prompt: str | None = Field(
-        default=None,
-        min_length=1,
-        description="what things of its kind are called: images of them are learned beside, so that none is forgotten",
+    class_prompts: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        default=(),
+        description="what is not to be forgotten, things of its kind above all, each in turn: images of it are learned "
+        "beside; []: none",
     )
     prior: str | None = Field(
         default=None, min_length=1, description="a folder of these images; null: the pipeline draws them beforehand"
@@ -650,18 +650,18 @@ class Config(Section):
                     f"objective.instance_prompts: {without[0]!r} does not use the word {self.network.token!r} that is "
                     f"learned (say 'a photo of {self.network.token}')"
                 )
-            if self.objective.class_prompt is not None:
+            if self.objective.class_prompts:
                 raise KakusanError(
-                    "objective.class_prompt keeps weights from forgetting, and a new word changes none: leave it out"
+                    "objective.class_prompts keep weights from forgetting, and a new word changes none: leave it out"
                 )
-        if self.objective.class_prompt is None and self.objective.prior is not None:
+        if self.objective.prior is not None and len(self.objective.class_prompts) != 1:
             raise KakusanError(
-                f"objective.prior {self.objective.prior} holds images of a kind: say what it is called "
-                "(objective.class_prompt)"
+                f"objective.prior {self.objective.prior} holds images of one kind: say what it is called, once "
+                "(objective.class_prompts)"
             )
-        if self.objective.buckets is not None and self.objective.class_prompt is not None:
+        if self.objective.buckets is not None and self.objective.class_prompts:
             raise KakusanError(
-                "objective.buckets gives a batch one size, and images of the kind, objective.class_prompt, are square: "
+                "objective.buckets gives a batch one size, and images of the kind, objective.class_prompts, are square: "
                 "leave one of them out"
             )
         for name in ("buckets", "folder_repeats"):

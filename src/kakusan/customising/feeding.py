@@ -27,7 +27,7 @@ from kakusan.seeds import Draws
 from kakusan.stable_diffusion import Request, TextToImage
 
 FEW, SHOWN = 3, 20
-BATCH = 4  # images drawn at a time: such as are large fill a GPU
+_LARGE, _MOST = 4, 64  # images drawn at a time: of latents of 64×64, and of small ones
 TEMPLATES = ("a photo of {}", "a picture of {}", "a close-up of {}", "a bright photo of {}", "a rendering of {}", "{}")
 """What images of a new word are said to show, where nobody says more."""
 
@@ -153,14 +153,22 @@ def prior_of(settings: config.Config, base: TextToImage, size: int, show: bool =
     """
     how = settings.objective
     assert isinstance(how, config.Customising), "asked for by whoever knows"
-    if how.class_prompt is None:
+    if not how.class_prompts:
         return None
     if how.prior is not None:
         return load(how.prior, size=size, channels=3, max_broken=settings.data.max_broken, show=show).images
     seed = seeds.derive(settings.training.seed, "prior")
-    request = Request((how.class_prompt,), n=how.prior_images, height=size, width=size, seed=seed, batch=BATCH)
+    request = Request(
+        how.class_prompts, n=how.prior_images, height=size, width=size, seed=seed, batch=batch_of(base, size)
+    )
     with Bar("drawing images of its kind", 1, show=show) as bar:
         return to_uint8(stable_diffusion.generated(stable_diffusion.asked(base, request), bar.report))
+
+
+def batch_of(base: TextToImage, size: int) -> int:
+    """Returns how many images are drawn at a time: small ones fill a device no sooner than a few large ones do."""
+    side = size // int(base.pipe.vae_scale_factor)
+    return max(_LARGE, min(_MOST, _LARGE * 64 * 64 // side**2))
 
 
 def repeated(settings: config.Config, images: ImageSet, pairs: Tensor) -> tuple[Tensor, list[str]]:
@@ -196,17 +204,20 @@ def batches_of(
     Args:
         settings: Whether images are mirrored.
         base: Whose autoencoder encodes.
-        images, pairs, prompts: What :func:`own_images` and :func:`prompts_of` returned; of prompts the last is that of
-            the kind, where there is one.
+        images, pairs, prompts: What :func:`own_images` and :func:`prompts_of` returned; of prompts the last are those
+            of the kind, where there are any, of whose images each goes with one in turn.
         shaped: The images at the sizes at which they are learned.
         prior: Images of the kind, all of one size with the others.
     """
+    how = settings.objective
+    assert isinstance(how, config.Customising), "asked for by whoever knows"
     those, labels = pairs.unbind(1)
     pixels = images.images
     if prior is not None:
         pixels = torch.cat([pixels, prior])
         those = torch.cat([those, torch.arange(len(images), len(pixels))])
-        labels = torch.cat([labels, labels.new_full((len(prior),), len(prompts) - 1)])
+        kinds = len(how.class_prompts)
+        labels = torch.cat([labels, len(prompts) - kinds + torch.arange(len(prior)) % kinds])
     names = tuple(images.names[place] for place in those) if images.names and prior is None else ()
     everything = ImageSet(pixels[those], labels, tuple(prompts), images.name, names=names)
     sizes = list(dict.fromkeys(it.shape for it in shaped))

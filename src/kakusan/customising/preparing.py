@@ -14,8 +14,8 @@ from kakusan import config as run_config
 from kakusan import pictures, stable_diffusion
 from kakusan.config import models as config
 from kakusan.customising.buckets import bucketed
-from kakusan.customising.customised import Customised, base_of, customised
-from kakusan.customising.feeding import BATCH, batches_of, own_images, prior_of, prompts_of, repeated
+from kakusan.customising.customised import Customised, base_of, customised, picture_shape
+from kakusan.customising.feeding import batch_of, batches_of, own_images, prior_of, prompts_of, repeated
 from kakusan.data.contact_sheet import sheet
 from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError
@@ -89,8 +89,7 @@ def prepared(
         remarks.append(f"sizes: {_sizes(shaped)}")
     prompts, pairs = prompts_of(settings, images)
     pairs, counts = repeated(settings, images, pairs)
-    if how.class_prompt is not None:
-        prompts = (*prompts, how.class_prompt)
+    prompts = (*prompts, *how.class_prompts)
     learned = customised(settings, base, prompts)  # which draws, before it has learned, as it would without
     prior = prior_of(settings, base, images.shape[1], show) if prior is None else prior
     batches = batches_of(settings, base, images, shaped, pairs, prompts, prior)
@@ -142,8 +141,8 @@ def prompts_shown(learned: Customised) -> tuple[str, ...]:
     """Returns the prompts of a preview: those of the settings, or the first that it learned from, and the kind's."""
     how = learned.settings.objective
     assert isinstance(how, config.Customising), "asked for by whoever knows"
-    kind = () if how.class_prompt is None else learned.prompts[-1:]
-    own = learned.prompts[: len(learned.prompts) - len(kind)]
+    own = learned.prompts[: len(learned.prompts) - len(how.class_prompts)]
+    kind = how.class_prompts[:1]
     return how.shown or (*own[: _PROMPTS - len(kind)], *kind)
 
 
@@ -177,6 +176,6 @@ def drawn(
         guidance=how.shown_guidance if guidance is None else guidance,
         height=size,
         width=size,
-        batch=BATCH,
+        batch=batch_of(learned.base, size or picture_shape(learned.base)[1]),
     )
     return stable_diffusion.generated(stable_diffusion.asked(by or learned.base, request), progress)

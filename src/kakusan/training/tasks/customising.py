@@ -85,10 +85,10 @@ class Customising:
         return kept
 
     def _counts(self, labels: Tensor) -> Tensor:
-        """Returns how much every image counts, shape (B,): those of the kind, whose prompt is the last, their own."""
-        if self._how.class_prompt is None:
+        """Returns how much every image counts, shape (B,): those of the kind, whose prompts are the last, their own."""
+        if not self._how.class_prompts:
             return torch.ones((), device=labels.device)
-        of_kind = labels == len(self._learned.prompts) - 1
+        of_kind = labels >= len(self._learned.prompts) - len(self._how.class_prompts)
         return torch.where(of_kind, self._how.prior_weight, 1.0)
 
     def levels(self) -> list[float]:
