@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers import ControlNetModel
 from PIL import Image
 
 import kakusan
@@ -231,6 +232,39 @@ def test_prompt_engineering():
     assert ladder[0] <= 2
     assert ladder[-1] >= 14
     assert exaggerated < plain <= guided
+
+
+@pytest.mark.slow
+def test_controlnet():
+    pytest.importorskip("cv2")
+    sizes, edges, new, *taught = map(numbers, run("controlnet"))
+    unet = stable_diffusion.opened("mini", "cpu").pipe.unet
+    net = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(16, 32, 96))
+    assert sizes == [sum(it.numel() for it in module.parameters()) for module in (unet, net)]
+    assert 0 < edges[0] < 50
+    assert new == [0]
+    assert [weight for weight, _ in taught] == [0, 0.5, 1]
+    changed = [it for _, it in taught]
+    assert changed[0] == 0
+    assert changed == sorted(changed)
+    assert changed[-1] > 0.01
+
+
+@pytest.mark.slow
+def test_weighted_words():
+    pytest.importorskip("compel")
+    *parts, unbalanced, nothing, little, less, whole, longer = run("weighted_words")
+    weights = {part.partition("× ")[2]: numbers(part)[0] for part in parts}
+    assert (weights["'red'"], weights["'above'"], weights["'blue'"]) == (1.3, round(1.1**2, 2), round(1 / 1.1, 2))
+    assert unbalanced.startswith("the bracket ( at position 3 of 'a (red circle' is without its other one")
+    rows = [numbers(line) for line in (nothing, little, less, whole)]
+    assert [weight for weight, *_ in rows] == [0, 0.25, 0.5, 1]
+    obeyed = [it for _, it, _ in rows]
+    assert obeyed == sorted(obeyed)
+    assert obeyed[0] <= 4
+    assert obeyed[-1] >= 14
+    assert numbers(longer)[0] == 2
+    assert numbers(longer)[1] > obeyed[0]
 
 
 @pytest.mark.slow
