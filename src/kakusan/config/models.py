@@ -6,61 +6,105 @@ A section whose fields depend on a choice is a union told apart by ``kind``; the
 import re
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticCustomError
 
-from kakusan.config.names import GRIDS, SAMPLERS, SOURCES, TAKERS, lookup
+from kakusan.config.names import GRIDS, SAMPLERS, SOURCES, TAKERS
+from kakusan.config.networks import (
+    CLIP,
+    CUSTOMISED,
+    AnyNetwork,
+    Autoencoder,
+    Customised,
+    Embedding,
+    LoRA,
+    Network,
+    OwnNetwork,
+    SimpleUNet,
+    UNet,
+    Whole,
+)
+from kakusan.config.noise import (
+    BetaChain,
+    CosineChain,
+    EDMParametrization,
+    EDMSchedule,
+    FlowSchedule,
+    OwnChain,
+    Parametrization,
+    PlainParametrization,
+    Schedule,
+)
+from kakusan.config.objectives import Contrast, Customising, Denoising, Objective, Reconstruction
+from kakusan.config.values import (
+    Count,
+    CountOrZero,
+    Integer,
+    NotNegative,
+    Number,
+    Positive,
+    Section,
+    Share,
+    ShareBelowOne,
+    Side,
+    named,
+)
 from kakusan.errors import KakusanError
 
-
-def _refuse_bool(value: Any) -> Any:
-    if isinstance(value, bool):  # which Python would take for 0 or 1
-        raise PydanticCustomError("bool", "not a number")
-    return value
-
-
-Integer = Annotated[int, BeforeValidator(_refuse_bool)]
-Count = Annotated[Integer, Field(ge=1)]
-CountOrZero = Annotated[Integer, Field(ge=0)]
-Side = Annotated[Integer, Field(ge=1, le=4096)]
-Number = Annotated[float, BeforeValidator(_refuse_bool)]
-Positive = Annotated[Number, Field(gt=0)]
-NotNegative = Annotated[Number, Field(ge=0)]
-Share = Annotated[Number, Field(ge=0, le=1)]
-ShareBelowOne = Annotated[Number, Field(ge=0, lt=1)]
-Beta = Annotated[Number, Field(gt=0, lt=1)]
+__all__ = [
+    "CLIP",
+    "CUSTOMISED",
+    "DEFAULT_IMAGES",
+    "DURATIONS",
+    "EMA",
+    "LEAST_VOCABULARY",
+    "SECTIONS",
+    "AnyNetwork",
+    "Autoencoder",
+    "BetaChain",
+    "Config",
+    "Contrast",
+    "CosineChain",
+    "Count",
+    "CountOrZero",
+    "Customised",
+    "Customising",
+    "Data",
+    "Denoising",
+    "Device",
+    "EDMParametrization",
+    "EDMSchedule",
+    "Embedding",
+    "Evaluation",
+    "FlowSchedule",
+    "GridName",
+    "Guard",
+    "LoRA",
+    "Network",
+    "Number",
+    "Objective",
+    "Optimizer",
+    "OwnChain",
+    "OwnNetwork",
+    "Parametrization",
+    "PlainParametrization",
+    "Reconstruction",
+    "SamplerName",
+    "Sampling",
+    "Schedule",
+    "Section",
+    "SimpleUNet",
+    "Text",
+    "Training",
+    "UNet",
+    "Whole",
+    "known_fields",
+    "variants",
+]
 
 DURATIONS = ("steps", "images", "epochs")
 DEFAULT_IMAGES = 2_000_000
 LEAST_VOCABULARY = 514  # every byte, within a word and at its end, and the two ends of a caption
-
-
-class Section(BaseModel):
-    """A frozen part of the configuration in which every field is known."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
-
-
-def _choice(default: str) -> BeforeValidator:
-    """Reads a bare string as a kind, and gives a mapping without one the ``default`` kind."""
-
-    def read(value: Any) -> Any:
-        if isinstance(value, str):
-            return {"kind": value}
-        return {"kind": default, **value} if isinstance(value, dict) else value
-
-    return BeforeValidator(read)
-
-
-def _named(kind: str) -> AfterValidator:
-    """Accepts the names in one of the tables of :mod:`kakusan.config.names`."""
-
-    def check(name: str) -> str:
-        lookup(kind, name)
-        return name
-
-    return AfterValidator(check)
 
 
 def _check_device(device: str) -> str:
@@ -75,8 +119,8 @@ def _check_held_out(held_out: float) -> float:
     return held_out
 
 
-SamplerName = Annotated[str, _named("sampler"), Field(examples=list(SAMPLERS))]
-GridName = Annotated[str, _named("grid"), Field(examples=list(GRIDS))]
+SamplerName = Annotated[str, named("sampler"), Field(examples=list(SAMPLERS))]
+GridName = Annotated[str, named("grid"), Field(examples=list(GRIDS))]
 Device = Annotated[str, AfterValidator(_check_device), Field(examples=["auto", "cpu", "cuda", "cuda:N", "mps"])]
 
 
@@ -109,82 +153,6 @@ class Data(Section):
     )
 
 
-class AnyNetwork(Section):
-    """What is asked of any network."""
-
-    init: str | None = Field(default=None, description="a run whose averaged weights it starts from; null: from none")
-
-
-class UNet(AnyNetwork):
-    """The modern U-Net."""
-
-    kind: Literal["unet"] = Field(default="unet", description="which network")
-    channels: tuple[Count, ...] = Field(
-        default=(64, 128, 256), min_length=1, description="feature channels of every level"
-    )
-    blocks: Count = Field(default=2, description="residual blocks a level")
-    attention_resolutions: tuple[Count, ...] | None = Field(
-        default=None,
-        description="widths of the feature map that have attention; []: nowhere; null: the lowest",
-    )
-    middle_attention: bool = Field(default=True, description="attention at the lowest level")
-    head_channels: Count | None = Field(default=None, description="channels an attention head; null: a single head")
-    groups: Count | None = Field(
-        default=None, description="groups of every GroupNorm; null: the most that fit, up to 32"
-    )
-    norm_eps: Positive = Field(default=1e-6, description="what every GroupNorm adds to the variance")
-    dropout: ShareBelowOne = Field(default=0.1, description="share of features dropped while training")
-    scale_shift: bool = Field(
-        default=False, description="time scales and shifts the features instead of being added to them"
-    )
-    freq_shift: Literal[0, 1] = Field(
-        default=1, description="how the frequencies of the time embedding are spread: 0 as diffusers' default"
-    )
-    downsample_padding: Literal[0, 1] = Field(
-        default=0, description="padding of what halves the map: 1 on all sides, as diffusers' default"
-    )
-    class_conditional: bool = Field(default=False, description="the labels of the data condition the network")
-    text_conditional: bool = Field(
-        default=False, description="the captions of the data condition it: its attention reads them (see text)"
-    )
-
-
-class SimpleUNet(AnyNetwork):
-    """The textbook's U-Net: three levels, no attention."""
-
-    kind: Literal["simple_unet"] = Field(default="simple_unet", description="which network")
-    base_channels: Count = Field(
-        default=64, multiple_of=8, description="feature channels of the first level, a multiple of 8"
-    )
-    time_emb_dim: Count = Field(default=256, multiple_of=2, description="width of the time embedding, even")
-
-
-class Autoencoder(AnyNetwork):
-    """The autoencoder of latent diffusion, whose latents are a smaller picture."""
-
-    kind: Literal["autoencoder"] = Field(default="autoencoder", description="which network")
-    channels: tuple[Count, ...] = Field(
-        default=(64, 128), min_length=1, description="feature channels of every level; each further one halves the side"
-    )
-    latent_channels: Count = Field(default=4, description="channels of the latents")
-    blocks: Count = Field(default=1, description="residual blocks a level of the encoder; the decoder has one more")
-    middle_attention: bool = Field(default=True, description="attention at the lowest level")
-    groups: Count | None = Field(
-        default=None, description="groups of every GroupNorm; null: the most that fit, up to 32"
-    )
-
-
-class CLIP(AnyNetwork):
-    """Two towers that tell which caption belongs to which picture."""
-
-    kind: Literal["clip"] = Field(default="clip", description="which network")
-    width: Count = Field(default=64, description="width of the space that pictures and captions are mapped to")
-    patch: Count = Field(default=4, description="side in pixels of the squares that a picture is cut into")
-    image_width: Count = Field(default=128, description="width of a square")
-    image_layers: Count = Field(default=4, description="layers of the transformer that sees them")
-    image_heads: Count = Field(default=4, description="heads of its attention, which share the width")
-
-
 class Text(Section):
     """How captions are read, by a network with text_conditional or a CLIP."""
 
@@ -202,204 +170,6 @@ class Text(Section):
     )
     vocabulary: Annotated[Integer, Field(ge=LEAST_VOCABULARY)] = Field(
         default=2000, description="pieces of words that are told apart, at most; single letters always are"
-    )
-
-
-class Customised(AnyNetwork):
-    """What is learned of a pipeline from text to images that is trained already."""
-
-    model: str = Field(default="mini", min_length=1, description="the pipeline: mini, its directory, or hub:OWNER/NAME")
-
-
-class LoRA(Customised):
-    """Low-rank matrices beside the weights of a pipeline's attention, which stay as they are."""
-
-    kind: Literal["lora"] = Field(default="lora", description="which network")
-    rank: Count = Field(default=4, description="rank of what is added to a weight; 4 to 16 is usual")
-    alpha: Positive | None = Field(
-        default=None, description="what is added counts alpha/rank; null: the rank, so that it counts 1"
-    )
-    text_encoder: bool = Field(default=False, description="the text encoders learn as well")
-    layers: tuple[str, ...] = Field(
-        default=("to_q", "to_k", "to_v", "to_out.0"),
-        min_length=1,
-        description="endings of the names of the U-Net's layers that learn",
-    )
-
-
-class Whole(Customised):
-    """All weights of a pipeline's U-Net."""
-
-    kind: Literal["whole"] = Field(default="whole", description="which network")
-    text_encoder: bool = Field(default=False, description="the text encoders learn as well")
-
-
-class Embedding(Customised):
-    """New words of a pipeline whose weights stay as they are."""
-
-    kind: Literal["embedding"] = Field(default="embedding", description="which network")
-    token: str = Field(default="<new>", min_length=1, description="the new word, which prompts use; none there is")
-    vectors: Annotated[Count, Field(le=32)] = Field(
-        default=1, description="words that it stands for; each takes a place of the prompt"
-    )
-    begun_with: str | None = Field(
-        default=None, description="a word that means something like it, from which it starts; null: the mean of all"
-    )
-
-
-class OwnNetwork(AnyNetwork):
-    """A network handed over in Python, which a configuration can only name."""
-
-    kind: Literal["own"] = Field(default="own", description="which network: one handed over in Python")
-    name: str = Field(description="its class, for people; the network itself is handed over in Python")
-
-
-class BetaChain(Section):
-    """A chain whose β runs between two ends."""
-
-    kind: Literal["linear", "quadratic"] = Field(
-        default="linear", description="how noise grows: what is linear is β, or √β"
-    )
-    steps: Count = Field(default=1000, description="T, the noising steps of the chain")
-    beta_start: Beta = Field(default=1e-4, description="β, the variance added, of the first step")
-    beta_end: Beta = Field(default=0.02, description="β of the last step; 0.02 suits 1000 steps, fewer need more")
-
-
-class CosineChain(Section):
-    """A chain whose ᾱ falls as a squared cosine."""
-
-    kind: Literal["cosine"] = Field(default="cosine", description="how noise grows: the signal falls as a cosine")
-    steps: Count = Field(default=1000, description="T, the noising steps of the chain")
-    s: Share = Field(default=0.008, description="offset that keeps the first steps from being too small")
-
-
-class OwnChain(Section):
-    """A chain given by its betas."""
-
-    kind: Literal["betas"] = Field(default="betas", description="how noise grows: as listed")
-    betas: tuple[Beta, ...] = Field(min_length=1, description="β of every step, the cleanest first")
-
-
-class EDMSchedule(Section):
-    """Noise piled upon data of unchanged scale."""
-
-    kind: Literal["edm"] = Field(default="edm", description="how noise grows: as the seventh power of time")
-    sigma_max: Positive = Field(default=80.0, description="the largest noise level, in units of the pixels' [-1, 1]")
-
-
-class FlowSchedule(Section):
-    """The straight line from data to noise."""
-
-    kind: Literal["rectified_flow"] = Field(
-        default="rectified_flow", description="how noise grows: linearly, as signal falls"
-    )
-
-
-class PlainParametrization(Section):
-    """A parametrization without fields."""
-
-    kind: Literal["epsilon", "x0", "v", "flow"] = Field(default="v", description="what the network's output means")
-
-
-class EDMParametrization(Section):
-    """Inputs, outputs and targets of unit variance at every noise level."""
-
-    kind: Literal["edm"] = Field(default="edm", description="what the network's output means")
-    sigma_data: Positive = Field(
-        default=0.5, description="standard deviation of the data, in units of the pixels' [-1, 1]"
-    )
-
-
-class Denoising(Section):
-    """What a training step draws."""
-
-    kind: Literal["denoising"] = Field(default="denoising", description="what is learned: to see images through noise")
-    times: Literal["uniform", "lognormal"] = Field(
-        default="uniform", description="how times are drawn; lognormal in σ/α, as EDM"
-    )
-    lognormal_mean: Number = Field(
-        default=-1.2, description="mean of ln(σ/α), which is ln σ for EDM, for lognormal times"
-    )
-    lognormal_std: Positive = Field(default=1.2, description="standard deviation of ln(σ/α), for lognormal times")
-    stratified: bool = Field(
-        default=True, description="spread the times of a batch evenly; the same mean, less variance"
-    )
-    condition_dropout: Share = Field(
-        default=0.1, description="share of conditions hidden, so that guidance is possible"
-    )
-
-
-class Reconstruction(Section):
-    """What an autoencoder's images cost, beside those that they were made from."""
-
-    kind: Literal["reconstruction"] = Field(
-        default="reconstruction", description="what is learned: to find images again from few numbers"
-    )
-    pixels: Literal["squared", "absolute"] = Field(
-        default="squared", description="how far pixels, in [-1, 1], are apart: by squares, or by absolute values"
-    )
-    kl_weight: NotNegative = Field(
-        default=1e-4,
-        description="what a nat of the latents costs, over pixels; 2s² with squares is a VAE whose pixels deviate by s",
-    )
-    latent_noise: NotNegative = Field(
-        default=0.0, description="noise added to the latents while learning, whose own deviation is 1"
-    )
-    edges: NotNegative = Field(
-        default=0.0, description="how much more pixels count beside an edge; outlines of small things need it"
-    )
-    perceptual: NotNegative = Field(
-        default=0.0, description="what LPIPS costs beside pixels; above 0 its weights must be at hand"
-    )
-
-
-class Contrast(Section):
-    """What is asked of a CLIP: which caption of a batch belongs to which picture."""
-
-    kind: Literal["contrast"] = Field(
-        default="contrast", description="what is learned: to tell which caption belongs to which picture"
-    )
-
-
-class Customising(Section):
-    """What a pipeline is told of the images that it learns from."""
-
-    kind: Literal["customising"] = Field(
-        default="customising", description="what is learned: what a pipeline does not know yet"
-    )
-    instance_prompts: tuple[str, ...] = Field(
-        default=(), description="what every image is said to show, each in turn; []: what its own caption says"
-    )
-    class_prompts: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
-        default=(),
-        description="what is not to be forgotten, things of its kind above all, each in turn: images of it are learned "
-        "beside; []: none",
-    )
-    prior: str | None = Field(
-        default=None, min_length=1, description="a folder of these images; null: the pipeline draws them beforehand"
-    )
-    prior_images: Count = Field(default=100, description="how many it draws")
-    prior_weight: NotNegative = Field(default=1.0, description="how much one of these counts; every other is one")
-    min_snr: Positive | None = Field(
-        default=None, description="γ of min-SNR weighting, in which little noise counts less, 5 say; null: none"
-    )
-    noise_offset: NotNegative = Field(
-        default=0.0, description="deviation of what a channel's noise is moved by as a whole, 0.05 say"
-    )
-    condition_dropout: Share = Field(
-        default=0.0, description="share of prompts hidden, so that guidance keeps both sides; few images need none"
-    )
-    buckets: Count | None = Field(
-        default=None,
-        description="images keep their aspect, sides in steps of so many pixels, 64 say; null: the middle square",
-    )
-    folder_repeats: bool = Field(
-        default=False, description="images of a sub-folder called N_NAME, as kohya's tools have it, count N times"
-    )
-    shown: tuple[str, ...] = Field(default=(), description="prompts of the previews; []: the instance's")
-    shown_steps: Count | None = Field(default=None, description="steps of their walk; null: the pipeline's own")
-    shown_guidance: Annotated[Number, Field(ge=1)] | None = Field(
-        default=None, description="their w: 1 is plainly conditional; null: the pipeline's own"
     )
 
 
@@ -543,20 +313,6 @@ class Evaluation(Section):
     )
 
 
-Network = Annotated[
-    UNet | SimpleUNet | Autoencoder | CLIP | LoRA | Whole | Embedding | OwnNetwork,
-    Field(discriminator="kind"),
-    _choice("unet"),
-]
-Schedule = Annotated[
-    BetaChain | CosineChain | OwnChain | EDMSchedule | FlowSchedule, Field(discriminator="kind"), _choice("cosine")
-]
-Objective = Annotated[
-    Denoising | Reconstruction | Contrast | Customising, Field(discriminator="kind"), _choice("denoising")
-]
-Parametrization = Annotated[PlainParametrization | EDMParametrization, Field(discriminator="kind"), _choice("v")]
-
-
 def _installed_version() -> str:
     from importlib.metadata import version  # 30 ms, which the help has no need to spend
 
@@ -661,8 +417,8 @@ class Config(Section):
             )
         if self.objective.buckets is not None and self.objective.class_prompts:
             raise KakusanError(
-                "objective.buckets gives a batch one size, and images of the kind, objective.class_prompts, are square: "
-                "leave one of them out"
+                "objective.buckets gives a batch one size, and images of the kind, objective.class_prompts, are "
+                "square: leave one of them out"
             )
         for name in ("buckets", "folder_repeats"):
             if self.data.held_out and getattr(self.objective, name):
@@ -691,8 +447,6 @@ class Config(Section):
         return isinstance(self.network, CLIP) or (isinstance(self.network, UNet) and self.network.text_conditional)
 
 
-CUSTOMISED = ("lora", "whole", "embedding")
-"""Kinds of networks that are, or come beside, those of a pipeline."""
 # And all others denoising.
 _LEARNS = {"autoencoder": "reconstruction", "clip": "contrast", **dict.fromkeys(CUSTOMISED, "customising")}
 _KNOWS_NO_NOISE = {"autoencoder": "an autoencoder", "clip": "a CLIP"}
