@@ -143,7 +143,7 @@ def test_every_command_explains_itself(lang, capsys):
 @in_every_language
 def test_what_is_promised_is_not_there_yet(lang):
     """So that whoever builds it moves it to what is there."""
-    assert len(calls(not_yet(lang))) + len(scripts(not_yet(lang))) == len(not_yet(lang)) > 3
+    assert len(calls(not_yet(lang))) + len(scripts(not_yet(lang))) == len(not_yet(lang)) > 0
     for line in calls(not_yet(lang)):
         with pytest.raises(Exception, match=r"unknown|No such|no such|unexpected"):
             understand(line)

@@ -1,5 +1,7 @@
 """What drawing takes, counted without computing: weights exactly, and no less than lives at a time."""
 
+import re
+
 import pytest
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
@@ -10,6 +12,7 @@ from kakusan.errors import KakusanError
 from kakusan.stable_diffusion import Extras, Memory, Request
 from kakusan.stable_diffusion.counting import counted
 from kakusan.stable_diffusion.forecast import _Scene
+from tests.documents import ROOT
 from tests.pipelines import FAMILIES, pipeline, saved
 
 GIB = 2**30
@@ -125,6 +128,14 @@ def test_stable_diffusion_2_1_in_half_precision_takes_what_the_chapter_says():
     assert counts == {"unet": 865_910_724, "vae": 83_653_863, "text_encoder": 340_387_840}
     scene = _Scene(parts, Request(("x",), n=1), torch.float16, 0)
     assert scene.size == (768, 768)
-    peak = scene.peak(Memory())
+    peak, offloaded = scene.peak(Memory()), scene.peak(Memory(offload="model"))
     assert 2 * sum(counts.values()) < peak < 8e9
-    assert scene.peak(Memory(offload="model")) < peak
+    assert offloaded < peak
+    smaller = _Scene(parts, Request(("x",), n=1, height=512, width=512), torch.float16, 0).peak(Memory())
+    several = _Scene(parts, Request(("x",), n=8), torch.float16, 0).peak(Memory())
+    page = " ".join((ROOT / "docs" / "chapter.md").read_text("utf-8").split())
+    told = re.search(r"By `--plan`, .*? not for eight\.", page)
+    assert told is not None
+    assert f"{sum(counts.values()):,} weights" in told[0]
+    for size in (2 * sum(counts.values()), peak, offloaded, smaller, several):
+        assert f"{size / GIB:.3g} GiB" in told[0]
