@@ -21,18 +21,22 @@ _MODEL, _N = "mini", 8
 
 _Prompt = Annotated[
     list[str] | None,
-    typer.Argument(metavar="PROMPT", help="what to draw, in words, (word:1.3) of which count more; several in turn"),
+    typer.Argument(
+        metavar="PROMPT",
+        help="what to draw, in words; (word:1.3) counts more and [word] less; several take turns, image by image",
+    ),
 ]
 _Prompts = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="a text with a prompt in every line, which come after the others"),
+    typer.Option(metavar="FILE", help="a text file with a prompt on every line; they come after PROMPT"),
 ]
 _Model = Annotated[
     str | None,
     typer.Option(
         metavar="NAME|DIR|FILE",
-        help=f"{either(MODELS)}, the directory of a pipeline of Stable Diffusion 1 or 2 or SDXL, one .safetensors file "
-        f"of it, a run that taught one, or {HUB}OWNER/NAME  [default: {_MODEL}]",
+        help=f"what draws: {either(MODELS)}; Stable Diffusion 1 or 2 or SDXL, as a pipeline's directory, as one "
+        f".safetensors file, or as {HUB}OWNER/NAME, which is fetched; or a run that taught a whole one (finetune "
+        f"dreambooth)  [default: {_MODEL}]",
     ),
 ]
 _Images = Annotated[int | None, typer.Option("-n", "--n", metavar="N", help=f"how many images  [default: {_N}]")]
@@ -40,59 +44,83 @@ _Out = Annotated[
     Path | None,
     typer.Option("-o", "--out", metavar="DIR", help="where they go, new or empty  [default: generated/DATE-TIME]"),
 ]
-_Negative = Annotated[str | None, typer.Option(metavar="TEXT", help="what guidance leads away from, in words")]
-_Steps = Annotated[int | None, typer.Option(metavar="K", help="steps of the walk  [default: the model's own, or 50]")]
+_Negative = Annotated[str | None, typer.Option(metavar="TEXT", help="what the images are led away from, in words")]
+_Steps = Annotated[
+    int | None, typer.Option(metavar="K", help="steps from noise to images  [default: the model's own, or 50]")
+]
 _Guidance = Annotated[
     float | None,
-    typer.Option(metavar="W", help="1 is plainly conditional, above exaggerates  [default: the model's own, or 7.5]"),
+    typer.Option(
+        metavar="W",
+        help="how much the prompt counts: 1 plainly, more exaggerates  [default: the model's own, or 7.5]",
+    ),
 ]
 _Eta = Annotated[
     float | None,
-    typer.Option(metavar="E", help="randomness of DDIM: 0 none, 1 that of DDPM  [default: the model's own, or 0]"),
+    typer.Option(
+        metavar="E", help="noise that ddim adds on the way: 0 none, 1 as ddpm does  [default: the model's own, or 0]"
+    ),
 ]
 _Scheduler = Annotated[
-    str | None, typer.Option(metavar="NAME", help=f"{either(SCHEDULERS)}  [default: the model's own]")
+    str | None,
+    typer.Option(
+        metavar="NAME", help=f"what leads from noise to images: {either(SCHEDULERS)}  [default: the model's own]"
+    ),
 ]
 _Side = Annotated[
     int | None,
-    typer.Option(metavar="PIXELS", help="a multiple of 8  [default: as the model was trained, or --control-image is]"),
+    typer.Option(
+        metavar="PIXELS",
+        help="of the images, a multiple of 8  [default: as --control-image is, or as the model was trained]",
+    ),
 ]
 _EDIT, _WEAR, _SPARE = "Begin from a picture", "Give the model something beside its weights", "Memory and speed"
 _Init = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="a picture to begin from; its size is that of the images", rich_help_panel=_EDIT),
+    typer.Option(
+        metavar="FILE",
+        help="a picture to begin from, in place of noise; its size is that of the images",
+        rich_help_panel=_EDIT,
+    ),
 ]
 _Strength = Annotated[
     float | None,
     typer.Option(
         metavar="S",
-        help="how much of it is redrawn: above 0, little, to 1, all  [default: 0.8]",
+        help="how much --init is changed: from above 0, hardly, to 1, beyond recognition  [default: 0.8]",
         rich_help_panel=_EDIT,
     ),
 ]
 _Mask = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", help="a picture as large as that, white where it is to be redrawn", rich_help_panel=_EDIT
+        metavar="FILE", help="a picture as large as --init, white where that is to be redrawn", rich_help_panel=_EDIT
     ),
 ]
 _Lora = Annotated[
     list[str] | None,
     typer.Option(
         metavar="FILE|RUN[:WEIGHT]",
-        help="a LoRA, and how much it counts, 1 as it was trained; may be given several times",
+        help="a LoRA, by its .safetensors file or the run that trained it, and how much it counts: 1 as it was "
+        "trained, 0.5 half as much; may be given several times",
         rich_help_panel=_WEAR,
     ),
 ]
 _Embedding = Annotated[
     list[str] | None,
-    typer.Option(metavar="FILE|RUN", help="a learned word; may be given several times", rich_help_panel=_WEAR),
+    typer.Option(
+        metavar="FILE|RUN",
+        help="a learned word, to be used in PROMPT, by its .safetensors file or the run that learned it; may be given "
+        "several times",
+        rich_help_panel=_WEAR,
+    ),
 ]
 _ControlNet = Annotated[
     list[str] | None,
     typer.Option(
         metavar="DIR|NAME[:WEIGHT]",
-        help="a ControlNet, and how much it counts; may be given several times",
+        help=f"a ControlNet, which leads by --control-image, by its directory or {HUB}OWNER/NAME, and how much it "
+        "counts: 1 as it was trained; may be given several times",
         rich_help_panel=_WEAR,
     ),
 ]
@@ -100,19 +128,24 @@ _ControlImage = Annotated[
     list[str] | None,
     typer.Option(
         metavar="[canny:]FILE",
-        help="by which it leads: a picture as it knows them, or canny:FILE, whose edges are found; one for each",
+        help="the picture by which --control leads: edges, a map of depth, a pose, as it was trained on them; of "
+        "canny:FILE the edges are found first; one for each --control, in the same order",
         rich_help_panel=_WEAR,
     ),
 ]
 _Refiner = Annotated[
     str | None,
-    typer.Option(metavar="NAME|DIR", help="of SDXL, what draws the last fifth of the steps", rich_help_panel=_WEAR),
+    typer.Option(
+        metavar="NAME|DIR",
+        help=f"beside SDXL: its refiner, a directory or {HUB}OWNER/NAME, which draws the last fifth of the steps",
+        rich_help_panel=_WEAR,
+    ),
 ]
 _Dtype = Annotated[
     Literal["auto", "float32", "bfloat16", "float16"],
     typer.Option(
         metavar="NAME",
-        help="float32, bfloat16 or float16; auto is half precision on a GPU, and else float32",
+        help="of the weights: float32, or half as large bfloat16 or float16; auto is float16 on cuda, else float32",
         rich_help_panel=_SPARE,
     ),
 ]
@@ -120,28 +153,44 @@ _Offload = Annotated[
     Literal["none", "model", "sequential"],
     typer.Option(
         metavar="none|model|sequential",
-        help="what lies in main memory until a GPU needs it: parts of the model, or layers, which is slow",
+        help="what waits in main memory until a GPU needs it: model, its parts, nearly as fast; "
+        "sequential, its layers, slow",
         rich_help_panel=_SPARE,
     ),
 ]
 _Slicing = Annotated[
     bool,
-    typer.Option("--slicing", help="attention and decoder take a piece at a time", rich_help_panel=_SPARE),
+    typer.Option(
+        "--slicing",
+        help="spare memory: the decoder takes an image at a time, attention a few heads",
+        rich_help_panel=_SPARE,
+    ),
 ]
 _Tiling = Annotated[
-    bool, typer.Option("--tiling", help="the decoder takes large pictures in tiles", rich_help_panel=_SPARE)
+    bool, typer.Option("--tiling", help="spare memory: the decoder takes large images in tiles", rich_help_panel=_SPARE)
 ]
 _Compile = Annotated[
     bool,
-    typer.Option("--compile", help="compile the U-Net, which takes a minute or two at first", rich_help_panel=_SPARE),
+    typer.Option("--compile", help="compile the U-Net, for which the first step takes minutes", rich_help_panel=_SPARE),
 ]
-_Plan = Annotated[bool, typer.Option("--plan", help="say what it would take, and draw nothing", rich_help_panel=_SPARE)]
+_Plan = Annotated[
+    bool,
+    typer.Option(
+        "--plan", help="say what it would take of memory and to fetch, and draw nothing", rich_help_panel=_SPARE
+    ),
+]
 _Config = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="of a model in one file: a pipeline's directory of the same shape"),
+    typer.Option(
+        metavar="DIR",
+        help="where --model is one file: a pipeline's directory, built as that is  [default: the hub says]",
+    ),
 ]
 _NoChecker = Annotated[
-    bool, typer.Option("--no-safety-checker", help="do not look at the pictures, where the model brings what does")
+    bool,
+    typer.Option(
+        "--no-safety-checker", help="keep the model's safety checker, if it brings one, from making images black"
+    ),
 ]
 
 
@@ -183,9 +232,10 @@ def generate(
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Draws images of what it is told in words, with a model that is trained already.
+    """Draws images of what you say in words, with a model that is trained already.
 
-    They are written as numbered PNGs, with a grid of them. The settings ride inside every picture.
+    They are written as numbered PNGs, with a grid of them. The settings ride inside every picture, and --like draws it
+    again.
     """
     from kakusan import stable_diffusion
     from kakusan.adapters import weighted
