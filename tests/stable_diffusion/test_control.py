@@ -108,3 +108,13 @@ def test_what_does_not_fit_is_refused(places, how, message):
     images = [str(places / it) for it in how.get("images", ())]
     with pytest.raises(KakusanError, match=message):
         drawn(places, **{**how, "images": images})
+
+
+def test_a_refiner_is_refused_where_the_walk_cannot_be_left_to_it(places):
+    saved("refiner", places / "refiner")
+    model = stable_diffusion.opened(str(places / "sdxl"), "cpu")
+    extras = Extras(controls=[(str(places / "sdxl-net"), 1.0)], refiner=str(places / "refiner"))
+    init = str(places / "init.png")
+    request = Request(("x",), n=1, steps=6, edit=edit_of(init), controls=(control_of(init),))
+    with pytest.raises(KakusanError, match="walks to the end, and leaves nothing to a refiner"):
+        stable_diffusion.asked(stable_diffusion.fitted(model, extras), request)

@@ -187,6 +187,11 @@ def asked(model: TextToImage, request: Request) -> Generation:
         raise KakusanError(f"steps must be at least {_LEAST_REFINED} with a refiner, not {steps} (40 is usual)")
     pipe = _pipe(model, request, "" if edit is None else "Img2Img" if edit.mask is None else "Inpaint")
     refiner = None if model.refiner is None else _pipe(model.refiner, request, "Img2Img")
+    if refiner is not None and "denoising_end" not in signature(pipe.__call__).parameters:
+        raise KakusanError(
+            f"{type(pipe).__name__} of diffusers walks to the end, and leaves nothing to a refiner (leave out "
+            "--refiner, or --control, or --init)"
+        )
     eta = eta_of(pipe.scheduler, request.eta, model.eta)
     _, *usual = model.latent_shape
     height, width = (side or own * pipe.vae_scale_factor for side, own in zip(request.size, usual, strict=True))
