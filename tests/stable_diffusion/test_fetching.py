@@ -9,7 +9,7 @@ from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, Repo
 
 from kakusan import stable_diffusion
 from kakusan.errors import KakusanError
-from kakusan.stable_diffusion.fetching import fetched
+from kakusan.stable_diffusion.fetching import fetched, fetched_network
 from tests.pipelines import pipeline, saved
 from tests.stable_diffusion.original import write_single
 
@@ -85,6 +85,22 @@ def test_half_precision_is_fetched_where_there_is_such(hub, tmp_path):
     assert asked == [("owner/name", {"variant": "fp16", "use_safetensors": True, "local_files_only": True})]
     asked = hub(lambda how: ValueError("no such variant") if how["variant"] else str(tmp_path))
     assert fetched("hub:owner/name", half=True).variant is None
+
+
+def test_a_network_of_the_hub_is_fetched_alone(monkeypatch, tmp_path):
+    asked = []
+
+    def snapshot(repository, **how):
+        asked.append((repository, how["allow_patterns"]))
+        if repository == "owner/gated":
+            raise refused(GatedRepoError)
+        return str(tmp_path)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
+    assert fetched_network("hub:owner/name", "ControlNet") == tmp_path
+    assert asked == [("owner/name", ("config.json", "diffusion_pytorch_model.safetensors"))]
+    with pytest.raises(KakusanError, match="only to those who accepted its licence"):
+        fetched_network("hub:owner/gated", "ControlNet")
 
 
 def test_a_pipeline_of_the_hub_draws_as_from_a_directory(hub, tmp_path):

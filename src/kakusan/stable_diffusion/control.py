@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from kakusan.config.names import HUB
 from kakusan.errors import KakusanError, optional, reason_of
 from kakusan.files import sha256_of
-from kakusan.interop.loading import whole
-from kakusan.interop.pipelines import place_of, refuse_pickles
+from kakusan.interop.loading import quietly, whole
+from kakusan.interop.pipelines import refuse_pickles
 from kakusan.stable_diffusion.editing import Shown, shown
+from kakusan.stable_diffusion.fetching import fetched_network
 from kakusan.stable_diffusion.sizes import require_side
 
 CANNY = "canny:"
@@ -88,16 +87,15 @@ def read_controlnet(name: str, device: torch.device, dtype: torch.dtype, offline
     """
     from diffusers import ControlNetModel
 
-    place = place_of(name)
-    if place is None:
-        raise KakusanError(f"there is no ControlNet {name} (give the directory of one, or {HUB}OWNER/NAME)")
-    refuse_pickles(Path(place), "ControlNetModel")
+    place = fetched_network(name, "ControlNet", offline=offline)
+    refuse_pickles(place, "ControlNetModel")
     try:
-        kind = ControlNetModel.load_config(place, local_files_only=offline).get("_class_name")
+        with quietly():
+            kind = ControlNetModel.load_config(place).get("_class_name")
         if kind != "ControlNetModel":
             raise KakusanError(f"{name} is a {kind}, and no ControlNet (give the directory of a ControlNetModel)")
         load = partial(whole, ControlNetModel.from_pretrained)
-        made = load(place, torch_dtype=dtype, local_files_only=offline).to(device)
+        made = load(place, torch_dtype=dtype).to(device)
     except KakusanError:
         raise
     # Of a file, of the hub, of a configuration: its errors have no common class.
@@ -105,8 +103,7 @@ def read_controlnet(name: str, device: torch.device, dtype: torch.dtype, offline
         raise KakusanError(
             f"{name} cannot be loaded: {reason_of(error)} (give the directory of a ControlNetModel, with safetensors)"
         ) from error
-    files = sorted(Path(place).glob("*.safetensors"))
-    return made, sha256_of(files) if files else ""
+    return made, sha256_of(sorted(place.glob("*.safetensors")))
 
 
 def require_fit(controlnet: Any, name: str, pipe: Any, model: str) -> None:

@@ -73,8 +73,7 @@ def _refiner(model: TextToImage, name: str, offline: bool) -> TextToImage:
 
 
 def _control(model: TextToImage, place: str, weight: float, offline: bool) -> Worn:
-    with quietly():
-        module, digest = read_controlnet(place, model.device, model.pipe.unet.dtype, offline)
+    module, digest = read_controlnet(place, model.device, model.pipe.unet.dtype, offline)
     require_fit(module, place, model.pipe, model.name)
     return Worn(place, digest, weight, module=module)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,8 @@ from kakusan.runs import Run
 PIPELINE = "pipeline"
 """Where in its directory a run puts a pipeline of which it changed all weights."""
 _PICKLES = (".ckpt", ".bin", ".pt", ".pth")
+_NETWORK = ("config.json", "diffusion_pytorch_model.safetensors")
+"""Files of a single network."""
 _MOVED = {
     "runwayml/stable-diffusion-v1-5": "stable-diffusion-v1-5/stable-diffusion-v1-5",
     "runwayml/stable-diffusion-inpainting": "stable-diffusion-v1-5/stable-diffusion-inpainting",
@@ -83,6 +87,28 @@ def fetched(name: str, *, offline: bool = False, half: bool = False) -> Files:
     )
 
 
+def fetched_network(name: str, what: str, *, offline: bool = False) -> Path:
+    """Returns the directory of a single network, such as a ControlNet; one of the hub is fetched first.
+
+    Args:
+        name: Its directory in diffusers' layout, or ``"hub:OWNER/NAME"``.
+        what: What it is, for people.
+        offline: Whether only what was fetched before may be used.
+
+    Raises:
+        KakusanError: There is none, or it cannot be fetched; what to do is said.
+    """
+    if name.startswith(HUB):
+        from huggingface_hub import snapshot_download
+
+        repository = name.removeprefix(HUB)
+        with _explained(repository, offline):
+            return Path(snapshot_download(repository, allow_patterns=_NETWORK, local_files_only=offline))
+    if (place := at_home(name)).is_dir():
+        return place
+    raise KakusanError(f"there is no {what} {name} (give the directory of one, or {HUB}OWNER/NAME)")
+
+
 def refuse_pickled_parts(files: Files, config: dict[str, Any]) -> None:
     """Refuses a pipeline of which a part has no weights but pickles.
 
@@ -97,22 +123,33 @@ def refuse_pickled_parts(files: Files, config: dict[str, Any]) -> None:
 def _from_hub(repository: str, offline: bool, half: bool) -> Files:
     from diffusers import DiffusionPipeline
     from diffusers.utils import logging
-    from huggingface_hub.errors import HfHubHTTPError
 
     logging.enable_progress_bar()
     reasons: list[Exception] = []
     for variant in ("fp16", None) if half else (None,):
         try:
-            found = DiffusionPipeline.download(
-                repository, variant=variant, use_safetensors=True, local_files_only=offline
-            )
-            return Files(Path(found), variant)
+            with _explained(repository, offline):
+                found = DiffusionPipeline.download(
+                    repository, variant=variant, use_safetensors=True, local_files_only=offline
+                )
+                return Files(Path(found), variant)
+        except KakusanError:
+            raise
         except ValueError as error:  # it has no such variant
             reasons.append(error)
-        except (HfHubHTTPError, OSError) as error:
-            # Where the hub was asked and did not give, what it said stands behind what is not on this machine.
-            raise KakusanError(_why(repository, error.__cause__ or error, offline)) from error
     raise KakusanError(_why(repository, reasons[-1], offline)) from reasons[-1]
+
+
+@contextmanager
+def _explained(repository: str, offline: bool) -> Iterator[None]:
+    """A context in which what the hub does not give is said in a sentence."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        yield
+    except (HfHubHTTPError, OSError) as error:
+        # Where the hub was asked and did not give, what it said stands behind what is not on this machine.
+        raise KakusanError(_why(repository, error.__cause__ or error, offline)) from error
 
 
 def _why(repository: str, error: BaseException, offline: bool) -> str:

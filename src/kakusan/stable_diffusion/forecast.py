@@ -23,7 +23,7 @@ from kakusan.stable_diffusion.pipelines import GUIDANCE
 from kakusan.stable_diffusion.request import Request
 
 _PARTS = ("text_encoder", "text_encoder_2", "unet", "vae", "safety_checker")
-_SPARING = ({"slicing": True}, {"tiling": True}, {"offload": "model"}, {"offload": "sequential"})
+_SPARING = ({"tiling": True}, {"offload": "model"}, {"offload": "sequential"})  # slices spare nothing of one image
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def planned(
     dtype = memory.dtype_on(where)
     others = [file for it in extras.loras if (file := Path(it[0]).expanduser()).is_file()]
     beside = sum(file.stat().st_size for file in others)
-    beside += sum(_bytes(_meta("ControlNetModel", it, ""), dtype) for it, _ in extras.controls)
+    beside += sum(_bytes(_meta("ControlNetModel", it.removeprefix(HUB), ""), dtype) for it, _ in extras.controls)
     if extras.refiner is not None:
         refiner, _ = _place(extras.refiner, None, offline)
         beside += sum(_bytes(it, dtype) for it in _parts(extras.refiner, refiner).values())
@@ -156,7 +156,7 @@ class _Scene:
         weights = {part: _bytes(it, self.dtype) for part, it in self.parts.items()}
         spared = memory.offload != "none"
         drawn = []
-        for part, live in (("unet", self._denoised(memory)), ("vae", self._decoded(memory))):
+        for part, live in (("unet", self._denoised()), ("vae", self._decoded(memory))):
             if memory.offload == "sequential":
                 held = max(_bytes(it, self.dtype) for it in self.parts[part].modules() if not list(it.children()))
             else:
@@ -164,8 +164,9 @@ class _Scene:
             drawn.append(held + live + (0 if spared and part == "vae" else self.beside))
         return max(drawn)
 
-    def _denoised(self, memory: Memory) -> int:
-        """Returns the bytes that a call of the U-Net computes with at a time."""
+    def _denoised(self) -> int:
+        """Returns the bytes that a call of the U-Net computes with at a time; attention in slices takes no less than
+        fused attention does."""
         unet: Any = self.parts["unet"]
         config = unet.config
         height, width = (side // self._factor for side in self.size)
@@ -180,7 +181,6 @@ class _Scene:
                 "text_embeds": self._empty(self._rows, pooled),
                 "time_ids": self._empty(self._rows, told),
             }
-        unet.set_attention_slice("auto" if memory.slicing else None)
         x = self._empty(self._rows, config["in_channels"], height, width)
         with counted() as live:
             unet(x, torch.zeros((), device="meta"), **given)
