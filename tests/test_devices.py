@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from kakusan.devices import device_of, memory, resolve
+from kakusan.devices import device_of, memory, resolve, seed_device
 from kakusan.errors import KakusanError
 
 
@@ -104,3 +104,22 @@ def test_freed_memory_that_is_kept_is_not_waited_for_again():
         for how in ("given back", "kept")
     )
     assert kept < given_back / 10
+
+
+def test_a_seeded_device_draws_what_torch_draws_of_that_seed():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        expected = torch.rand(3), torch.nn.functional.dropout(torch.ones(64))
+        seed_device(5, torch.device("cpu"))
+        assert torch.equal(torch.rand(3), expected[0])
+        assert torch.equal(torch.nn.functional.dropout(torch.ones(64)), expected[1])
+
+
+@pytest.mark.parametrize(("name", "seeded"), [("cpu", []), ("cuda:1", ["cuda"]), ("mps", ["mps"])])
+def test_idle_devices_are_not_seeded(name, seeded, monkeypatch):
+    told = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: told.append("cuda"))
+    monkeypatch.setattr(torch.mps, "manual_seed", lambda seed: told.append("mps"))
+    with torch.random.fork_rng(devices=[]):
+        seed_device(5, torch.device(name))
+    assert told == seeded

@@ -72,6 +72,16 @@ def peak_memory(device: torch.device) -> int | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
+def seed_device(seed: int, device: torch.device) -> None:
+    """Seeds what draws by itself on a device, and on the CPU: ``torch.manual_seed`` without the devices that are idle,
+    each of which keeps a stack of calls for later, and takes longer than the optimizer of a small network."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed_all(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
+
+
 def keep_freed_memory() -> None:
     """Lets this process keep what it frees, for what it takes next, instead of giving it back to the system.
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from kakusan import pictures, seeds
 from kakusan.config import models as config
 from kakusan.data.batches import Batches
-from kakusan.devices import is_out_of_memory, resolve
+from kakusan.devices import is_out_of_memory, resolve, seed_device
 from kakusan.errors import KakusanError
 from kakusan.progress import Bar, say
 from kakusan.runs import Checkpoint, Run
@@ -233,7 +233,7 @@ class Engine:
         """Takes one step of the optimizer and returns the gradient's norm, without waiting for the device."""
         draws = self._draws()
         # Dropout is the one draw made on the device; its seed makes it the step's own.
-        torch.manual_seed(seeds.derive(self._training.seed, f"dropout {self._processes.index}", self.step))
+        seed_device(seeds.derive(self._training.seed, f"dropout {self._processes.index}", self.step), self.device)
         before = time.perf_counter()
         batch = self._batches(draws, self._processes.device)
         self._ledger.data_seconds += time.perf_counter() - before
