@@ -7,7 +7,7 @@ take steps in turn, so that whatever slows the machine slows both; the first tur
 fastest does, because other programs only ever add time. On a CPU ``kakusan`` keeps freed memory, as our trainings do;
 ``plain`` does the same, and ``plain, as torch comes`` does not.
 
-    python benchmarks/finetune_speed.py --threads 2        # mini; and random weights of the shape of Stable Diffusion
+    python benchmarks/finetune_speed.py --threads 1        # mini; and random weights of the shape of Stable Diffusion
     python benchmarks/finetune_speed.py --device cuda      # 1.5, on a CPU a fifth as wide; on a GPU these alone, 512 px
 """
 
