@@ -4,11 +4,12 @@ import pytest
 import torch
 
 from kakusan import customising
-from kakusan.customising.words import Extended, readers
+from kakusan.customising.words import Extended
 from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError
 from kakusan.objective import TimeSampling
 from kakusan.seeds import Draws
+from kakusan.stable_diffusion import readers
 from kakusan.training.tasks.customising import Customising
 from tests.customising.scenes import diamonds, settings
 

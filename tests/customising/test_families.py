@@ -6,9 +6,9 @@ import torch
 
 from kakusan import customising
 from kakusan.customising.publishing import publish
-from kakusan.customising.words import readers
 from kakusan.objective import TimeSampling
 from kakusan.seeds import Draws
+from kakusan.stable_diffusion import readers
 from kakusan.training import start
 from kakusan.training.tasks.customising import Customising
 from tests.customising.scenes import diamonds, settings

@@ -14,13 +14,13 @@ from kakusan import seeds
 from kakusan.config import models as config
 from kakusan.customising.painter import Painter, require_drawable
 from kakusan.customising.trained import Trained
-from kakusan.customising.words import learn_word, readers
+from kakusan.customising.words import learn_word
 from kakusan.denoiser import Denoiser
 from kakusan.errors import KakusanError, optional
 from kakusan.interop.loading import quietly
 from kakusan.interop.wrapped import denoiser_by
 from kakusan.networks.autoencoder import Posterior
-from kakusan.stable_diffusion import Memory, TextToImage, opened
+from kakusan.stable_diffusion import Memory, TextToImage, opened, readers
 
 _TEXT_LAYERS = ("q_proj", "k_proj", "v_proj", "out_proj")
 

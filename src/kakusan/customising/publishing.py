@@ -15,14 +15,13 @@ from kakusan.adapters.spelling import BLOCK_LAYERS
 from kakusan.config import models as config
 from kakusan.customising.customised import Customised, base_of
 from kakusan.customising.preparing import drawn, restored
-from kakusan.customising.words import readers
 from kakusan.errors import KakusanError
 from kakusan.files import atomic_path, atomic_write, remove_whole
 from kakusan.interop.beside import Beside
 from kakusan.interop.loading import quietly
 from kakusan.interop.pipelines import place_of
 from kakusan.runs import Run
-from kakusan.stable_diffusion import TextToImage
+from kakusan.stable_diffusion import SDXL_ENCODERS, TextToImage, readers
 from kakusan.tensors import pack, read_tensors
 
 LORA, KOHYA = "pytorch_lora_weights.safetensors", "lora-kohya.safetensors"
@@ -30,7 +29,6 @@ EMBEDS, PIPELINE = "learned_embeds.safetensors", "pipeline"
 _STEPS, _GUIDANCE = 4, 2.0
 _APART = {torch.float32: 1e-3, torch.bfloat16: 0.1, torch.float16: 0.02}
 """By how much pixels, in [−1, 1], may differ: half precision rounds elsewhere once an adapter is loaded anew."""
-_ENCODERS = ("clip_l", "clip_g")  # of the vectors of SDXL's two text encoders
 
 
 def publish(run: Run, device: str) -> list[str]:
@@ -110,7 +108,7 @@ def _embedding(learned: Customised, directory: Path) -> list[Path]:
 
 def _names(network: config.Embedding, pipe: Any) -> tuple[str, ...]:
     """Returns what the vectors of every text encoder are called in a file."""
-    return (network.token,) if len(list(readers(pipe))) == 1 else _ENCODERS
+    return (network.token,) if len(list(readers(pipe))) == 1 else SDXL_ENCODERS
 
 
 def _whole(learned: Customised, directory: Path) -> list[Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -10,9 +9,7 @@ from torch import Tensor, nn
 
 from kakusan.config.models import Embedding
 from kakusan.errors import KakusanError
-
-ENCODERS = (("tokenizer", "text_encoder"), ("tokenizer_2", "text_encoder_2"))
-"""What reads a prompt: of SDXL there are two."""
+from kakusan.stable_diffusion import readers
 
 
 class Extended(nn.Module):
@@ -66,13 +63,6 @@ def learn_word(pipe: Any, settings: Embedding, name: str) -> None:
                 f"{old.num_embeddings}: a new word has no place (give a pipeline in which they agree)"
             )
         encoder.set_input_embeddings(Extended(old, begun.float().clone()))
-
-
-def readers(pipe: Any) -> Iterator[tuple[Any, Any]]:
-    """Yields the tokenizers of a pipeline, each with its text encoder."""
-    for tokenizer, encoder in ENCODERS:
-        if pipe.components.get(tokenizer) is not None:
-            yield getattr(pipe, tokenizer), getattr(pipe, encoder)
 
 
 def pieces_of(settings: Embedding) -> list[str]:

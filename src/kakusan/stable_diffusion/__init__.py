@@ -3,7 +3,8 @@
 from kakusan.stable_diffusion.control import Control, control_of
 from kakusan.stable_diffusion.editing import STRENGTH, Edit, edit_of
 from kakusan.stable_diffusion.emphasis import plain
-from kakusan.stable_diffusion.extras import Extras, fitted
+from kakusan.stable_diffusion.encoding import readers
+from kakusan.stable_diffusion.extras import SDXL_ENCODERS, Extras, fitted
 from kakusan.stable_diffusion.forecast import Needs, planned
 from kakusan.stable_diffusion.generation import Generation, asked, generated
 from kakusan.stable_diffusion.memory import DTYPES, Memory
@@ -14,6 +15,7 @@ from kakusan.stable_diffusion.sizes import multiple_of, require_side
 __all__ = [
     "BATCH",
     "DTYPES",
+    "SDXL_ENCODERS",
     "STRENGTH",
     "Control",
     "Edit",
@@ -33,5 +35,6 @@ __all__ = [
     "opened",
     "plain",
     "planned",
+    "readers",
     "require_side",
 ]
