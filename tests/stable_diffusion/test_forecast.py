@@ -1,6 +1,7 @@
 """What drawing takes, counted without computing: weights exactly, and no less than lives at a time."""
 
 import re
+import shutil
 
 import pytest
 import torch
@@ -9,8 +10,9 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from kakusan import stable_diffusion
 from kakusan.errors import KakusanError
-from kakusan.stable_diffusion import Extras, Memory, Request
+from kakusan.stable_diffusion import Extras, Memory, Request, forecast
 from kakusan.stable_diffusion.counting import counted
+from kakusan.stable_diffusion.fetching import Files
 from kakusan.stable_diffusion.forecast import _Scene
 from tests.documents import ROOT
 from tests.pipelines import FAMILIES, pipeline, saved
@@ -89,9 +91,23 @@ def test_a_refiner_adds_its_weights(places):
     assert refined.weights - plain.weights == 4 * sum(planned(places, "refiner").parameters.values())
 
 
+def test_what_is_to_be_fetched_is_all_of_which_only_configurations_are_here(places, tmp_path, monkeypatch):
+    here, there = (shutil.copytree(places[it], tmp_path / it) for it in ("sdxl", "refiner"))
+    for file in there.rglob("*.safetensors"):
+        file.unlink()
+    known = {"hub:owner/sdxl": here, "hub:owner/refiner": there}
+    monkeypatch.setattr(forecast, "fetched", lambda name, **_: Files(known[name]))
+    own = stable_diffusion.planned("hub:owner/sdxl", Request(("x",), n=1), Extras(), Memory(), "cpu")
+    refined = stable_diffusion.planned(
+        "hub:owner/sdxl", Request(("x",), n=1), Extras(refiner="hub:owner/refiner"), Memory(), "cpu"
+    )
+    assert own.download == 0
+    assert refined.download == refined.weights - own.weights > 0
+
+
 def test_what_does_not_fit_gets_the_first_advice_that_helps(places, monkeypatch):
     needed = planned(places, "sd15", n=4).memory
-    monkeypatch.setattr(stable_diffusion.forecast, "memory_of", lambda device: needed - 1)
+    monkeypatch.setattr(forecast, "memory_of", lambda device: needed - 1)
     found = planned(places, "sd15", n=4)
     assert found.advice == "--batch 1"
     assert "does not fit" in found.in_words()["memory"]

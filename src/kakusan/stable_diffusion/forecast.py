@@ -16,7 +16,7 @@ from kakusan.errors import KakusanError, reason_of
 from kakusan.interop.loading import quietly
 from kakusan.stable_diffusion.counting import counted
 from kakusan.stable_diffusion.extras import Extras
-from kakusan.stable_diffusion.fetching import Files, fetched
+from kakusan.stable_diffusion.fetching import Files, fetched, fetched_network
 from kakusan.stable_diffusion.kinds import family_of
 from kakusan.stable_diffusion.memory import Memory
 from kakusan.stable_diffusion.pipelines import GUIDANCE
@@ -94,22 +94,18 @@ def planned(
     """
     where = resolve(device)
     memory.require(where)
-    place, here = _place(name, config, offline)
-    parts = _parts(name, place)
     dtype = memory.dtype_on(where)
-    others = [file for it in extras.loras if (file := Path(it[0]).expanduser()).is_file()]
-    beside = sum(file.stat().st_size for file in others)
-    beside += sum(_bytes(_meta("ControlNetModel", it.removeprefix(HUB), ""), dtype) for it, _ in extras.controls)
-    if extras.refiner is not None:
-        refiner, _ = _place(extras.refiner, None, offline)
-        beside += sum(_bytes(it, dtype) for it in _parts(extras.refiner, refiner).values())
-    scene = _Scene(parts, request, dtype, beside)
+    drawer = _pipeline(name, config, offline)
+    others = [_control(it, offline) for it, _ in extras.controls]
+    others += [_pipeline(it, None, offline) for it in [extras.refiner] if it is not None]
+    loras = [file for it, _ in extras.loras if (file := Path(it).expanduser()).is_file()]
+    beside = sum(file.stat().st_size for file in loras) + sum(it.bytes(dtype) for it in others)
+    scene = _Scene(drawer.parts, request, dtype, beside)
     there, needed = memory_of(where), scene.peak(memory)
-    own = sum(_bytes(it, dtype) for it in parts.values())
     return Needs(
-        {part: sum(it.numel() for it in module.parameters()) for part, module in parts.items()},
-        0 if here else own,
-        own + beside,
+        {part: sum(it.numel() for it in module.parameters()) for part, module in drawer.parts.items()},
+        sum(it.bytes(dtype) for it in (drawer, *others) if not it.here),
+        drawer.bytes(dtype) + beside,
         needed,
         there,
         scene.images,
@@ -119,6 +115,23 @@ def planned(
         str(dtype).removeprefix("torch."),
         None if there is None or needed <= there else _advice(scene, memory, there, where.type),
     )
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Networks of which the configurations are known.
+
+    Attributes:
+        parts: They, on no device, by name.
+        here: Whether their weights are on this machine.
+    """
+
+    parts: Mapping[str, nn.Module]
+    here: bool
+
+    def bytes(self, dtype: torch.dtype) -> int:
+        """Returns how much their weights take."""
+        return sum(_bytes(it, dtype) for it in self.parts.values())
 
 
 class _Scene:
@@ -229,6 +242,25 @@ def _advice(scene: _Scene, memory: Memory, there: int, device: str) -> str:
     return "smaller pictures, or a machine with more memory"
 
 
+def _pipeline(name: str, config: str | Path | None, offline: bool) -> _Found:
+    """Returns a pipeline; the configurations of one of the hub are fetched."""
+    place, here = _place(name, config, offline)
+    parts = _parts(name, place)
+    # Of what was planned before, and not fetched, the configurations are here.
+    return _Found(parts, here and (not name.startswith(HUB) or all(_weights_in(Path(place, it)) for it in parts)))
+
+
+def _control(name: str, offline: bool) -> _Found:
+    """Returns a ControlNet; the configuration of one of the hub is fetched."""
+    try:
+        place = str(fetched_network(name, "ControlNet", offline=True))
+    except KakusanError:
+        if not name.startswith(HUB) or offline:
+            raise
+        place = name.removeprefix(HUB)
+    return _Found({"controlnet": _meta("ControlNetModel", place, "")}, _weights_in(Path(place)))
+
+
 def _place(name: str, config: str | Path | None, offline: bool) -> tuple[str, bool]:
     """Returns where the configuration of a pipeline is found, and whether its weights are here."""
     try:
@@ -282,6 +314,10 @@ def _meta(kind: str, place: str, folder: str) -> nn.Module:
     # Of a file, of the hub, of a configuration: its errors have no common class.
     except Exception as error:
         raise KakusanError(f"the {folder or kind} of {place} has no configuration: {reason_of(error)}") from error
+
+
+def _weights_in(folder: Path) -> bool:
+    return any(folder.glob("*.safetensors"))
 
 
 def _bytes(module: nn.Module, dtype: torch.dtype) -> int:
