@@ -147,6 +147,8 @@ def test_what_is_no_text_encoder_is_refused(clip, tmp_path):
     other = kakusan.train(data=shades(), run=tmp_path / "other", show=False, overrides=TEXT)
     with pytest.raises(KakusanError, match="trained no CLIP"):
         train(tmp_path / "run", other.path)
+    with pytest.raises(KakusanError, match=r"kakusan train shapes-clip --run runs/shapes-clip; or .*init null"):
+        train(tmp_path / "run", "runs/shapes-clip")
     (tmp_path / "empty").mkdir()
     with pytest.raises(KakusanError, match=r"there is no text encoder .*empty"):
         train(tmp_path / "run", tmp_path / "empty")

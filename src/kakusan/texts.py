@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from kakusan import build, config
 from kakusan.config.models import Text
-from kakusan.config.names import HUB, MODELS
+from kakusan.config.names import HUB, MODELS, presets
 from kakusan.errors import KakusanError
 from kakusan.files import at_home, sha256_of
 from kakusan.interop.beside import Beside
+from kakusan.interop.hub import snapshot
 from kakusan.interop.pipelines import place_of
 from kakusan.interop.text import CLIP_FOLDER, read_clip, read_text_encoder
 from kakusan.matcher import Matcher
 from kakusan.networks import TextEncoder
 from kakusan.runs import Run, WeightsFrom
 from kakusan.words import Words
+
+_CLIP = ("*.json", "merges.txt", "model*.safetensors")
+"""Files of a CLIP on the hub, whose other weights are pickles, or for other libraries."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,11 @@ def opened(settings: Text) -> Reader | None:
         found = Reader(clip.network.text, clip.words)
     elif path.is_dir() or name.startswith(HUB):
         found = Reader(*read_text_encoder(name.removeprefix(HUB) if name.startswith(HUB) else path))
+    elif path.name in presets():
+        raise KakusanError(
+            f"there is no {name} yet, whose text encoder it begins with (train it: kakusan train {path.name} --run "
+            f"{quote(name)}; or begin with none: --text.init null)"
+        )
     else:
         raise KakusanError(
             f"there is no text encoder {name} (give the run of a CLIP, or the directory of a CLIPTextModel; one of the "
@@ -97,15 +107,17 @@ def matcher(name: str | Path | Run, checkpoint: int | None = None, weights_from:
     """Returns a CLIP: that a run trained, that ships with this package, or that transformers has written.
 
     Args:
-        name: The run, ``mini``, or the directory of a ``CLIPModel``, or of a pipeline of ours that has one beside it.
+        name: The run, ``mini``, the directory of a ``CLIPModel``, or of a pipeline of ours that has one beside it, or
+            ``"hub:OWNER/NAME"``.
         checkpoint, weights_from: Which weights of a run.
 
     Raises:
-        KakusanError: There is none, or it is of another kind.
+        KakusanError: There is none, it is of another kind, or cannot be fetched.
     """
     if isinstance(name, Run) or (str(name) not in MODELS and Run.is_at(name)):
         return build.restored_as(Matcher, Run.open(name), checkpoint, weights_from)
-    place = Path(place_of(str(name)) or name)
+    on_hub = str(name).startswith(HUB)
+    place = snapshot(str(name).removeprefix(HUB), _CLIP) if on_hub else Path(place_of(str(name)) or name)
     if not place.is_dir() or (place / "study.json").exists():
         return build.restored_as(Matcher, Run.open(place))  # which says what is wrong
     clip, words = read_clip(place)

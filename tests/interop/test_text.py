@@ -184,12 +184,44 @@ def test_of_what_is_not_whole_nothing_is_drawn_at_random(tmp_path):
         read_text_encoder(tmp_path / "text")
 
 
-def test_a_clip_that_sees_pixels_in_another_way_is_refused(tmp_path):
+def test_a_clip_sees_pixels_as_its_processor_brings_them(tmp_path):
+    clip, words = small_clip()
+    write_clip(clip, words, tmp_path)
+    file, mean, deviation = tmp_path / "preprocessor_config.json", [0.48, 0.46, 0.41], [0.27, 0.26, 0.28]
+    told = json.loads(file.read_text())
+    file.write_text(json.dumps({**told, "image_mean": mean, "image_std": deviation}))
+    pixels = torch.rand(3, *kakusan.load_clip(tmp_path).shape, generator=torch.Generator().manual_seed(0))
+    theirs = transformers.CLIPModel.from_pretrained(tmp_path).eval()
+    processor = transformers.CLIPImageProcessor.from_pretrained(tmp_path)
+    seen = processor(list(pixels), do_rescale=False, return_tensors="pt")["pixel_values"]
+    with torch.no_grad():
+        vectors = theirs.visual_projection(theirs.vision_model(seen).pooler_output)
+        expected = torch.nn.functional.normalize(vectors, dim=1)
+        found = kakusan.load_clip(tmp_path).network.of_images(2 * pixels - 1)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    assert not torch.allclose(found, clip.eval().of_images(2 * pixels - 1), atol=1e-3)
+
+
+def test_a_clip_that_does_not_say_how_it_sees_pixels_is_refused(tmp_path):
     write_clip(*small_clip(), tmp_path)
-    told = json.loads((tmp_path / "preprocessor_config.json").read_text())
-    (tmp_path / "preprocessor_config.json").write_text(json.dumps({**told, "image_mean": [0.48, 0.46, 0.41]}))
-    with pytest.raises(KakusanError, match=r"sees pixels by an image_mean of \[0.48, 0.46, 0.41\]"):
+    (tmp_path / "preprocessor_config.json").unlink()
+    with pytest.raises(KakusanError, match=r"its preprocessor_config.json"):
         kakusan.load_clip(tmp_path)
+
+
+def test_a_clip_of_the_hub_is_fetched_without_what_is_not_read(monkeypatch, tmp_path):
+    write_clip(*small_clip(), tmp_path)
+    asked = []
+
+    def fetch(repository, allow_patterns, local_files_only):
+        asked.append((repository, "pytorch_model.bin" in allow_patterns, local_files_only))
+        return str(tmp_path)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
+    clip = kakusan.load_clip("hub:owner/name")
+    assert asked == [("owner/name", False, False)]
+    assert clip.source == "hub:owner/name"
+    assert clip.weights_hash
 
 
 def test_a_text_encoder_without_a_tokenizer_says_so(tmp_path):

@@ -101,7 +101,7 @@ def load_clip(
     """Returns a CLIP, in evaluation mode.
 
     Args:
-        run: The run directory of one, ``mini``, or the directory of transformers' ``CLIPModel``.
+        run: The run directory of one, ``mini``, the directory of transformers' ``CLIPModel``, or ``"hub:OWNER/NAME"``.
         checkpoint, weights_from, device: As in :func:`load`.
 
     Raises:

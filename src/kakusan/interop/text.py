@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -44,6 +45,7 @@ _OF_BOTH = {
 }
 CLIP_FOLDER = "clip"
 """Where the CLIP of a pipeline of ours lies beside its parts."""
+_SEEN = "preprocessor_config.json"
 _HALF = 0.5  # mean and deviation that take pixels from [0, 1] to [−1, 1]
 _PREFIX = "text_model."  # which newer versions of transformers leave out, and all of them read
 # What CLIPTextModel leaves open and ours has decided.
@@ -169,16 +171,15 @@ def write_clip(clip: CLIP, words: Words, directory: Path) -> None:
     half = [_HALF] * clip.image.in_channels
     seen = {"image_processor_type": "CLIPImageProcessor", "do_center_crop": False, "do_convert_rgb": True, "size": side}
     told = {**seen, "crop_size": side, "image_mean": half, "image_std": half}
-    (directory / "preprocessor_config.json").write_text(in_json(told), encoding="utf-8")
+    (directory / _SEEN).write_text(in_json(told), encoding="utf-8")
 
 
 def read_clip(directory: str | Path) -> tuple[CLIP, Words]:
-    """Returns a ``CLIPModel`` as ours with the vocabulary of its tokenizer, by the path of their directory or of a
-    pipeline that has one beside it; nothing is unpickled.
+    """Returns a ``CLIPModel`` as ours, which sees pictures in [−1, 1], and the vocabulary of its tokenizer, by the path
+    of their directory or of a pipeline that has one beside it; nothing is unpickled.
 
     Raises:
-        KakusanError: transformers is not installed, there is none, it has something that ours has not, or it sees
-            pixels of another mean and deviation than [−1, 1] has of [0, 1].
+        KakusanError: transformers is not installed, there is none, or it has something that ours has not.
     """
     with optional("this", "transformers"):
         from transformers import CLIPModel
@@ -187,28 +188,31 @@ def read_clip(directory: str | Path) -> tuple[CLIP, Words]:
     try:
         model = whole(CLIPModel.from_pretrained, place).float()
         words = read_words(place, "", model.config.text_config.max_position_embeddings)
+        told = json.loads((place / _SEEN).read_text("utf-8"))
+        mean, deviation = (torch.tensor(told[name], dtype=torch.float32) for name in ("image_mean", "image_std"))
     # Of a file, of a configuration: its errors have no common class.
     except Exception as error:
         raise KakusanError(
             f"{directory} holds no CLIP: {reason_of(error)} (give the run of one, or the directory of a CLIPModel with "
-            "safetensors and its tokenizer)"
+            f"safetensors, its tokenizer and its {_SEEN})"
         ) from error
-    _require_halves(place)
-    return clip_from_transformers(model), words
+    clip = clip_from_transformers(model)
+    _take_in(clip.image, mean, deviation)
+    return clip, words
 
 
-def _require_halves(place: Path) -> None:
-    """Refuses a CLIP that sees pixels in another way than ours do, and would say something else of the same picture."""
-    file = place / "preprocessor_config.json"
-    if not file.is_file():
-        return
-    told = json.loads(file.read_text("utf-8"))
-    for name in ("image_mean", "image_std"):
-        if any(value != _HALF for value in told.get(name) or ()):
-            raise KakusanError(
-                f"{place} sees pixels by an {name} of {told[name]}, and a CLIP of ours by {_HALF} each "
-                "(kakusan evaluate --metrics clip --weights DIR takes it as it is)"
-            )
+@torch.no_grad()
+def _take_in(image: ImageEncoder, mean: Tensor, deviation: Tensor) -> None:
+    """Takes into weights what pixels are brought to first: squares are not padded, so that what is subtracted from
+    pixels adds one vector to each.
+
+    Args:
+        image: What sees pixels p in [0, 1] as (p − mean) / deviation, and sees 2p − 1 afterwards.
+        mean, deviation: Shape (C,).
+    """
+    weight = image.squares.weight  # (D, C, P, P)
+    image.places.weight[1:] += (weight.sum((2, 3)) * ((_HALF - mean) / deviation)).sum(1)
+    weight *= (_HALF / deviation)[:, None, None]
 
 
 def clip_to_transformers(clip: CLIP) -> CLIPModel:

