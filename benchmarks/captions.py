@@ -33,10 +33,10 @@ from kakusan.studies.workshop import train_seconds
 RESULTS = Path(__file__).parent / "results" / "captions.json"
 KINDS = (0, 2)  # one thing, two things, as they were learned from
 WAYS: dict[str, dict[str, Any]] = {
-    "leaning": {},
-    "even": {"captions": "even"},
-    "from a CLIP": {"init": True},
-    "a CLIP's, frozen": {"init": True, "text.frozen": True},
+    "leaning": {"text.init": None},
+    "even": {"captions": "even", "text.init": None},
+    "from a CLIP": {},
+    "a CLIP's, frozen": {"text.frozen": True},
 }
 
 
@@ -56,9 +56,8 @@ def trained(given: argparse.Namespace, name: str) -> Run:
     place = given.runs / name.replace(" ", "-").replace(",", "").replace("'", "")
     if Run.is_at(place):
         return kakusan.train(resume=place, data=images, images=given.images)
-    if way.pop("init", False):
-        way["text.init"] = str(given.clip)
     changes = {"data.latent": str(given.autoencoder), "training.images": given.images, "training.samples_every": 0}
+    changes["text.init"] = str(given.clip)
     return kakusan.train("shapes-text", data=images, run=place, overrides={**changes, **way})
 
 
