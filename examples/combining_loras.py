@@ -18,15 +18,13 @@ for seed, file in enumerate(("subject.safetensors", "style.safetensors")):  # dr
         weights[f"unet.{name}.lora_B.weight"] = torch.randn(out, 4, generator=draw) / 8
     adapters.write(adapters.Adapter(weights), place / file)
 
-both = [(place / "subject.safetensors", 0.7), (place / "style.safetensors", 0.5)]
+both = [f"{place / 'subject.safetensors'}:0.7", f"{place / 'style.safetensors'}:0.5"]
 how = {"model": model, "n": 4, "steps": 10, "show": False}
 plain = kakusan.generate("a red circle", **how)
-adapters.load_into(model.pipe, both)  # worn: W + 0.7·B₁A₁ + 0.5·B₂A₂ at every call
-worn = kakusan.generate("a red circle", **how)
-read = [(adapters.read(file), weight) for file, weight in both]
+worn = kakusan.generate("a red circle", loras=both, **how)  # W + 0.7·B₁A₁ + 0.5·B₂A₂ at every call
+read = [(adapters.read(file), weight) for file, weight in map(adapters.weighted, both)]
 adapters.write(adapters.merged(read), place / "both.safetensors")  # one file of rank 4 + 4
-adapters.load_into(model.pipe, [(place / "both.safetensors", 1)])
-merged = kakusan.generate("a red circle", **how)
+merged = kakusan.generate("a red circle", loras=[str(place / "both.safetensors")], **how)
 adapters.fused(model.pipe, read)  # and no adapter at all: the weights themselves have changed
 fused = kakusan.generate("a red circle", **how)
 print(f"two LoRAs change pictures by up to {(worn - plain).abs().max():.2f}")

@@ -100,6 +100,7 @@ def test_pictures_that_begin_from_another_are_led_too(places):
         ({"nets": [("other-scale", 1.0)], "images": ["square.png"]}, "makes one value of 4×4 pixels, and .* of 2×2"),
         ({"nets": [("sd15-net", 1.0)]}, "is led by 1 ControlNets, and 0 pictures are given"),
         ({"nets": [("sd15-net", 1.0)], "images": ["square.png"], "height": 16, "width": 16}, "the width of .*square"),
+        ({"nets": [("sd15-net", 1.0)], "images": ["square.png"], "width": 16}, "the width of .*square.png is 24 "),
         ({"nets": [("sd15-net", 1.0)] * 2, "images": ["square.png", "half.png"]}, "the height of .*half.png is 8 "),
         ({"nets": [("sd15-net", 1.0)], "images": ["none.png"]}, "cannot read the picture"),
     ],

@@ -46,11 +46,14 @@ def test_a_little_strength_changes_little_and_each_image_follows_from_its_seed(m
 def test_what_is_not_white_stays_as_it_is(model, files, scheduler):
     init = pictures.from_uint8(draw(asked_for(0, 1, seed=3)[0][0], 32))
     how = {"model": model, "init": files / "init.png", "mask": files / "mask.png", "n": 2, "steps": 10, "show": False}
-    drawn = kakusan.generate("a blue star", scheduler=scheduler, **how)
+    drawn = kakusan.generate("a purple circle left of a blue star", scheduler=scheduler, **how)
     torch.testing.assert_close(drawn[..., :16], init[..., :16].expand(2, -1, -1, -1), atol=1e-6, rtol=0)
     assert (drawn[..., 16:] - init[..., 16:]).abs().mean() > 0.02
     torch.testing.assert_close(
-        kakusan.generate("a blue star", scheduler=scheduler, batch=1, **how), drawn, atol=1e-4, rtol=0
+        kakusan.generate("a purple circle left of a blue star", scheduler=scheduler, batch=1, **how),
+        drawn,
+        atol=1e-4,
+        rtol=0,
     )
 
 

@@ -27,6 +27,8 @@ def told(prompt):
         (r"a \(red\) circle\\", [("a (red) circle\\", 1)]),
         ("a\\b", [("a\\b", 1)]),
         ("()x", [("x", 1)]),
+        ("a [ ] cat", [("a   cat", 1)]),
+        ("( :0.5)cat", [(" cat", 1)]),
     ],
 )
 def test_fragments_are_what_the_brackets_say(prompt, parts):

@@ -4,6 +4,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+import kakusan
 from kakusan import adapters, stable_diffusion
 from kakusan.errors import KakusanError
 from kakusan.stable_diffusion import Extras, Request
@@ -65,6 +66,16 @@ def test_a_learned_word_is_read_as_its_vectors(places, model):
     assert asked.remarks() == []  # the word is known, though no caption held it
     again = stable_diffusion.fitted(worn, Extras(embeddings=[str(places / "cat.safetensors")]))
     assert again.embeddings == worn.embeddings
+
+
+def test_a_pipeline_wears_what_the_last_call_asks_for_and_no_more(places, model):
+    how = {"model": model, "n": 1, "steps": 2, "guidance_scale": 3.0, "show": False}
+    plain = kakusan.generate("a red circle", **how)
+    worn = kakusan.generate("a red circle", loras=places / "one.safetensors", **how)
+    assert not torch.allclose(worn, plain, atol=1e-3)
+    assert torch.equal(kakusan.generate("a red circle", **how), plain)
+    taught = [kakusan.generate("a <cat>", embeddings=[places / "cat.safetensors"], **how) for _ in range(2)]
+    assert torch.equal(*taught)
 
 
 def test_each_encoder_of_sdxl_gets_its_own_vectors(places):

@@ -114,9 +114,16 @@ def test_half_precision_draws_nearly_the_same(places):
     assert (drawn(half) - drawn(opened(places, "sd15"))).abs().mean() < 0.05
 
 
-def test_slices_and_tiles_draw_nearly_the_same(places):
-    spared = stable_diffusion.opened(str(places["sd21"]), "cpu", Memory(slicing=True, tiling=True))
-    torch.testing.assert_close(drawn(spared), drawn(opened(places, "sd21")), atol=1e-4, rtol=0)
+def test_slices_draw_the_same_and_tiles_of_large_pictures_nearly(places):
+    plain = opened(places, "sd21")
+    sliced, tiled = (stable_diffusion.opened(str(places["sd21"]), "cpu", it) for it in _SPARING)
+    torch.testing.assert_close(drawn(sliced), drawn(plain), atol=1e-4, rtol=0)
+    large = {"n": 1, "height": 40, "width": 40}
+    apart = (drawn(tiled, **large) - drawn(plain, **large)).abs()
+    assert 0 < apart.mean() < 0.2
+
+
+_SPARING = (Memory(slicing=True), Memory(tiling=True))
 
 
 @pytest.mark.parametrize(
@@ -144,7 +151,19 @@ def test_a_refiner_stands_beside_sdxl_only(places):
         drawn(model)
 
 
-def test_a_word_with_brackets_is_said_to_the_pipeline_without_them(places):
+def test_a_refiner_takes_over_from_a_base_that_walked(places, tmp_path):
+    model = stable_diffusion.fitted(opened(places, "sdxl"), Extras(refiner=str(places["refiner"])))
+    Image.new("RGB", (16, 16), "red").save(tmp_path / "init.png")
+    Image.new("L", (16, 16), 255).save(tmp_path / "mask.png")
+    init, mask = tmp_path / "init.png", tmp_path / "mask.png"
+    drawn(model, steps=10, edit=edit_of(init, strength=0.5))
+    with pytest.raises(KakusanError, match=r"strength 0\.25 begins where the refiner takes over"):
+        drawn(model, steps=10, edit=edit_of(init, strength=0.25))
+    with pytest.raises(KakusanError, match="a refiner redraws all of a picture, and --mask a part"):
+        drawn(model, steps=10, edit=edit_of(init, mask))
+
+
+def test_a_weight_changes_the_picture(places):
     heavy = Request(("a (red:1.5) circle",), n=2, steps=3, guidance=3.0, seed=4)
     model = opened(places, "sdxl")
     weighed = stable_diffusion.generated(stable_diffusion.asked(model, heavy))

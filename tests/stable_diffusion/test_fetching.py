@@ -1,6 +1,7 @@
 """From a name to files: what is there is found, and what is not gets a sentence that says what to do."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, Repo
 
 from kakusan import stable_diffusion
 from kakusan.errors import KakusanError
-from kakusan.stable_diffusion.fetching import fetched, fetched_network
+from kakusan.stable_diffusion.fetching import Files, fetched, fetched_network
 from tests.pipelines import pipeline, saved
 from tests.stable_diffusion.original import write_single
 
@@ -85,6 +86,21 @@ def test_half_precision_is_fetched_where_there_is_such(hub, tmp_path):
     assert asked == [("owner/name", {"variant": "fp16", "use_safetensors": True, "local_files_only": True})]
     asked = hub(lambda how: ValueError("no such variant") if how["variant"] else str(tmp_path))
     assert fetched("hub:owner/name", half=True).variant is None
+
+
+def test_offline_whole_precision_does_where_only_that_was_fetched(hub, tmp_path):
+    hub(lambda how: LocalEntryNotFoundError("no") if how["variant"] else str(tmp_path))
+    found = fetched("hub:owner/name", half=True, offline=True)
+    assert (found.path, found.variant) == (tmp_path, None)
+
+
+def test_weights_are_told_apart_by_what_is_loaded_of_them(tmp_path):
+    place = saved("sd15", tmp_path)
+    before = stable_diffusion.opened(str(place), "cpu").weights_hash
+    whole = place / "unet" / "diffusion_pytorch_model.safetensors"
+    half = shutil.copy(whole, place / "unet" / "diffusion_pytorch_model.fp16.safetensors")
+    assert stable_diffusion.opened(str(place), "cpu").weights_hash == before
+    assert Files(place, "fp16").weights_of("unet") == [half]
 
 
 def test_a_network_of_the_hub_is_fetched_alone(monkeypatch, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from kakusan.config.names import HUB
 from kakusan.errors import KakusanError
 from kakusan.files import at_home
 
@@ -16,7 +17,7 @@ def weighted(text: str) -> tuple[str, float]:
     """
     place, colon, weight = text.rpartition(":")
     # A place may have a colon of its own.
-    if not place or at_home(text).exists():
+    if not place or text == f"{HUB}{weight}" or at_home(text).exists():
         return text, 1.0
     try:
         number = float(weight)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from kakusan import stable_diffusion
 from kakusan.adapters import weighted
+from kakusan.errors import counted
 from kakusan.progress import Bar, say
 from kakusan.stable_diffusion import BATCH, Extras, Memory, TextToImage
 
@@ -28,10 +29,10 @@ def generate(
     init: str | Path | None = None,
     mask: str | Path | None = None,
     strength: float | None = None,
-    loras: Sequence[str] = (),
-    embeddings: Sequence[str] = (),
-    controls: Sequence[str] = (),
-    control_images: Sequence[str] = (),
+    loras: str | Path | Sequence[str | Path] = (),
+    embeddings: str | Path | Sequence[str | Path] = (),
+    controls: str | Path | Sequence[str | Path] = (),
+    control_images: str | Path | Sequence[str | Path] = (),
     refiner: str | None = None,
     seed: int = 0,
     batch: int = BATCH,
@@ -79,15 +80,27 @@ def generate(
         height=height,
         width=width,
         edit=stable_diffusion.edit_of(init, mask, strength),
-        controls=tuple(map(stable_diffusion.control_of, control_images)),
+        controls=tuple(stable_diffusion.control_of(str(it)) for it in _several(control_images)),
         seed=seed,
         batch=batch,
     )
     opened = stable_diffusion.opened(model, device, Memory(dtype)) if isinstance(model, str) else model
-    extras = Extras([weighted(it) for it in loras], [weighted(it) for it in controls], embeddings, refiner)
+    extras = Extras(
+        [weighted(str(it)) for it in _several(loras)],
+        [weighted(str(it)) for it in _several(controls)],
+        list(map(str, _several(embeddings))),
+        refiner,
+    )
     asked = stable_diffusion.asked(stable_diffusion.fitted(opened, extras), request)
     if show:
         for remark in asked.remarks():
             say(remark)
     with Bar("drawing", 1, show=show) as bar:
-        return stable_diffusion.generated(asked, bar.report)
+        drawn = stable_diffusion.generated(asked, bar.report)
+    if show and asked.blackened:
+        say(f"the safety checker of {opened.name} has made {counted(len(asked.blackened), 'image')} black")
+    return drawn
+
+
+def _several(given: str | Path | Sequence[str | Path]) -> Sequence[str | Path]:
+    return [given] if isinstance(given, str | Path) else given

@@ -39,7 +39,9 @@ _Model = Annotated[
         f"dreambooth)  [default: {_MODEL}]",
     ),
 ]
-_Images = Annotated[int | None, typer.Option("-n", "--n", metavar="N", help=f"how many images  [default: {_N}]")]
+_Images = Annotated[
+    int | None, typer.Option("-n", "--n", metavar="N", help=f"how many images  [default: {_N}, or one a prompt]")
+]
 _Out = Annotated[
     Path | None,
     typer.Option("-o", "--out", metavar="DIR", help="where they go, new or empty  [default: generated/DATE-TIME]"),
@@ -314,7 +316,7 @@ def _request(
         )
     given = {name: value for name, value in how.items() if value is not None}
     controls = tuple(map(control_of, control_images))
-    return Request(asked_for, **{"n": _N, **given}, edit=edit_of(**begun), controls=controls)
+    return Request(asked_for, **{"n": max(_N, len(asked_for)), **given}, edit=edit_of(**begun), controls=controls)
 
 
 def _require_pairs(request: Request, extras: Extras) -> None:
@@ -329,7 +331,7 @@ def _require_pairs(request: Request, extras: Extras) -> None:
 def _lines(file: Path) -> list[str]:
     """Returns the prompts of a text, one a line."""
     try:
-        lines = [line.strip() for line in file.read_text("utf-8").splitlines()]
+        lines = [line.strip() for line in file.read_text("utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise KakusanError(
             f"cannot read the prompts of {file}: {reason_alone(error)} (give a text in UTF-8)"

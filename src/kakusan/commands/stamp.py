@@ -229,7 +229,7 @@ def of_generation(generation: Generation) -> Generated:
         kakusan=version("kakusan"),
         model=Path(model.name).name,
         weights=model.weights_hash,
-        device=model.pipe.device.type,
+        device=model.device.type,
         seed=asked.seed,
         n=asked.n,
         prompts=asked.prompts,

@@ -107,12 +107,15 @@ TAKERS: Mapping[str, tuple[str, ...]] = {
 }
 """Which samplers take an option that not all of them do."""
 
+_UNCLIPPED = {"clip_sample": False}  # latents know no bounds
 _NO_ZERO_SNR = {"rescale_betas_zero_snr": True}
 
 SCHEDULERS: Mapping[str, Scheduler] = {
-    "ddim": Scheduler("diffusers:DDIMScheduler", "even steps, deterministic at eta 0", takes=("eta",)),
+    "ddim": Scheduler("diffusers:DDIMScheduler", "even steps, deterministic at eta 0", _UNCLIPPED, takes=("eta",)),
     # Other variances, strided, add noise after the last step.
-    "ddpm": Scheduler("diffusers:DDPMScheduler", "fresh noise at every step", {"variance_type": "fixed_small"}),
+    "ddpm": Scheduler(
+        "diffusers:DDPMScheduler", "fresh noise at every step", {"variance_type": "fixed_small", **_UNCLIPPED}
+    ),
     "euler": Scheduler("diffusers:EulerDiscreteScheduler", "first order, deterministic"),
     "euler-a": Scheduler("diffusers:EulerAncestralDiscreteScheduler", "Euler with fresh noise at every step"),
     # From a last step that is pure noise, as trailing ones are of a cosine chain, its second slope leads astray.
@@ -122,11 +125,15 @@ SCHEDULERS: Mapping[str, Scheduler] = {
         {"timestep_spacing": "leading"},
         lacks=_NO_ZERO_SNR,
     ),
-    "dpmpp-2m": Scheduler("diffusers:DPMSolverMultistepScheduler", "DPM-Solver++ of second order, good from 20 steps"),
+    "dpmpp-2m": Scheduler(
+        "diffusers:DPMSolverMultistepScheduler",
+        "DPM-Solver++ of second order, good from 20 steps",
+        {"algorithm_type": "dpmsolver++", "solver_order": 2},
+    ),
     "dpmpp-2m-sde": Scheduler(
         "diffusers:DPMSolverMultistepScheduler",
         "DPM-Solver++ with fresh noise at every step",
-        {"algorithm_type": "sde-dpmsolver++"},
+        {"algorithm_type": "sde-dpmsolver++", "solver_order": 2},
     ),
     "unipc": Scheduler("diffusers:UniPCMultistepScheduler", "predictor and corrector, good from 10 steps"),
     "pndm": Scheduler(

@@ -112,7 +112,7 @@ def require_fit(controlnet: Any, name: str, pipe: Any, model: str) -> None:
     Raises:
         KakusanError: It reads prompts of another width, has other blocks, or sees pictures of another scale.
     """
-    fields = ("cross_attention_dim", "block_out_channels", "layers_per_block", "in_channels")
+    fields = ("cross_attention_dim", "block_out_channels", "layers_per_block")
     for field in fields:
         theirs, ours = (_plain(it.config.get(field)) for it in (controlnet, pipe.unet))
         if theirs != ours:
@@ -120,6 +120,12 @@ def require_fit(controlnet: Any, name: str, pipe: Any, model: str) -> None:
                 f"{name} was made for another architecture: its {field} is {theirs}, and that of {model} is {ours} "
                 "(give one that was made for it)"
             )
+    # A U-Net for inpainting is told more beside, of which its ControlNets see nothing.
+    if controlnet.config["in_channels"] != pipe.vae.config["latent_channels"]:
+        raise KakusanError(
+            f"{name} was made for another architecture: its in_channels is {controlnet.config['in_channels']}, and the "
+            f"latents of {model} have {pipe.vae.config['latent_channels']} (give one that was made for it)"
+        )
     shrinks = 2 ** (len(controlnet.config["conditioning_embedding_out_channels"]) - 1)
     if shrinks != pipe.vae_scale_factor:
         raise KakusanError(

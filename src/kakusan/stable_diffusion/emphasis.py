@@ -72,8 +72,12 @@ def _joined(parts: list[Fragment]) -> tuple[Fragment, ...]:
     for part in parts:
         if found and found[-1].weight == part.weight:
             found[-1] = Fragment(found[-1].text + part.text, part.weight)
+        elif found and not part.text.strip():  # blanks count as what they stand behind
+            found[-1] = Fragment(found[-1].text + part.text, found[-1].weight)
         elif part.text:
             found.append(part)
+    if len(found) > 1 and not found[0].text.strip():
+        found[:2] = [Fragment(found[0].text + found[1].text, found[1].weight)]
     return tuple(found) or (Fragment(""),)
 
 

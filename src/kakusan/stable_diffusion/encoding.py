@@ -47,6 +47,9 @@ class Prompts:
         prompts: What is asked for.
         negative: What guidance leads away from.
 
+    Attributes:
+        whole: Whether all are handed over as they are.
+
     Raises:
         KakusanError: A bracket is without its other one, or compel is needed and not installed.
     """
@@ -54,17 +57,17 @@ class Prompts:
     def __init__(self, pipe: Any, prompts: Sequence[str], negative: str | None) -> None:
         self._pipe, self._prompts, self._negative = pipe, tuple(prompts), negative
         said = [*self._prompts, *([] if negative is None else [negative])]
-        self._whole = all(len(fragments(it)) == 1 and fragments(it)[0].weight == 1 for it in said)
-        self._whole = self._whole and all(parts_of(pipe, it) == 1 for it in said)
+        self.whole = all(len(fragments(it)) == 1 and fragments(it)[0].weight == 1 for it in said)
+        self.whole = self.whole and all(parts_of(pipe, it) == 1 for it in said)
         self._read: dict[str, tuple[Tensor, Tensor | None]] | None = None
-        if not self._whole:
+        if not self.whole:
             with optional("a weighted or long prompt", "diffusers"):
                 import compel  # noqa: F401 (asked for before anything is drawn)
 
     def of(self, images: Sequence[int]) -> dict[str, Any]:
         """Returns what a pipeline is told for some images: prompts repeat in turn."""
         prompts = [self._prompts[i % len(self._prompts)] for i in images]
-        if self._whole:
+        if self.whole:
             negatives = None if self._negative is None else [plain(self._negative)] * len(prompts)
             return {"prompt": [plain(it) for it in prompts], "negative_prompt": negatives}
         if self._read is None:

@@ -39,7 +39,8 @@ class Extras:
 
 
 def fitted(model: TextToImage, extras: Extras, *, offline: bool = False) -> TextToImage:
-    """Returns a pipeline that wears what it is given, in the place of the LoRAs that it wore.
+    """Returns a pipeline that wears what it is given, in the place of the LoRAs that it wore: so does whatever was
+    returned for the same pipe before.
 
     Raises:
         KakusanError: Something cannot be read, or was made for another architecture.
@@ -50,7 +51,7 @@ def fitted(model: TextToImage, extras: Extras, *, offline: bool = False) -> Text
     controls = [_control(model, place, weight, offline) for place, weight in extras.controls]
     embeddings = [_learned(model, place) for place in extras.embeddings]
     loras = []
-    if extras.loras or model.loras:
+    if extras.loras or any(getattr(it, "peft_config", None) for it in model.pipe.components.values()):
         with quietly():
             worn = adapters.load_into(model.pipe, extras.loras, model.name)
         loras = [Worn(place, it.sha256, it.weight) for (place, _), it in zip(extras.loras, worn, strict=True)]
@@ -87,8 +88,8 @@ def _learned(model: TextToImage, place: str) -> Worn:
     if path.suffix != ".safetensors":
         raise KakusanError(f"{place} is no .safetensors, and may be a pickle, which is not read (convert it first)")
     digest = sha256_of([path])
-    if again := next((it for it in model.embeddings if it.sha256 == digest), None):
-        return again
+    if digest in model.taught:
+        return model.taught[digest]
     try:
         with safe_open(path, "pt") as file:
             vectors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
@@ -114,6 +115,8 @@ def _learned(model: TextToImage, place: str) -> Worn:
             )
         if word in tokenizer.get_vocab():
             raise KakusanError(f"{model.name} knows the word {word} of {place} already (leave one of them out)")
+    for (tokenizer, encoder), rows in zip(encoders, ordered, strict=True):
         with quietly():
             model.pipe.load_textual_inversion(rows, word, tokenizer=tokenizer, text_encoder=encoder)
-    return Worn(place, digest, word=word)
+    model.taught[digest] = Worn(place, digest, word=word)
+    return model.taught[digest]

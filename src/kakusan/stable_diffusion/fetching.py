@@ -38,6 +38,11 @@ class Files:
         """Whether it is one file."""
         return self.path.is_file()
 
+    def weights_of(self, part: str) -> list[Path]:
+        """Returns the files of a part's weights that are loaded."""
+        named = sorted((self.path / part).glob(f"*.{self.variant}*.safetensors")) if self.variant else []
+        return named or sorted(it for it in (self.path / part).glob("*.safetensors") if ".fp16" not in it.name)
+
 
 def fetched(name: str, *, offline: bool = False, half: bool = False) -> Files:
     """Returns where a pipeline lies; one of the hub is fetched first, with a bar, and goes on where it was cut off.
@@ -119,8 +124,11 @@ def _from_hub(repository: str, offline: bool, half: bool) -> Files:
                     repository, variant=variant, use_safetensors=True, local_files_only=offline
                 )
                 return Files(Path(found), variant)
-        except KakusanError:
-            raise
+        except KakusanError as error:
+            if not offline:
+                raise
+            reasons.append(error)  # the other may be here
         except ValueError as error:  # it has no such variant
             reasons.append(error)
-    raise KakusanError(why(repository, reasons[-1], offline)) from reasons[-1]
+    last = reasons[-1]
+    raise last if isinstance(last, KakusanError) else KakusanError(why(repository, last, offline)) from last

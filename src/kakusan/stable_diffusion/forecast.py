@@ -95,9 +95,10 @@ def planned(
     where = resolve(device)
     memory.require(where)
     dtype = memory.dtype_on(where)
-    drawer = _pipeline(name, config, offline)
+    half = dtype == torch.float16
+    drawer = _pipeline(name, config, offline, half)
     others = [_control(it, offline) for it, _ in extras.controls]
-    others += [_pipeline(it, None, offline) for it in [extras.refiner] if it is not None]
+    others += [_pipeline(it, None, offline, half) for it in [extras.refiner] if it is not None]
     loras = [file for it, _ in extras.loras if (file := Path(it).expanduser()).is_file()]
     beside = sum(file.stat().st_size for file in loras) + sum(it.bytes(dtype) for it in others)
     scene = _Scene(drawer.parts, request, dtype, beside)
@@ -242,9 +243,9 @@ def _advice(scene: _Scene, memory: Memory, there: int, device: str) -> str:
     return "smaller pictures, or a machine with more memory"
 
 
-def _pipeline(name: str, config: str | Path | None, offline: bool) -> _Found:
+def _pipeline(name: str, config: str | Path | None, offline: bool, half: bool) -> _Found:
     """Returns a pipeline; the configurations of one of the hub are fetched."""
-    place, here = _place(name, config, offline)
+    place, here = _place(name, config, offline, half)
     parts = _parts(name, place)
     # Of what was planned before, and not fetched, the configurations are here.
     return _Found(parts, here and (not name.startswith(HUB) or all(_weights_in(Path(place, it)) for it in parts)))
@@ -261,10 +262,10 @@ def _control(name: str, offline: bool) -> _Found:
     return _Found({"controlnet": _meta("ControlNetModel", place, "")}, _weights_in(Path(place)))
 
 
-def _place(name: str, config: str | Path | None, offline: bool) -> tuple[str, bool]:
+def _place(name: str, config: str | Path | None, offline: bool, half: bool) -> tuple[str, bool]:
     """Returns where the configuration of a pipeline is found, and whether its weights are here."""
     try:
-        files: Files | None = fetched(name, offline=True) if name.startswith(HUB) else fetched(name)
+        files: Files | None = fetched(name, offline=True, half=half) if name.startswith(HUB) else fetched(name)
     except KakusanError:
         if not name.startswith(HUB) or offline:
             raise

@@ -16,6 +16,7 @@ from kakusan.devices import is_out_of_memory
 from kakusan.errors import KakusanError
 from kakusan.interop.loading import quietly
 from kakusan.sampling import Progress
+from kakusan.stable_diffusion.editing import Edit
 from kakusan.stable_diffusion.emphasis import plain
 from kakusan.stable_diffusion.encoding import Prompts, parts_of
 from kakusan.stable_diffusion.kinds import Beginning, pipeline_class
@@ -67,7 +68,13 @@ class Generation:
             for it, count in parts.items()
             if count > 1
         ]
-        return [*([_SILENT] if silent else []), *self.model.words.remarks_on_words(*map(self._untaught, said)), *long]
+        strange = [f"the refiner does not know {it.word}" for it in self.model.embeddings if self.refiner is not None]
+        return [
+            *([_SILENT] if silent else []),
+            *strange,
+            *self.model.words.remarks_on_words(*map(self._untaught, said)),
+            *long,
+        ]
 
     def chunks(self, progress: Progress | None = None) -> Iterator[tuple[range, Tensor]]:
         """Yields images as they are done, and which they are: (B, 3, H, W), in [−1, 1], on the CPU.
@@ -107,22 +114,27 @@ class Generation:
             "generator": noise.generators,
             "callback_on_step_end": step_done,
         }
-        told = self._prompts[0].of(images) | self._begun(noise, len(images))
+        told = self.told[0].of(images) | self._begun(noise, len(images))
         with quietly():
             if self.refiner is None:
                 found = self.pipe(**told, **how, output_type="pt")
             else:
                 latents = self.pipe(**told, **how, output_type="latent", denoising_end=REFINED_FROM).images
-                told = self._prompts[1].of(images) | {"image": latents, "denoising_start": REFINED_FROM}
+                told = self.told[1].of(images) | {"image": latents, "denoising_start": REFINED_FROM}
                 found = self.refiner(**told, **how, output_type="pt")
         flagged = getattr(found, "nsfw_content_detected", None) or []
         self.blackened.extend(image for image, black in zip(images, flagged, strict=False) if black)
         pictures: Tensor = found.images
         drawn = pictures.float().cpu() * 2 - 1
+        if not drawn.isfinite().all():
+            raise KakusanError(
+                f"{self.model.name} draws what is no number, as numbers overflow in {self.pipe.dtype} (use --dtype "
+                "bfloat16, or float32)"
+            )
         return drawn if asked.edit is None else asked.edit.kept(drawn)
 
     @cached_property
-    def _prompts(self) -> list[Prompts]:
+    def told(self) -> list[Prompts]:
         """What the pipeline is told, and its refiner."""
         pipes = [it for it in (self.pipe, self.refiner) if it is not None]
         return [Prompts(it, self.request.prompts, self.request.negative) for it in pipes]
@@ -185,6 +197,8 @@ def asked(model: TextToImage, request: Request) -> Generation:
         )
     if model.refiner is not None and steps < _LEAST_REFINED:
         raise KakusanError(f"steps must be at least {_LEAST_REFINED} with a refiner, not {steps} (40 is usual)")
+    if model.refiner is not None and edit is not None:
+        _require_refinable(edit, steps)
     pipe = _pipe(model, request, "" if edit is None else "Img2Img" if edit.mask is None else "Inpaint")
     refiner = None if model.refiner is None else _pipe(model.refiner, request, "Img2Img")
     if refiner is not None and "denoising_end" not in signature(pipe.__call__).parameters:
@@ -197,7 +211,24 @@ def asked(model: TextToImage, request: Request) -> Generation:
     height, width = (side or own * pipe.vae_scale_factor for side, own in zip(request.size, usual, strict=True))
     for name, side in (("height", height), ("width", width)):
         require_side(name, side, multiple_of(pipe.vae_scale_factor))
-    return Generation(model, pipe, refiner, request, steps, guidance, eta, height, width)
+    generation = Generation(model, pipe, refiner, request, steps, guidance, eta, height, width)
+    if model.memory.offload == "sequential" and not all(it.whole for it in generation.told):
+        raise KakusanError(
+            "weighted and long prompts are read at once, which --offload sequential does not allow (use --offload "
+            "model, or plain prompts that fit)"
+        )
+    return generation
+
+
+def _require_refinable(edit: Edit, steps: int) -> None:
+    """Refuses what leaves a refiner latents with other noise than it expects."""
+    if edit.mask is not None:
+        raise KakusanError("a refiner redraws all of a picture, and --mask a part (leave one of them out)")
+    if edit.strength <= 1 - REFINED_FROM + 1 / steps:
+        raise KakusanError(
+            f"strength {edit.strength:g} begins where the refiner takes over (use more than "
+            f"{1 - REFINED_FROM + 1 / steps:.2g}, or leave --refiner out)"
+        )
 
 
 def _require_beginning(model: TextToImage, request: Request) -> None:

@@ -72,6 +72,7 @@ class TextToImage:
         weights_hash: SHA-256 of the weights of its parts.
         device: Where it draws.
         memory: What it spares.
+        taught: All words that its pipe was ever taught, by the SHA-256 of their files: none is forgotten.
         loras, embeddings, controlnets: What it wears beside its own weights.
         refiner: Of SDXL, which draws the last steps; None where it draws all.
     """
@@ -86,6 +87,7 @@ class TextToImage:
     weights_hash: str
     device: torch.device
     memory: Memory = field(default_factory=Memory)
+    taught: dict[str, Worn] = field(default_factory=dict, repr=False)
     loras: Sequence[Worn] = ()
     embeddings: Sequence[Worn] = ()
     controlnets: Sequence[Worn] = ()
@@ -165,7 +167,7 @@ def opened(
         how.steps or STEPS,
         how.guidance,
         how.eta,
-        _hash(files.path),
+        _hash(files),
         where,
         memory,
     )
@@ -248,8 +250,8 @@ def _words(pipe: Any) -> Words:
     return words_of(tokenizer, int(encoder.config.max_position_embeddings))
 
 
-def _hash(path: Path) -> str:
-    """Returns the SHA-256 of the weights that draw."""
-    if path.is_file():
-        return sha256_of([path])
-    return sha256_of([file for part in _DRAWING for file in sorted(path.glob(f"{part}/*.safetensors"))])
+def _hash(files: Files) -> str:
+    """Returns the SHA-256 of the weights that draw, beside which there may be others in half precision."""
+    if files.single:
+        return sha256_of([files.path])
+    return sha256_of([file for part in _DRAWING for file in files.weights_of(part)])

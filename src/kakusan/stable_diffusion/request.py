@@ -79,9 +79,8 @@ class Request:
         """Height and width of the images, as far as anything says them."""
         if self.edit is not None:
             return self.edit.size
-        if self.controls and self.height is None and self.width is None:
-            return self.controls[0].size
-        return self.height, self.width
+        height, width = self.controls[0].size if self.controls else (None, None)
+        return self.height or height, self.width or width
 
     def _require_sides(self) -> None:
         for name, side in (("height", self.height), ("width", self.width)):
