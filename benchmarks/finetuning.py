@@ -254,7 +254,7 @@ WAYS: dict[str, tuple[str, str, dict[str, Any]]] = {
             "training.steps": 1000,
         },
     ),
-    "style": ("lora", "style", LORA | KEPT),
+    "style": ("lora", "style", LORA | KEPT | {"optimizer.learning_rate": 1e-3, "training.steps": 1500}),
 }
 """By name the preset, what is learned, and how."""
 
