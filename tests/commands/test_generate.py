@@ -167,6 +167,17 @@ def test_sdxl_and_its_refiner_draw_and_say_so(kakusan, xl, tmp_path):
         assert Image.open(tmp_path / "again" / name).tobytes() == Image.open(tmp_path / "out" / name).tobytes()
 
 
+def test_what_was_decoded_in_tiles_is_again(kakusan, xl, tmp_path):
+    how = ("--model", str(xl / "sd15"), "--device=cpu")
+    large = ("-n1", "--steps=1", "--height=40", "--width=40")
+    for out, more in {"plain": (*large,), "tiled": (*large, "--tiling"), "again": ("--like", "tiled/0000.png")}.items():
+        said = () if out == "again" else ("x",)
+        done = kakusan("generate", *said, *how, *more, "-o", out)
+        assert done.status == 0, done.err
+    plain, tiled, again = (Image.open(tmp_path / it / "0000.png").tobytes() for it in ("plain", "tiled", "again"))
+    assert again == tiled != plain
+
+
 def test_what_was_worn_is_worn_again(kakusan, xl, tmp_path):
     lora, cat = tmp_path / "lora.safetensors", tmp_path / "cat.safetensors"
     for file in (lora, cat):

@@ -48,7 +48,9 @@ def extras(stamp: Generated) -> Extras:
 
 
 def memory(now: Memory, stamp: Generated) -> Memory:
-    """Returns what is to be spared: weights are of the type that they were, unless another one is asked for."""
+    """Returns what is to be spared: weights are of the type that they were, unless another one is asked for, and tiles
+    are tiles again."""
+    now = replace(now, tiling=now.tiling or stamp.tiling)
     return replace(now, dtype=stamp.dtype) if now.dtype == "auto" else now
 
 

@@ -164,6 +164,7 @@ class Generated(Stamp):
         strength: How much; None where nothing was.
         safety_checker: Whether one looked at them.
         dtype: Type of the weights, without "torch.".
+        tiling: Whether large pictures were decoded in tiles, which blends their edges.
         loras, embeddings: What the pipeline wore.
         controls: ControlNets that led, and by what.
         refiner: What drew the last steps; None where the pipeline drew all.
@@ -182,6 +183,7 @@ class Generated(Stamp):
     strength: float | None = None
     safety_checker: bool
     dtype: str = "float32"
+    tiling: bool = False
     loras: tuple[Beside, ...] = ()
     embeddings: tuple[Beside, ...] = ()
     controls: tuple[Beside, ...] = ()
@@ -246,6 +248,7 @@ def of_generation(generation: Generation) -> Generated:
         strength=None if edit is None else edit.strength,
         safety_checker=model.pipe.components.get("safety_checker") is not None,
         dtype=str(model.pipe.dtype).removeprefix("torch."),
+        tiling=model.memory.tiling,
         **worn_by(model, [Given(path=it.told, sha256=it.picture.sha256) for it in asked.controls]),
     )
 
