@@ -17,8 +17,8 @@ import kakusan
 from kakusan import sampling
 from kakusan.devices import machine
 from kakusan.evaluation.prompts import CELLS, measure_prompts
-from kakusan.results.quantities import PIECES
 from kakusan.runs import Run
+from kakusan.studies.experiments.mini import row_of
 from kakusan.studies.workshop import train_seconds
 
 RESULTS = Path(__file__).parent / "results" / "mini.json"
@@ -40,13 +40,8 @@ def without_noise(study: Path, guidance: float, n: int) -> list[dict[str, Any]]:
     """Returns what of the prompts of every kind is obeyed where no noise comes on the way."""
     model = kakusan.load(Run(study / "runs" / "denoiser"))
     how = sampling.settings(model.sampling, guidance=guidance, eta=0.0)
-    rows = []
-    for found in measure_prompts(model, how, n=n, seed=1, kinds=tuple(range(len(CELLS)))):
-        pieces = {name: round(found.protocol[name], 4) for name in PIECES if name in found.protocol}
-        interval = [round(end, 4) for end in found.interval or ()]
-        share = {"value": round(found.value, 4), "interval": interval}
-        rows.append({"name": found.metric.removeprefix("prompts-"), "n": n, "prompts": share, **pieces})
-    return rows
+    found = measure_prompts(model, how, n=n, seed=1, kinds=tuple(range(len(CELLS))))
+    return [told(row_of(it).model_dump()) for it in found]
 
 
 def main() -> None:

@@ -29,6 +29,7 @@ def told(prompt):
         ("()x", [("x", 1)]),
         ("a [ ] cat", [("a   cat", 1)]),
         ("( :0.5)cat", [(" cat", 1)]),
+        ("[ ]", [(" ", 1)]),
     ],
 )
 def test_fragments_are_what_the_brackets_say(prompt, parts):

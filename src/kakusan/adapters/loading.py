@@ -64,6 +64,8 @@ def wear(pipe: Any, adapters: Sequence[tuple[Adapter, float]], model: str = "the
             raise KakusanError(
                 f"the weight of {adapter.name} must be a number, not {weight:g} (1 is as it was trained)"
             )
+    if not adapters and not any(getattr(it, "peft_config", None) for it in pipe.components.values()):
+        return
     with optional("a LoRA", "diffusers"):
         import peft  # noqa: F401 (diffusers needs it, and says so in many words)
     pipe.unload_lora_weights()

@@ -17,7 +17,7 @@ def weighted(text: str) -> tuple[str, float]:
     """
     place, colon, weight = text.rpartition(":")
     # A place may have a colon of its own.
-    if not place or text == f"{HUB}{weight}" or at_home(text).exists():
+    if not place or place + colon == HUB or at_home(text).exists():
         return text, 1.0
     try:
         number = float(weight)

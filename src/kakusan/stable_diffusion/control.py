@@ -15,7 +15,7 @@ from kakusan.interop.loading import quietly, whole
 from kakusan.interop.pipelines import refuse_pickles
 from kakusan.stable_diffusion.editing import Shown, shown
 from kakusan.stable_diffusion.fetching import fetched_network
-from kakusan.stable_diffusion.pipelines import out_of_memory
+from kakusan.stable_diffusion.pipelines import fitting
 from kakusan.stable_diffusion.sizes import require_side
 
 CANNY = "canny:"
@@ -96,11 +96,10 @@ def read_controlnet(name: str, device: torch.device, dtype: torch.dtype, offline
         if kind != "ControlNetModel":
             raise KakusanError(f"{name} is a {kind}, and no ControlNet (give the directory of a ControlNetModel)")
         load = partial(whole, ControlNetModel.from_pretrained)
-        made = load(place, torch_dtype=dtype).to(device)
+        with fitting(name):
+            made = load(place, torch_dtype=dtype).to(device)
     except KakusanError:
         raise
-    except torch.OutOfMemoryError as error:
-        raise out_of_memory(name) from error
     # Of a file, of the hub, of a configuration: its errors have no common class.
     except Exception as error:
         raise KakusanError(

@@ -70,14 +70,11 @@ def _joined(parts: list[Fragment]) -> tuple[Fragment, ...]:
     """Returns fragments that count differently from their neighbours, and say something."""
     found: list[Fragment] = []
     for part in parts:
-        if found and found[-1].weight == part.weight:
-            found[-1] = Fragment(found[-1].text + part.text, part.weight)
-        elif found and not part.text.strip():  # blanks count as what they stand behind
-            found[-1] = Fragment(found[-1].text + part.text, found[-1].weight)
+        blank = not part.text.strip()  # it counts as what is beside it
+        if found and (blank or found[-1].weight == part.weight or not found[-1].text.strip()):
+            found[-1] = Fragment(found[-1].text + part.text, found[-1].weight if blank else part.weight)
         elif part.text:
-            found.append(part)
-    if len(found) > 1 and not found[0].text.strip():
-        found[:2] = [Fragment(found[0].text + found[1].text, found[1].weight)]
+            found.append(Fragment(part.text) if blank else part)
     return tuple(found) or (Fragment(""),)
 
 

@@ -50,11 +50,9 @@ def fitted(model: TextToImage, extras: Extras, *, offline: bool = False) -> Text
         refiner = _refiner(model, extras.refiner, offline)
     controls = [_control(model, place, weight, offline) for place, weight in extras.controls]
     embeddings = [_learned(model, place) for place in extras.embeddings]
-    loras = []
-    if extras.loras or any(getattr(it, "peft_config", None) for it in model.pipe.components.values()):
-        with quietly():
-            worn = adapters.load_into(model.pipe, extras.loras, model.name)
-        loras = [Worn(place, it.sha256, it.weight) for (place, _), it in zip(extras.loras, worn, strict=True)]
+    with quietly():
+        worn = adapters.load_into(model.pipe, extras.loras, model.name)
+    loras = [Worn(place, it.sha256, it.weight) for (place, _), it in zip(extras.loras, worn, strict=True)]
     return replace(model, loras=loras, embeddings=embeddings, controlnets=controls, refiner=refiner)
 
 

@@ -245,10 +245,17 @@ def _advice(scene: _Scene, memory: Memory, there: int, device: str) -> str:
 
 def _pipeline(name: str, config: str | Path | None, offline: bool, half: bool) -> _Found:
     """Returns a pipeline; the configurations of one of the hub are fetched."""
-    place, here = _place(name, config, offline, half)
-    parts = _parts(name, place)
+    files = _files(name, offline, half)
+    if files is None:
+        return _Found(_parts(name, name.removeprefix(HUB)), here=False)
+    if files.single and config is None:
+        raise KakusanError(
+            f"{name} does not say how its parts are built: give the directory of a pipeline of the same shape "
+            "(--model-config DIR)"
+        )
+    parts = _parts(name, str(Path(config).expanduser() if files.single and config is not None else files.path))
     # Of what was planned before, and not fetched, the configurations are here.
-    return _Found(parts, here and (not name.startswith(HUB) or all(_weights_in(Path(place, it)) for it in parts)))
+    return _Found(parts, here=not name.startswith(HUB) or all(map(files.weights_of, parts)))
 
 
 def _control(name: str, offline: bool) -> _Found:
@@ -259,24 +266,19 @@ def _control(name: str, offline: bool) -> _Found:
         if not name.startswith(HUB) or offline:
             raise
         place = name.removeprefix(HUB)
-    return _Found({"controlnet": _meta("ControlNetModel", place, "")}, _weights_in(Path(place)))
+    return _Found({"controlnet": _meta("ControlNetModel", place, "")}, any(Path(place).glob("*.safetensors")))
 
 
-def _place(name: str, config: str | Path | None, offline: bool, half: bool) -> tuple[str, bool]:
-    """Returns where the configuration of a pipeline is found, and whether its weights are here."""
+def _files(name: str, offline: bool, half: bool) -> Files | None:
+    """Returns where a pipeline lies; None for one of the hub of which nothing is here."""
+    if not name.startswith(HUB):
+        return fetched(name)
     try:
-        files: Files | None = fetched(name, offline=True, half=half) if name.startswith(HUB) else fetched(name)
+        return fetched(name, offline=True, half=half)
     except KakusanError:
-        if not name.startswith(HUB) or offline:
+        if offline:
             raise
-        return name.removeprefix(HUB), False
-    assert files is not None
-    if files.single and config is None:
-        raise KakusanError(
-            f"{name} does not say how its parts are built: give the directory of a pipeline of the same shape "
-            "(--model-config DIR)"
-        )
-    return str(Path(config).expanduser() if files.single and config is not None else files.path), True
+    return None
 
 
 def _parts(name: str, place: str) -> dict[str, nn.Module]:
@@ -315,10 +317,6 @@ def _meta(kind: str, place: str, folder: str) -> nn.Module:
     # Of a file, of the hub, of a configuration: its errors have no common class.
     except Exception as error:
         raise KakusanError(f"the {folder or kind} of {place} has no configuration: {reason_of(error)}") from error
-
-
-def _weights_in(folder: Path) -> bool:
-    return any(folder.glob("*.safetensors"))
 
 
 def _bytes(module: nn.Module, dtype: torch.dtype) -> int:

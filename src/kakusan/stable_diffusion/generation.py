@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from kakusan import seeds
-from kakusan.devices import is_out_of_memory
 from kakusan.errors import KakusanError
 from kakusan.interop.loading import quietly
 from kakusan.sampling import Progress
@@ -20,7 +19,7 @@ from kakusan.stable_diffusion.editing import Edit
 from kakusan.stable_diffusion.emphasis import plain
 from kakusan.stable_diffusion.encoding import Prompts, parts_of
 from kakusan.stable_diffusion.kinds import Beginning, pipeline_class
-from kakusan.stable_diffusion.pipelines import TextToImage, out_of_memory
+from kakusan.stable_diffusion.pipelines import TextToImage, fitting
 from kakusan.stable_diffusion.request import Request
 from kakusan.stable_diffusion.schedulers import eta_of, scheduler_of
 from kakusan.stable_diffusion.sizes import multiple_of, require_side
@@ -85,12 +84,8 @@ class Generation:
         n, batch = self.request.n, self.request.batch
         for start in range(0, n, batch):
             images = range(start, min(n, start + batch))
-            try:
+            with fitting(self.model.name):
                 drawn = self._drawn(images, progress)
-            except RuntimeError as error:
-                if not is_out_of_memory(error):
-                    raise
-                raise out_of_memory(self.model.name) from error
             yield images, drawn
 
     def _drawn(self, images: range, progress: Progress | None) -> Tensor:
@@ -114,13 +109,13 @@ class Generation:
             "generator": noise.generators,
             "callback_on_step_end": step_done,
         }
-        told = self.told[0].of(images) | self._begun(noise, len(images))
+        told = self._prompts[0].of(images) | self._begun(noise, len(images))
         with quietly():
             if self.refiner is None:
                 found = self.pipe(**told, **how, output_type="pt")
             else:
                 latents = self.pipe(**told, **how, output_type="latent", denoising_end=REFINED_FROM).images
-                told = self.told[1].of(images) | {"image": latents, "denoising_start": REFINED_FROM}
+                told = self._prompts[1].of(images) | {"image": latents, "denoising_start": REFINED_FROM}
                 found = self.refiner(**told, **how, output_type="pt")
         flagged = getattr(found, "nsfw_content_detected", None) or []
         self.blackened.extend(image for image, black in zip(images, flagged, strict=False) if black)
@@ -134,7 +129,7 @@ class Generation:
         return drawn if asked.edit is None else asked.edit.kept(drawn)
 
     @cached_property
-    def told(self) -> list[Prompts]:
+    def _prompts(self) -> list[Prompts]:
         """What the pipeline is told, and its refiner."""
         pipes = [it for it in (self.pipe, self.refiner) if it is not None]
         return [Prompts(it, self.request.prompts, self.request.negative) for it in pipes]
@@ -212,7 +207,7 @@ def asked(model: TextToImage, request: Request) -> Generation:
     for name, side in (("height", height), ("width", width)):
         require_side(name, side, multiple_of(pipe.vae_scale_factor))
     generation = Generation(model, pipe, refiner, request, steps, guidance, eta, height, width)
-    if model.memory.offload == "sequential" and not all(it.whole for it in generation.told):
+    if model.memory.offload == "sequential" and not all(it.whole for it in generation._prompts):
         raise KakusanError(
             "weighted and long prompts are read at once, which --offload sequential does not allow (use --offload "
             "model, or plain prompts that fit)"

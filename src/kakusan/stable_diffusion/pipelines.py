@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from kakusan.config.models import Sampling
 from kakusan.config.names import MODELS
 from kakusan.config.wording import either
-from kakusan.devices import resolve
+from kakusan.devices import is_out_of_memory, resolve
 from kakusan.errors import KakusanError, optional, reason_of
 from kakusan.files import at_home, sha256_of
 from kakusan.interop.beside import Beside
@@ -151,10 +152,8 @@ def opened(
             pipe.register_modules(safety_checker=None)
             pipe.register_to_config(requires_safety_checker=False)
         memory.prepare(pipe)
-        try:
+        with fitting(name):
             memory.place(pipe, where)
-        except torch.OutOfMemoryError as error:
-            raise out_of_memory(name) from error
     pipe.set_progress_bar_config(disable=True)
     beside = Beside.read(told)
     words = _words(pipe)
@@ -173,12 +172,18 @@ def opened(
     )
 
 
-def out_of_memory(name: str) -> KakusanError:
-    """Returns what is to be said where a pipeline does not fit."""
-    return KakusanError(
-        f"{name} does not fit into memory (draw fewer at a time: --batch 1; spare some: --dtype float16, --slicing, "
-        "--tiling, --offload model; kakusan generate --plan says what fits)"
-    )
+@contextmanager
+def fitting(name: str) -> Iterator[None]:
+    """A context in which what spares memory is said where something called ``name`` does not fit into it."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise KakusanError(
+            f"{name} does not fit into memory (draw fewer at a time: --batch 1; spare some: --dtype float16, "
+            "--slicing, --tiling, --offload model; kakusan generate --plan says what fits)"
+        ) from error
 
 
 def _from_directory(

@@ -198,7 +198,7 @@ def _metric(number: int) -> str:
     return f"prompts-{kind}-{things}"
 
 
-def _row(found: Measurement) -> Trial:
+def row_of(found: Measurement) -> Trial:
     """Returns a kind of scenes: the share that is as asked, and of every piece."""
     pieces = {name: Value(value=found.protocol[name]) for name in PIECES if name in found.protocol}
     share = Value(value=found.value, interval=found.interval)
@@ -235,7 +235,7 @@ def _ceiling(codec: Codec, world: _World, n: int) -> list[Trial]:
 
     protocol = {"weights_hash": codec.weights_hash}
     found = measure_shown(show, codec.shape[1], n=n, kinds=world.kinds, middle=world.middle, protocol=protocol)
-    return [_row(it) for it in found]
+    return [row_of(it) for it in found]
 
 
 def _retrieval(matcher: Matcher, world: _World) -> list[Trial]:
@@ -276,7 +276,7 @@ def _sweep(model: Model, kinds: Sequence[int], n: int, show: bool) -> list[Trial
 def _drawn(model: Model, kinds: Sequence[int], n: int, scale: float, show: bool) -> list[Trial]:
     """Returns how many prompts are obeyed, none of which had a say in what scale is the best."""
     how = sampling.settings(model.sampling, guidance=scale)
-    return [_row(it) for it in measure_prompts(model, how, n=n, seed=_FRESH, kinds=kinds, show=show)]
+    return [row_of(it) for it in measure_prompts(model, how, n=n, seed=_FRESH, kinds=kinds, show=show)]
 
 
 def _led(model: Model, matcher: Matcher, n: int, show: bool) -> list[Trial]:
