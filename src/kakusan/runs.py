@@ -20,7 +20,16 @@ from kakusan.files import Aside, atomic_write, is_claimed, require_new_directory
 from kakusan.results import Measured
 
 WeightsFrom = Literal["ema", "raw"]
+LORA, KOHYA = "pytorch_lora_weights.safetensors", "lora-kohya.safetensors"
+EMBEDS, PIPELINE = "learned_embeds.safetensors", "pipeline"
+PUBLISHED = (LORA, KOHYA, EMBEDS, PIPELINE)
+"""Names, most of them diffusers', of what others read of a pipeline that a run has taught: a LoRA in two layouts, a
+learned word, or all of it."""
+SHEET = "images.png"
+"""What a run shows its images as, as they are learned."""
 _OWN = (
+    *PUBLISHED,
+    SHEET,
     "config.yaml",
     "metrics.jsonl",
     "metrics.json",

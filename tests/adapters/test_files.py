@@ -8,6 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from kakusan import adapters
 from kakusan.errors import KakusanError
+from kakusan.runs import LORA
 
 pytest.importorskip("diffusers")
 pytest.importorskip("peft")
@@ -206,7 +207,7 @@ def test_a_file_that_holds_no_lora_is_refused(tmp_path, tensors, reason):
 def test_what_is_no_safetensors_file_is_refused(tmp_path):
     with pytest.raises(KakusanError, match=r"there is no file .*nowhere"):
         adapters.read(tmp_path / "nowhere.safetensors")
-    with pytest.raises(KakusanError, match=f"holds no {adapters.WEIGHTS}"):
+    with pytest.raises(KakusanError, match=f"holds no {LORA}"):
         adapters.read(tmp_path)
     (tmp_path / "half.safetensors").write_bytes(b"\x10")
     with pytest.raises(KakusanError, match=r"half.safetensors cannot be read"):

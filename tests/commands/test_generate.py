@@ -5,10 +5,8 @@ import json
 import pytest
 import torch
 from diffusers import ControlNetModel
-from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from PIL import Image
 from safetensors.torch import save_file
-from transformers import CLIPConfig, CLIPImageProcessor
 
 from kakusan import adapters, pictures
 from kakusan.api.exchange import export
@@ -17,8 +15,8 @@ from kakusan.errors import KakusanError
 from kakusan.seeing import seen
 from tests.adapters.pipelines import adapter
 from tests.commands.conftest import files
+from tests.pipelines import checked, saved
 from tests.pipelines import pipeline as shaped
-from tests.pipelines import saved
 from tests.tiny_prompted import run
 
 
@@ -219,10 +217,7 @@ def test_what_does_not_go_together_is_refused(kakusan, options, sentence, tmp_pa
 
 
 def test_the_safety_checker_looks_unless_told_not_to(kakusan, tmp_path):
-    pipe = shaped("sd15")
-    pipe.register_modules(safety_checker=strict(), feature_extractor=CLIPImageProcessor(size=8, crop_size=8))
-    pipe.register_to_config(requires_safety_checker=True)
-    pipe.save_pretrained(tmp_path / "model")
+    checked(shaped("sd15")).save_pretrained(tmp_path / "model")
     how = ("generate", "a red circle", "--model=model", "-n2", "--steps=1", "--device=cpu", "-o", "out")
     done = kakusan(*how)
     assert done.status == 0, done.err
@@ -233,15 +228,6 @@ def test_the_safety_checker_looks_unless_told_not_to(kakusan, tmp_path):
     assert "black" not in done.err
     assert torch.tensor(list(Image.open(tmp_path / "out" / "0000.png").tobytes())).any()
     assert pictures.read_metadata(tmp_path / "out" / "0000.png")["safety_checker"] is False
-
-
-def strict():
-    """Returns a safety checker that finds fault with everything."""
-    small = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    config = CLIPConfig(text_config=small, vision_config={**small, "image_size": 8, "patch_size": 4}, projection_dim=16)
-    checker = StableDiffusionSafetyChecker(config)
-    checker.concept_embeds_weights.data.fill_(-9.0)
-    return checker
 
 
 def test_a_plan_says_what_it_takes_and_draws_nothing(kakusan, xl, tmp_path):

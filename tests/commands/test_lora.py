@@ -10,6 +10,7 @@ from kakusan import adapters
 from kakusan.adapters.spelling import canonical
 from kakusan.errors import KakusanError
 from kakusan.files import sha256_of
+from kakusan.runs import LORA
 from tests.commands.conftest import files
 
 diffusers = pytest.importorskip("diffusers")
@@ -131,7 +132,7 @@ def test_info_tells_a_program_what_a_file_holds(kakusan, two, written, tmp_path)
 def test_info_tells_a_person(kakusan, two, tmp_path):
     (tmp_path / "run").mkdir()
     said = adapters.Adapter(two[1].weights, two[1].alphas, {"prompts": "a five-armed spiral" * 20})
-    adapters.write(said, tmp_path / "run" / adapters.WEIGHTS)
+    adapters.write(said, tmp_path / "run" / LORA)
     lines = dict(line.split(None, 1) for line in kakusan("lora", "info", "run").out.splitlines())
     assert lines["rank"] == "3"
     assert lines["alpha"] == "1.5"

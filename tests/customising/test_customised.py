@@ -1,9 +1,12 @@
 """What learns of a pipeline: how much, from what, and by the very loss of plain diffusers."""
 
+import math
+
 import pytest
 import torch
 
 from kakusan import customising
+from kakusan.customising.likeness import alike
 from kakusan.customising.words import Extended
 from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError
@@ -11,6 +14,7 @@ from kakusan.objective import TimeSampling
 from kakusan.seeds import Draws
 from kakusan.stable_diffusion import readers
 from kakusan.training.tasks.customising import Customising
+from kakusan.training.validation import hold_out
 from tests.customising.scenes import diamonds, settings
 
 diffusers = pytest.importorskip("diffusers")
@@ -114,6 +118,31 @@ def test_images_of_the_kind_count_as_much_as_asked(source):
     torch.testing.assert_close(Customising(made.learned).losses(batch, draws), expected, atol=1e-5, rtol=1e-4)
 
 
+def test_a_safety_checker_has_no_say_in_what_is_learned(source, tmp_path):
+    from tests.pipelines import checked, pipeline
+
+    checked(pipeline("sd15")).save_pretrained(tmp_path / "model")
+    kept = {"objective__class_prompts": ("a red star",), "objective__prior_images": 2}
+    made = prepared("dreambooth", source, network__model=str(tmp_path / "model"), **kept)
+    assert all(image.float().std() > 1 for image in made.prior)  # which it would have made black
+    assert made.learned.base.pipe.safety_checker is not None  # and a whole pipeline is written with it
+
+
+def test_what_is_kept_out_is_of_ones_own_images(source):
+    kept = {"objective__class_prompts": ("a red star",), "objective__prior_images": 6}
+    made = prepared("dreambooth", source, data__held_out=2, **kept)
+    rest, judged = hold_out(made.feed.batches, 2, 0, 4)
+    assert len(judged) == 2
+    assert rest.numbers.tolist()[1:] == [3, 4, 5, 6, 7, 8]
+    with pytest.raises(KakusanError, match="must be below the 3 images"):
+        hold_out(made.feed.batches, 3, 0, 4)
+    assert "with 6 prompts each is learned by another" in refused("textual-inversion", source, data__held_out=1)
+
+
+def test_dreambooth_without_images_of_the_kind_says_what_that_means(source):
+    assert any("nothing keeps it from forgetting" in it for it in prepared("dreambooth", source).feed.remarks)
+
+
 def test_a_new_word_leaves_all_others_as_they_are(source):
     made = prepared("textual-inversion", source, network__vectors=2, network__begun_with="circle")
     ((tokenizer, encoder),) = readers(made.learned.base.pipe)
@@ -123,11 +152,11 @@ def test_a_new_word_leaves_all_others_as_they_are(source):
     assert tokenizer.convert_tokens_to_ids(["<new>", "<new>_1"]) == [count, count + 1]
     numbers = torch.tensor([[0, 5, count, count + 1]])
     assert torch.equal(extended(numbers)[0, :2], extended.known.weight[[0, 5]])
-    assert torch.equal(extended(numbers)[0, 2:], extended.new)
+    assert torch.equal(extended(numbers)[0, 2:], extended.new.weight)
     begun = extended.known.weight[tokenizer("circle", add_special_tokens=False).input_ids].mean(0)
-    torch.testing.assert_close(extended.new, begun.expand(2, -1))
+    torch.testing.assert_close(extended.new.weight, begun.expand(2, -1))
     assert [name for name, _ in made.learned.network.named_parameters()] == [
-        "text_encoder.embeddings.token_embedding.new"
+        "text_encoder.embeddings.token_embedding.new.weight"
     ]
     assert all("<new>" in it for it in made.learned.prompts)
 
@@ -161,7 +190,9 @@ def test_half_precision_leaves_what_learns_in_float32(source):
 def test_what_does_not_fit_is_refused(source, tmp_path):
     assert "at most 96, the width of" in refused("lora", source, network__rank=200)
     assert "'nowhere'" in refused("lora", source, network__layers=("nowhere",))
-    assert "'circle</w>' is a word" in refused("textual-inversion", source, network__token="circle</w>")
+    assert "is a GroupNorm, and low-rank matrices" in refused("lora", source, network__layers=("norm1",))
+    for token in ("circle", "circle</w>"):
+        assert f"{token!r} is a word" in refused("textual-inversion", source, network__token=token)
     assert "there is no model" in refused("lora", source, network__model="nowhere")
     assert "nobody says what 3 images" in refused("lora", source, objective__instance_prompts=())
     assert "multiple of 8" in refused("lora", source, data__size=30)
@@ -184,6 +215,27 @@ def test_settings_that_contradict_each_other_are_refused(source):
 
 
 def test_an_image_set_of_python_is_learned_from_as_it_is(source):
-    images = ImageSet(torch.zeros(2, 3, 32, 32, dtype=torch.uint8), captions=("a black square", "a black square"))
+    pixels = torch.arange(32, dtype=torch.uint8).expand(2, 3, 32, 32)
+    images = ImageSet(pixels, captions=("a black square", "a black square"))
     made = customising.prepared(settings("lora", source, objective__instance_prompts=()), CPU, images, show=False)
     assert made.learned.prompts == ("a black square",)
+    assert any("nearly the same picture" in it for it in made.feed.remarks)
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [((2, 1, 32, 32), "have 1 channel, and"), ((2, 3, 32, 40), "40×32 pixels, and squares"), ((2, 3, 30, 30), "of 8")],
+)
+def test_an_image_set_that_does_not_fit_is_refused(source, shape, said):
+    images = ImageSet(torch.zeros(shape, dtype=torch.uint8))
+    with pytest.raises(KakusanError, match=said):
+        customising.prepared(settings("lora", source), CPU, images, show=False)
+
+
+def test_of_pictures_that_are_alike_none_is_lost():
+    """The first is like the second and the second like the third, yet the first is not like the third."""
+    dots = torch.randint(0, 256, (2, 3, 16, 16), generator=torch.Generator().manual_seed(0)).double() - 127.5
+    between = [dots[0] * math.cos(turn) + dots[1] * math.sin(turn) for turn in (0.0, 0.15, 0.3, 1.5)]
+    images = (torch.stack(between) / 2 + 127.5).clamp(0, 255).to(torch.uint8)
+    assert alike(images[[0, 2]]) == []
+    assert alike(images) == [[0, 1, 2]]

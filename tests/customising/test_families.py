@@ -71,20 +71,18 @@ def test_losses_and_gradients_are_those_of_plain_diffusers(preset, text_encoder,
     ours = Customising(made.learned).losses(batch, draws)
     theirs = plainly(pipe, made.learned.prompts, batch, draws)
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
-    # Some have none, such as the last layer of a text encoder of SDXL.
-    one, other = (
-        torch.autograd.grad(it.sum(), tuple(network.parameters()), allow_unused=True) for it in (ours, theirs)
-    )
-    assert [it is None for it in one] == [it is None for it in other]
+    # Nothing learns that a loss does not reach, which several processes would wait for.
+    one, other = (torch.autograd.grad(it.sum(), tuple(network.parameters())) for it in (ours, theirs))
     for ours_in, theirs_in in zip(one, other, strict=True):
-        if ours_in is not None:
-            torch.testing.assert_close(ours_in, theirs_in, atol=1e-4, rtol=1e-3)
+        torch.testing.assert_close(ours_in, theirs_in, atol=1e-4, rtol=1e-3)
 
 
 def test_a_lora_has_as_many_weights_as_its_rank_says(source, model):
     made = prepared("lora", source, model, network__rank=3, network__text_encoder=True)
     pipe = made.learned.base.pipe
     parts = [(pipe.unet, ATTENTION), *((encoder, READING) for _, encoder in readers(pipe))]
+    if model.name == "sdxl":  # which reads its first text encoder before the last layer
+        parts[1] = (pipe.text_encoder.encoder.layers[:-1], READING)
     layers = [it for part, ends in parts for name, it in part.named_modules() if name.endswith(ends)]
     assert made.learned.parameters == sum(3 * (it.in_features + it.out_features) for it in layers)
     share = made.learned.parameters / made.learned.all_parameters

@@ -1,16 +1,20 @@
 """What was learned, as files: plain diffusers draws with them what the run draws."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file
 
 from kakusan import customising
 from kakusan.customising import publishing
 from kakusan.customising.publishing import publish
 from kakusan.errors import KakusanError
-from kakusan.runs import Run
+from kakusan.runs import EMBEDS, LORA, Run
+from kakusan.stable_diffusion import plain as plain_text
 from kakusan.training import start
 from tests.customising.scenes import diamonds, settings
 
@@ -112,6 +116,7 @@ def test_an_sdxl_of_other_blocks_has_no_names_in_kohyas_layout(tmp_path):
 @pytest.mark.parametrize("model", ["sd15"], indirect=True)
 def test_what_draws_something_else_is_an_error(taught, monkeypatch):
     run = taught("lora")
+    publish(run, "cpu")
     write = publishing.adapters.write
 
     def other(adapter, *given, **told):
@@ -120,5 +125,51 @@ def test_what_draws_something_else_is_an_error(taught, monkeypatch):
         write(adapter, *given, **told)
 
     monkeypatch.setattr(publishing.adapters, "write", other)
-    with pytest.raises(KakusanError, match=r"loaded back, and draws pictures that differ by .* where 0.001 is allowed"):
+    before = load_file(run.path / LORA)
+    with pytest.raises(KakusanError, match=r"loaded back, and draws pictures that differ by .* of a pixel from those"):
         publish(run, "cpu")
+    after = load_file(run.path / LORA)  # what was there stays
+    assert all(torch.equal(weight, after[name]) for name, weight in before.items())
+
+
+@pytest.mark.parametrize("model", ["sd15"], indirect=True)
+def test_a_lora_half_as_strong_is_an_error(taught, monkeypatch):
+    run = taught("lora", optimizer__learning_rate=0.3)
+    write = publishing.adapters.write
+
+    def half(adapter, *given, **told):
+        halved = {it: weight / 2 if ".lora_B." in it else weight for it, weight in adapter.weights.items()}
+        write(replace(adapter, weights=halved), *given, **told)
+
+    monkeypatch.setattr(publishing.adapters, "write", half)
+    with pytest.raises(KakusanError, match="loaded back"):
+        publish(run, "cpu")
+
+
+@pytest.mark.parametrize("model", ["sd15"], indirect=True)
+@pytest.mark.parametrize("preset", ["lora", "dreambooth", "textual-inversion"])
+def test_what_was_trained_in_half_precision_is_drawn_and_written(taught, preset):
+    run = taught(preset, training__dtype="bfloat16", training__samples_every=3)
+    assert len(list(run.samples_path.glob("*.png"))) == 2  # of the two steps
+    assert all("what was trained, to" in it for it in publish(run, "cpu"))
+
+
+@pytest.mark.parametrize("model", ["sd15"], indirect=True)
+def test_brackets_of_captions_weigh_nothing(taught):
+    for prompt in ("a rhombus :)", "saber (fate)"):
+        run = taught("lora", objective__instance_prompts=(prompt,))
+        assert publish(run, "cpu")
+        shown = customising.Showing.of(customising.restored(run, device="cpu"))
+        assert shown.prompts == (prompt,)
+        assert plain_text(*shown.told) == prompt
+        shutil.rmtree(run.path)
+
+
+def test_a_second_run_leaves_nothing_of_the_first(tmp_path):
+    source = diamonds(tmp_path / "images")
+    run = start.begin(settings("lora", source), tmp_path / "run", show=False)
+    publish(run, "cpu")
+    told = settings("textual-inversion", source)
+    publish(start.begin(told, tmp_path / "run", overwrite=True, show=False), "cpu")
+    assert not (run.path / LORA).exists()
+    assert (run.path / EMBEDS).exists()

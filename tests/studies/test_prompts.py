@@ -12,6 +12,7 @@ from kakusan.commands import main
 from kakusan.errors import KakusanError
 from kakusan.pictures import from_uint8, read_metadata, to_uint8
 from kakusan.results import Value
+from kakusan.runs import LORA
 from kakusan.shapes import Scene, Thing, draw
 from kakusan.stable_diffusion import Request
 from kakusan.studies.conduct import conduct
@@ -43,7 +44,7 @@ def lora(models, tmp_path_factory):
     pipe.unet.add_adapter(LoraConfig(r=2, lora_alpha=4, target_modules=["to_q", "to_v"], init_lora_weights=False))
     place = tmp_path_factory.mktemp("lora") / "outlines"
     pipe.save_lora_weights(place, unet_lora_layers=get_peft_model_state_dict(pipe.unet))
-    return place / adapters.WEIGHTS
+    return place / LORA
 
 
 @pytest.fixture

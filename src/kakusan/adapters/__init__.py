@@ -4,12 +4,11 @@ from kakusan.adapters.adapter import Adapter
 from kakusan.adapters.loading import Loaded, fused, load_into
 from kakusan.adapters.merging import LOST, merged
 from kakusan.adapters.naming import weighted
-from kakusan.adapters.reading import WEIGHTS, read, weights_file
+from kakusan.adapters.reading import read, weights_file
 from kakusan.adapters.writing import write
 
 __all__ = [
     "LOST",
-    "WEIGHTS",
     "Adapter",
     "Loaded",
     "fused",

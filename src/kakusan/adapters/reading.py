@@ -17,9 +17,7 @@ from kakusan.adapters.spelling import BLOCK_LAYERS, DOWN, UP, peft
 from kakusan.adapters.writing import METADATA
 from kakusan.errors import KakusanError, optional, reason_alone
 from kakusan.files import at_home
-
-WEIGHTS = "pytorch_lora_weights.safetensors"
-"""What diffusers calls the file of a LoRA."""
+from kakusan.runs import LORA
 
 _PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 _KOHYA = ("lora_unet_", "lora_te_", "lora_te1_", "lora_te2_")
@@ -75,9 +73,9 @@ def weights_file(place: str | Path) -> Path:
     """
     path = at_home(place)
     if path.is_dir():
-        path = path / WEIGHTS
+        path = path / LORA
         if not path.exists():
-            raise KakusanError(f"{place} holds no {WEIGHTS} (give the file of a LoRA, or a run that trained one)")
+            raise KakusanError(f"{place} holds no {LORA} (give the file of a LoRA, or a run that trained one)")
     if not path.exists():
         raise KakusanError(f"there is no file {place} (give the file of a LoRA, or a run that trained one)")
     if path.suffix.lower() in _PICKLES:

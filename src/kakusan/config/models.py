@@ -426,12 +426,6 @@ class Config(Section):
                     f"data.held_out {self.data.held_out:g} keeps images out, which objective.{name} cannot: leave one "
                     "of them out"
                 )
-        if self.data.held_out and len(self.objective.instance_prompts) > 1:
-            raise KakusanError(
-                f"data.held_out {self.data.held_out:g} keeps images out, and with "
-                f"{len(self.objective.instance_prompts)} prompts each is learned by another one all the same: use one "
-                "prompt, or 0"
-            )
 
     @property
     def idle(self) -> tuple[str, ...]:

@@ -105,6 +105,7 @@ def customised(settings: config.Config, base: TextToImage, prompts: Sequence[str
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeds.derive(settings.training.seed, "weights"))
         _MADE[type(how)](pipe, how, base.name)
+    _leave_unread(pipe)
     reading = isinstance(how, config.Embedding) or getattr(how, "text_encoder", False)
     network = Trained(Painter(pipe, prompts, reading))
     return Customised(base, network, denoiser_by(pipe.scheduler, network), tuple(prompts), settings)
@@ -155,13 +156,15 @@ def _require_layers(part: nn.Module, endings: Sequence[str], rank: int, field_na
                 "are those of its attention)"
             )
         for layer_name, layer in found.items():
-            widest = min(layer.weight.shape[:2]) if hasattr(layer, "weight") else 0
-            if rank > widest:
+            if not isinstance(layer, (nn.Linear, nn.Conv2d)):
+                raise KakusanError(
+                    f"{field_name}: {layer_name} of {name} is a {type(layer).__name__}, and low-rank matrices stand "
+                    "beside linear layers and convolutions alone"
+                )
+            if rank > (widest := min(layer.weight.shape[:2])):
                 raise KakusanError(
                     f"network.rank must be at most {widest}, the width of {layer_name} of {name}, not {rank} "
                     "(4 to 16 is usual)"
-                    if widest
-                    else f"{field_name}: {layer_name} of {name} is a {type(layer).__name__}, which has no weight"
                 )
 
 
@@ -170,6 +173,16 @@ def _whole(pipe: Any, how: config.Whole, name: str) -> None:
     if how.text_encoder:
         for _, encoder in readers(pipe):
             encoder.requires_grad_(True)
+
+
+def _leave_unread(pipe: Any) -> None:
+    """Lets nothing learn that no loss reaches: SDXL reads its first text encoder before the last layer."""
+    if pipe.components.get("text_encoder_2") is None:
+        return
+    last = f"layers.{pipe.text_encoder.config.num_hidden_layers - 1}."
+    for name, weight in pipe.text_encoder.named_parameters():
+        if last in name or "final_layer_norm" in name:
+            weight.requires_grad_(False)
 
 
 _MADE: Mapping[type, Callable[[Any, Any, str], None]] = {

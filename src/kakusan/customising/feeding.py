@@ -13,6 +13,7 @@ from kakusan.config import models as config
 from kakusan.customising.buckets import BucketBatches
 from kakusan.customising.customised import encode, picture_shape
 from kakusan.customising.likeness import alike
+from kakusan.customising.showing import batch_of, unchecked
 from kakusan.data import check, load
 from kakusan.data.batches import ImageBatches
 from kakusan.data.images import ImageSet
@@ -24,10 +25,9 @@ from kakusan.networks.autoencoder import Posterior
 from kakusan.pictures import from_uint8, to_uint8
 from kakusan.progress import Bar
 from kakusan.seeds import Draws
-from kakusan.stable_diffusion import Request, TextToImage
+from kakusan.stable_diffusion import Request, TextToImage, literal
 
 FEW, SHOWN = 3, 20
-_LARGE, _MOST = 4, 64  # images drawn at a time: of latents of 64×64, and of small ones
 TEMPLATES = ("a photo of {}", "a picture of {}", "a close-up of {}", "a bright photo of {}", "a rendering of {}", "{}")
 """What images of a new word are said to show, where nobody says more."""
 
@@ -55,6 +55,11 @@ class CustomBatches(LatentBatches):
         super().__init__(images, views, shape, among)
         self._prior = prior
 
+    @property
+    def own(self) -> Tensor:
+        served = self.numbers
+        return served[served < len(self.images) - self._prior]
+
     def only(self, among: Tensor) -> CustomBatches:
         return CustomBatches(self.images, self._views, self._latent_shape, self._prior, among)
 
@@ -73,6 +78,23 @@ class CustomBatches(LatentBatches):
         return found[draws.share]
 
 
+def given_images(images: ImageSet, base: TextToImage) -> tuple[ImageSet, list[str]]:
+    """Returns images given in Python, and what is to be said of them.
+
+    Raises:
+        KakusanError: Their size or their channels are none for the pipeline.
+    """
+    channels, (has, height, width) = picture_shape(base)[0], images.shape
+    if has != channels:
+        raise KakusanError(f"the images have {counted(has, 'channel')}, and the pictures of {base.name} {channels}")
+    if height != width:
+        raise KakusanError(f"the images are {width}×{height} pixels, and squares are learned (cut them)")
+    stable_diffusion.require_side(
+        "the side of the images", height, stable_diffusion.multiple_of(base.pipe.vae_scale_factor)
+    )
+    return images, _remarks(images)
+
+
 def own_images(settings: config.Config, base: TextToImage, show: bool = True) -> tuple[ImageSet, list[str]]:
     """Loads the images to learn from, as large as the pipeline's pictures unless told otherwise, and what is to be said
     of them.
@@ -87,17 +109,24 @@ def own_images(settings: config.Config, base: TextToImage, show: bool = True) ->
     _require_buckets(settings, size, base)
     images = load(data.source, size=size, channels=3 if channels == 3 else 1, max_broken=data.max_broken, show=show)
     found = check(data.source, size=size, show=False) if len(images) <= _LOOKED_AT else None
-    remarks = remarks_on(images)
-    if len(images) < FEW:
-        remarks.append(f"{counted(len(images), 'image')}: what they share by chance is learned as well (3 to 20 serve)")
+    remarks = _remarks(images)
     if found is not None and found.too_small:
         remarks.append(
             f"{counted(len(found.too_small), 'image')} below {size} pixels, enlarged: {_listed(found.too_small)}"
         )
-    if len(images) <= _LOOKED_AT and (groups := alike(images.images)):
-        twins = [" = ".join(images.names[number] for number in group) for group in groups]
-        remarks.append(f"nearly the same picture more than once, which counts as often: {_listed(twins)}")
     return images, remarks
+
+
+def _remarks(images: ImageSet) -> list[str]:
+    """Returns what is to be said of images, wherever they are from."""
+    remarks = remarks_on(images)
+    if len(images) < FEW:
+        remarks.append(f"{counted(len(images), 'image')}: what they share by chance is learned as well (3 to 20 serve)")
+    if len(images) <= _LOOKED_AT and (groups := alike(images.images)):
+        names = images.names or tuple(f"image {number}" for number in range(len(images)))
+        twins = [" = ".join(names[number] for number in group) for group in groups]
+        remarks.append(f"nearly the same picture more than once, which counts as often: {_listed(twins)}")
+    return remarks
 
 
 def _require_buckets(settings: config.Config, size: int, base: TextToImage) -> None:
@@ -126,6 +155,11 @@ def prompts_of(settings: config.Config, images: ImageSet) -> tuple[tuple[str, ..
         wanted = tuple(it.format(network.token) for it in TEMPLATES)
     if wanted:
         prompts = tuple(dict.fromkeys(wanted))
+        if settings.data.held_out and len(prompts) > 1:
+            raise KakusanError(
+                f"data.held_out {settings.data.held_out:g} keeps images out, and with {len(prompts)} prompts each is "
+                "learned by another one all the same (say one: --instance-prompt; or keep none out)"
+            )
         pairs = [(image, number) for image in range(len(images)) for number in range(len(prompts))]
         return prompts, torch.tensor(pairs)
     silent = [place for place in range(len(images)) if not images.captions or not images.captions[place].strip()]
@@ -158,17 +192,10 @@ def prior_of(settings: config.Config, base: TextToImage, size: int, show: bool =
     if how.prior is not None:
         return load(how.prior, size=size, channels=3, max_broken=settings.data.max_broken, show=show).images
     seed = seeds.derive(settings.training.seed, "prior")
-    request = Request(
-        how.class_prompts, n=how.prior_images, height=size, width=size, seed=seed, batch=batch_of(base, size)
-    )
-    with Bar("drawing images of its kind", 1, show=show) as bar:
+    told, batch = tuple(map(literal, how.class_prompts)), batch_of(base, size)
+    request = Request(told, n=how.prior_images, height=size, width=size, seed=seed, batch=batch)
+    with unchecked(base.pipe), Bar("drawing images of its kind", 1, show=show) as bar:
         return to_uint8(stable_diffusion.generated(stable_diffusion.asked(base, request), bar.report))
-
-
-def batch_of(base: TextToImage, size: int) -> int:
-    """Returns how many images are drawn at a time: small ones fill a device no sooner than a few large ones do."""
-    side = size // int(base.pipe.vae_scale_factor)
-    return max(_LARGE, min(_MOST, _LARGE * 64 * 64 // side**2))
 
 
 def repeated(settings: config.Config, images: ImageSet, pairs: Tensor) -> tuple[Tensor, list[str]]:

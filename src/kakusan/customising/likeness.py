@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
@@ -11,7 +13,7 @@ CORRELATED = 0.98
 
 def alike(images: Tensor) -> list[list[int]]:
     r"""Returns groups of images that nearly are the same: whose thumbnails of 16×16 pixels correlate by 0.98, whatever
-    their brightness and contrast.
+    their brightness and contrast; so are two of which each is like a third.
 
     .. math:: r = \frac{\sum (a - \bar a)(b - \bar b)}{\sqrt{\sum (a - \bar a)^2 \sum (b - \bar b)^2}}
 
@@ -21,8 +23,7 @@ def alike(images: Tensor) -> list[list[int]]:
     small = adaptive_avg_pool2d(images.float(), _SIDE).flatten(1)
     centred = small - small.mean(1, keepdim=True)
     unit = centred / centred.norm(dim=1, keepdim=True).clamp(min=1e-3)
-    near = unit @ unit.T >= CORRELATED
-    groups: dict[int, list[int]] = {}
-    for number in range(len(images)):
-        groups.setdefault(int(near[number].int().argmax()) if near[number].any() else number, []).append(number)
-    return [group for group in groups.values() if len(group) > 1]
+    near = (unit @ unit.T >= CORRELATED).numpy()
+    count, group = connected_components(near, directed=False)
+    found = [np.flatnonzero(group == number).tolist() for number in range(count)]
+    return [those for those in found if len(those) > 1]

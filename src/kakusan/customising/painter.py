@@ -95,8 +95,10 @@ def require_drawable(pipe: Any, name: str) -> None:
     """Refuses a pipeline whose U-Net is told more than a prompt.
 
     Raises:
-        KakusanError: It is told more.
+        KakusanError: It is told more, or is SDXL's refiner.
     """
+    if pipe.components.get("text_encoder") is None:
+        raise KakusanError(f"{name} is a refiner, which goes on with what another model has begun (teach that one)")
     latents = pipe.vae.config["latent_channels"]
     if pipe.unet.config["in_channels"] != latents:
         raise KakusanError(

@@ -11,26 +11,20 @@ import torch
 from torch import Tensor
 
 from kakusan import config as run_config
-from kakusan import pictures, stable_diffusion
+from kakusan import pictures
 from kakusan.config import models as config
 from kakusan.customising.buckets import bucketed
-from kakusan.customising.customised import Customised, base_of, customised, picture_shape
-from kakusan.customising.feeding import batch_of, batches_of, own_images, prior_of, prompts_of, repeated
+from kakusan.customising.customised import Customised, base_of, customised
+from kakusan.customising.feeding import batches_of, given_images, own_images, prior_of, prompts_of, repeated
 from kakusan.data.contact_sheet import sheet
 from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError
 from kakusan.feeding import Feed
 from kakusan.files import atomic_write
-from kakusan.runs import Run, WeightsFrom
-from kakusan.sampling import Progress
-from kakusan.stable_diffusion import Request, TextToImage
+from kakusan.runs import SHEET, Checkpoint, Run, WeightsFrom
 from kakusan.tensors import load_weights, pack, read_tensors
 
-SHEET = "images.png"
-"""What a run shows its images as, as they are learned."""
-
 _ON_SHEET = 100
-_PROMPTS = 4  # of a preview, at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,9 +68,8 @@ def prepared(
     how = settings.objective
     assert isinstance(how, config.Customising), "asked for by whoever knows"
     base = base_of(settings, str(device))
-    remarks: list[str] = []
     if isinstance(data, ImageSet):
-        images = data
+        images, remarks = given_images(data, base)
     elif data is None or isinstance(data, (str, Path)):
         images, remarks = own_images(settings, base, show)
     else:
@@ -94,6 +87,10 @@ def prepared(
     prior = prior_of(settings, base, images.shape[1], show) if prior is None else prior
     batches = batches_of(settings, base, images, shaped, pairs, prompts, prior)
     said = [it for it in (*prompts, *how.shown) if it]
+    if isinstance(settings.network, config.Whole) and not how.class_prompts:
+        remarks.append(
+            "nothing keeps it from forgetting what it knows (--class-prompt 'a photo of a dog' says what is kept)"
+        )
     share = learned.parameters / learned.all_parameters
     remarks.append(
         f"trains {learned.parameters:,} of the {learned.all_parameters:,} weights of {base.name} ({share:.2%})"
@@ -128,54 +125,19 @@ def restored(
     Raises:
         KakusanError: The run customises no pipeline, has no such checkpoint, or its weights are damaged.
     """
-    settings = run_config.load(run.config_path)
-    if not isinstance(settings.network, config.Customised):
-        raise KakusanError(f"{run.path} customises no pipeline (kakusan finetune does)")
     chosen = run.checkpoint(checkpoint)
-    learned = customised(settings, base_of(settings, device), chosen.state()["class_names"])
+    learned = untaught(run, chosen, device)
     load_weights(learned.network, chosen.weights_path(weights_from))
     return learned
 
 
-def prompts_shown(learned: Customised) -> tuple[str, ...]:
-    """Returns the prompts of a preview: those of the settings, or the first that it learned from, and the kind's."""
-    how = learned.settings.objective
-    assert isinstance(how, config.Customising), "asked for by whoever knows"
-    own = learned.prompts[: len(learned.prompts) - len(how.class_prompts)]
-    kind = how.class_prompts[:1]
-    return how.shown or (*own[: _PROMPTS - len(kind)], *kind)
+def untaught(run: Run, checkpoint: Checkpoint, device: str = "auto") -> Customised:
+    """Returns the pipeline as it was before a run taught it, told of the prompts that a checkpoint knows.
 
-
-@torch.no_grad()
-def drawn(
-    learned: Customised,
-    each: int,
-    *,
-    by: TextToImage | None = None,
-    steps: int | None = None,
-    guidance: float | None = None,
-    progress: Progress | None = None,
-) -> Tensor:
-    """Returns images of what was learned, in [−1, 1], shape (P·each, 3, H, W), on the CPU: so many of each of the P
-    prompts of a preview, one after the other, always from the same noise.
-
-    Args:
-        learned: What has learned.
-        each: Images of a prompt.
-        by: The pipeline that draws; None: its own.
-        steps, guidance: How; None: as the settings say of previews.
-        progress: Called on the way.
+    Raises:
+        KakusanError: The run customises no pipeline.
     """
-    how, size = learned.settings.objective, learned.settings.data.size
-    assert isinstance(how, config.Customising), "asked for by whoever knows"
-    told = tuple(it for it in prompts_shown(learned) for _ in range(each))
-    request = Request(
-        told,
-        n=len(told),
-        steps=how.shown_steps if steps is None else steps,
-        guidance=how.shown_guidance if guidance is None else guidance,
-        height=size,
-        width=size,
-        batch=batch_of(learned.base, size or picture_shape(learned.base)[1]),
-    )
-    return stable_diffusion.generated(stable_diffusion.asked(by or learned.base, request), progress)
+    settings = run_config.load(run.config_path)
+    if not isinstance(settings.network, config.Customised):
+        raise KakusanError(f"{run.path} customises no pipeline (kakusan finetune does)")
+    return customised(settings, base_of(settings, device), checkpoint.state()["class_names"])

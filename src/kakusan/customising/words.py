@@ -23,13 +23,14 @@ class Extended(nn.Module):
     def __init__(self, known: nn.Embedding, new: Tensor) -> None:
         super().__init__()
         self.known = known.requires_grad_(False)
-        self.new = nn.Parameter(new)
+        # A module, so that it comes after the known rows: a text encoder is of the precision of its first weight.
+        self.new = nn.Embedding(len(new), new.shape[1], _weight=new)
 
     def forward(self, numbers: Tensor) -> Tensor:
         """Returns the rows of ``numbers``, int64 of any shape (*): (*, D)."""
         count = self.known.num_embeddings
         rows: Tensor = self.known(numbers.clamp(max=count - 1))
-        fresh = self.new[(numbers - count).clamp(min=0)].to(rows.dtype)
+        fresh = self.new((numbers - count).clamp(min=0)).to(rows.dtype)
         return torch.where((numbers >= count)[..., None], fresh, rows)
 
 
@@ -48,7 +49,7 @@ def learn_word(pipe: Any, settings: Embedding, name: str) -> None:
     """
     for tokenizer, encoder in readers(pipe):
         pieces = pieces_of(settings)
-        if known := [it for it in pieces if it in tokenizer.get_vocab()]:
+        if known := [it for it in pieces if _is_known(tokenizer, it)]:
             raise KakusanError(
                 f"network.token: {known[0]!r} is a word of {name} already (choose one that is none, such as <sks>)"
             )
@@ -63,6 +64,12 @@ def learn_word(pipe: Any, settings: Embedding, name: str) -> None:
                 f"{old.num_embeddings}: a new word has no place (give a pipeline in which they agree)"
             )
         encoder.set_input_embeddings(Extended(old, begun.float().clone()))
+
+
+def _is_known(tokenizer: Any, word: str) -> bool:
+    """Whether a tokenizer has a word, or one piece of a word of this name."""
+    numbers = tokenizer(word, add_special_tokens=False).input_ids
+    return word in tokenizer.get_vocab() or (len(numbers) == 1 and numbers != [tokenizer.unk_token_id])
 
 
 def pieces_of(settings: Embedding) -> list[str]:

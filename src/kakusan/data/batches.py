@@ -130,6 +130,11 @@ class ImageBatches:
         """Numbers of the images that are served, int64, shape (M,)."""
         return torch.arange(len(self._set)) if self.among is None else self.among
 
+    @property
+    def own(self) -> Tensor:
+        """Numbers of those that may be kept out to judge on, int64: all that are served."""
+        return self.numbers
+
     def only(self, among: Tensor) -> ImageBatches:
         """Returns batches of some of the set's images, by number."""
         return ImageBatches(self._set, self.flips, among, self.words)

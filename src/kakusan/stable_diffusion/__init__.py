@@ -2,7 +2,7 @@
 
 from kakusan.stable_diffusion.control import Control, control_of
 from kakusan.stable_diffusion.editing import STRENGTH, Edit, edit_of
-from kakusan.stable_diffusion.emphasis import plain
+from kakusan.stable_diffusion.emphasis import literal, plain
 from kakusan.stable_diffusion.encoding import readers
 from kakusan.stable_diffusion.extras import SDXL_ENCODERS, Extras, fitted
 from kakusan.stable_diffusion.forecast import Needs, planned
@@ -31,6 +31,7 @@ __all__ = [
     "edit_of",
     "fitted",
     "generated",
+    "literal",
     "multiple_of",
     "opened",
     "plain",

@@ -61,6 +61,11 @@ def fragments(prompt: str) -> tuple[Fragment, ...]:
     return _joined(found)
 
 
+def literal(text: str) -> str:
+    """Returns the prompt that says a text as it is, brackets and all."""
+    return re.sub(r"[()\[\]\\]", r"\\\g<0>", text)
+
+
 def plain(prompt: str) -> str:
     """Returns a prompt without its brackets."""
     return "".join(it.text for it in fragments(prompt))

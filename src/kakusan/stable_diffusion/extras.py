@@ -11,14 +11,13 @@ from kakusan import adapters
 from kakusan.errors import KakusanError, reason_of
 from kakusan.files import at_home, sha256_of
 from kakusan.interop.loading import quietly
+from kakusan.runs import EMBEDS
 from kakusan.stable_diffusion.control import read_controlnet, require_fit
 from kakusan.stable_diffusion.encoding import readers
 from kakusan.stable_diffusion.pipelines import TextToImage, Worn, opened
 
-EMBEDS = "learned_embeds.safetensors"
-"""What the file of a learned word is called."""
 SDXL_ENCODERS = ("clip_l", "clip_g")
-"""What the vectors of SDXL's two text encoders are called in it."""
+"""What the vectors of SDXL's two text encoders are called in the file of a learned word."""
 
 
 @dataclass(frozen=True)

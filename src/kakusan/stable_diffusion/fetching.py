@@ -12,10 +12,8 @@ from kakusan.errors import KakusanError
 from kakusan.files import at_home
 from kakusan.interop.hub import explained, snapshot, why
 from kakusan.interop.pipelines import place_of, refuse_pickles
-from kakusan.runs import Run
+from kakusan.runs import PIPELINE, Run
 
-PIPELINE = "pipeline"
-"""Where in its directory a run puts a pipeline of which it changed all weights."""
 _PICKLES = (".ckpt", ".bin", ".pt", ".pth")
 _NETWORK = ("config.json", "diffusion_pytorch_model.safetensors")
 """Files of a single network."""

@@ -180,15 +180,15 @@ def _of_customised(run: Run, story: Story, device: str) -> Story:
     if last is None:
         return _undrawn(run, story)
     checkpoint, learned = last
-    prompts = customising.prompts_shown(learned)
+    shown = customising.Showing.of(learned)
     _, columns = layout(0, learned.shape)
-    images = customising.drawn(learned, columns)
+    images = shown.drawn(learned.base, columns)
     return replace(
         story,
         parameters=learned.parameters,
         drawn_after=checkpoint.images,
-        samples=images.reshape(len(prompts), columns, *images.shape[1:]),
-        prompts=prompts,
+        samples=images.reshape(len(shown.prompts), columns, *images.shape[1:]),
+        prompts=shown.prompts,
     )
 
 

@@ -89,14 +89,15 @@ def hold_out(batches: Batches, held_out: float, seed: int, chunk: int) -> tuple[
             "data.held_out needs images that can be told apart, not a data loader (set data.held_out to 0, or give a "
             "folder or an ImageSet)"
         )
-    count = kept_out(held_out, batches.epoch)
-    if count >= batches.epoch:
+    own = batches.own
+    count = kept_out(held_out, len(own))
+    if count >= len(own):
         raise KakusanError(
-            f"data.held_out must be below the {batches.epoch} images there are, not {count} (--data.held_out 0.1 keeps "
-            "a tenth of them, 0 none)"
+            f"data.held_out must be below the {len(own)} images there are, not {count} (--data.held_out 0.1 keeps a "
+            "tenth of them, 0 none)"
         )
+    labels = None if batches.labels is None else batches.labels[own]
+    _, kept = parted(len(own), labels, count, seed)
     served = batches.numbers
-    labels = None if batches.labels is None else batches.labels[served]
-    learned, kept = parted(batches.epoch, labels, count, seed)
-    rest = batches.only(served[learned])
-    return rest, Validation(rest, served[kept], seed, chunk)
+    rest = batches.only(served[~torch.isin(served, own[kept])])
+    return rest, Validation(rest, own[kept], seed, chunk)

@@ -10,12 +10,13 @@ from typing import Any
 
 import torch
 
-from kakusan.adapters import WEIGHTS, weighted
+from kakusan.adapters import weighted
 from kakusan.evaluation.average import average
 from kakusan.pictures import from_uint8
 from kakusan.reporting import thumbnails
 from kakusan.reporting.quantities import better
 from kakusan.results import Value
+from kakusan.runs import LORA
 from kakusan.studies.gallery import Gallery, Wall
 from kakusan.trials import Experiment, Part, Sentence, Sheet, Trial
 
@@ -213,5 +214,5 @@ def _value(value: Any) -> str:
 def _worn(place: str, weight: float) -> str:
     """Returns what an adapter is called: as its directory is, where its file has the name that all have."""
     path = Path(place)
-    name = path.parent.name if path.name == WEIGHTS else path.name.removesuffix(".safetensors")
+    name = path.parent.name if path.name == LORA else path.name.removesuffix(".safetensors")
     return name if weight == 1 else f"{name}:{weight:g}"

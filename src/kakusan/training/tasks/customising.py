@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from kakusan import pictures, seeds
 from kakusan.condition import Condition
 from kakusan.config import models as config
-from kakusan.customising import Customised, Trained, drawn
+from kakusan.customising import Customised, Showing, Trained
 from kakusan.data.batches import Batch
 from kakusan.denoiser import Denoiser
 from kakusan.devices import sent
@@ -112,5 +112,5 @@ class Customising:
         """Draws a row of images a prompt, always from the same noise."""
         assert isinstance(network, Trained), "a copy of what learns"
         with network.worn():
-            images = drawn(self._learned, _SHOWN, progress=progress)
+            images = Showing.of(self._learned).drawn(self._learned.base, _SHOWN, progress)
         return pictures.legible(pictures.grid(images, columns=_SHOWN), images.shape[-1])
