@@ -101,6 +101,9 @@ def test_weights_are_told_apart_by_what_is_loaded_of_them(tmp_path):
     half = shutil.copy(whole, place / "unet" / "diffusion_pytorch_model.fp16.safetensors")
     assert stable_diffusion.opened(str(place), "cpu").weights_hash == before
     assert Files(place, "fp16").weights_of("unet") == [half]
+    scheduler = place / "scheduler" / "scheduler_config.json"
+    scheduler.write_text(scheduler.read_text().replace("0.012", "0.013"))  # the same weights draw something else
+    assert stable_diffusion.opened(str(place), "cpu").weights_hash != before
 
 
 def test_a_network_of_the_hub_is_fetched_alone(monkeypatch, tmp_path):

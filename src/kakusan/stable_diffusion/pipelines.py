@@ -26,6 +26,7 @@ from kakusan.stable_diffusion.memory import Memory
 from kakusan.words import Words
 
 _DRAWING = ("text_encoder", "text_encoder_2", "unet", "vae")
+_CONFIGURED = ("scheduler", "tokenizer", "tokenizer_2")
 _SINGLE: dict[str, Family] = {
     "v1": "StableDiffusion",
     "v2": "StableDiffusion",
@@ -70,7 +71,7 @@ class TextToImage:
         words: Its vocabulary; with the words that it learned from, where it says so.
         steps, guidance: How it draws unless told otherwise.
         eta: Randomness of its walk, where its scheduler is DDIM's.
-        weights_hash: SHA-256 of the weights of its parts.
+        weights_hash: SHA-256 of the weights of its parts, and of the files of its scheduler and its tokenizers.
         device: Where it draws.
         memory: What it spares.
         taught: All words that its pipe was ever taught, by the SHA-256 of their files: none is forgotten.
@@ -256,7 +257,9 @@ def _words(pipe: Any) -> Words:
 
 
 def _hash(files: Files) -> str:
-    """Returns the SHA-256 of the weights that draw, beside which there may be others in half precision."""
+    """Returns the SHA-256 of what draws: of weights, beside which there may be others in half precision, and of what is
+    configured alone."""
     if files.single:
         return sha256_of([files.path])
-    return sha256_of([file for part in _DRAWING for file in files.weights_of(part)])
+    weights = [file for part in _DRAWING for file in files.weights_of(part)]
+    return sha256_of([*weights, *(file for part in _CONFIGURED for file in sorted((files.path / part).glob("*.*")))])

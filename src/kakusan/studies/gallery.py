@@ -235,6 +235,7 @@ def _told(generation: Generation) -> dict[str, Any]:
     return {
         "model": Path(model.name).name,
         "weights": model.weights_hash,
+        "dtype": str(model.pipe.unet.dtype),
         "loras": [[it.sha256, it.weight] for it in model.loras],
         "prompt": request.prompts[0],
         "negative": request.negative,
