@@ -3,8 +3,10 @@ rank says, and forget nothing for a new word."""
 
 import pytest
 import torch
+from PIL import Image
 
 from kakusan import customising
+from kakusan.condition import Condition
 from kakusan.customising.publishing import publish
 from kakusan.objective import TimeSampling
 from kakusan.seeds import Draws
@@ -49,7 +51,7 @@ def plainly(pipe, prompts, batch, draws):
     added = {}
     if len(told) == 4:  # SDXL's: of the whole, and original size, crop and wanted size
         side = batch.images.shape[-1] * pipe.vae_scale_factor
-        sizes = torch.tensor([[side, side, 0, 0, side, side]] * len(times))
+        sizes = torch.tensor([[32, 32, 0, 0, side, side]] * len(times))
         added = {"added_cond_kwargs": {"text_embeds": told[2], "time_ids": sizes}}
     found = pipe.unet(chain.add_noise(batch.images, noise, times), times, encoder_hidden_states=told[0], **added).sample
     velocity = chain.config.prediction_type == "v_prediction"
@@ -75,6 +77,27 @@ def test_losses_and_gradients_are_those_of_plain_diffusers(preset, text_encoder,
     one, other = (torch.autograd.grad(it.sum(), tuple(network.parameters())) for it in (ours, theirs))
     for ours_in, theirs_in in zip(one, other, strict=True):
         torch.testing.assert_close(ours_in, theirs_in, atol=1e-4, rtol=1e-3)
+
+
+def test_sdxl_is_told_how_large_images_were_and_where_they_were_cut(source, tmp_path):
+    kept = {"objective__class_prompts": ("a red star",), "objective__prior_images": 1}
+    for name, side in (("wide", (64, 48)), ("small", (16, 16))):
+        Image.new("RGB", side, "red").save(source / f"{name}.png")
+    made = prepared("lora", source, saved("sdxl", tmp_path / "sdxl"), **kept)
+    prompts, batches = made.learned.prompts, made.feed.batches
+    assert prompts == (*["a red rhombus"] * 3, "a red star")
+    told = []
+    unet = made.learned.base.pipe.unet
+    unet.register_forward_pre_hook(lambda _, __, given: told.append(given["added_cond_kwargs"]), with_kwargs=True)
+    made.learned.network(torch.randn(4, *batches.shape), torch.tensor(3), Condition(batches.labels[[0, 3, 4, 5]]))
+    # As they were, from the top, from the left, as they are learned. Of wide.png, 21 by 16, three columns are off.
+    wanted = {(32, 32, 0, 0, 16, 16), (16, 16, 0, 0, 16, 16), (48, 64, 0, 3, 16, 16)}
+    sizes = [tuple(it) for it in told[0]["time_ids"].int().tolist()]
+    assert set(sizes[:3]) == wanted
+    assert sizes[3] == (16, 16, 0, 0, 16, 16)
+    made.learned.network(torch.randn(1, *batches.shape), torch.tensor(3), Condition(torch.tensor([-1])))
+    assert tuple(told[1]["time_ids"].int()[0].tolist()) == (16, 16, 0, 0, 16, 16)
+    assert customising.Showing.of(made.learned).prompts == ("a red rhombus", "a red star")
 
 
 def test_a_lora_has_as_many_weights_as_its_rank_says(source, model):
@@ -112,8 +135,6 @@ def test_a_new_word_changes_no_weight_that_was_there(source, model, tmp_path):
 
 def test_guidance_sees_zeros_where_sdxl_says_nothing(source, model):
     """What its pipelines draw without a negative prompt with; the others read the empty prompt."""
-    from kakusan.condition import Condition
-
     made = prepared("lora", source, model)
     pipe, network = made.learned.base.pipe, made.learned.network
     x, clock = torch.randn(2, *made.feed.batches.shape), torch.tensor([100, 700])
@@ -123,8 +144,11 @@ def test_guidance_sees_zeros_where_sdxl_says_nothing(source, model):
     added = [{}, {}]
     if len(told) == 4:
         side = x.shape[-1] * pipe.vae_scale_factor
-        sizes = torch.tensor([[side, side, 0, 0, side, side]])
-        added = [{"added_cond_kwargs": {"text_embeds": it, "time_ids": sizes}} for it in told[2:]]
+        sizes = [torch.tensor([[it, it, 0, 0, side, side]]) for it in (32, side)]  # of the images, and of nothing
+        added = [
+            {"added_cond_kwargs": {"text_embeds": it, "time_ids": size}}
+            for it, size in zip(told[2:], sizes, strict=True)
+        ]
     for place, (tokens, more) in enumerate(zip(told[:2], added, strict=True)):
         plain = pipe.unet(x[place : place + 1], clock[place : place + 1], encoder_hidden_states=tokens, **more).sample
         torch.testing.assert_close(found[place : place + 1], plain, atol=1e-5, rtol=1e-4)

@@ -11,11 +11,10 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from kakusan import seeds
+from kakusan.customising.framing import originals
 from kakusan.data.batches import Batch, ImageBatches
-from kakusan.data.decode import Picture, decode
 from kakusan.data.images import ImageSet
 from kakusan.data.order import batch_indices
-from kakusan.data.sources import open_source
 from kakusan.seeds import Draws
 
 _LONGEST = 2.0  # times the side of the square
@@ -48,15 +47,8 @@ def bucketed(source: str, images: ImageSet, step: int) -> list[Tensor]:
         images: The same as squares, which say their names.
         step: As in :func:`bucket_of`.
     """
-    listed, (channels, size, _) = open_source(source), images.shape
-    numbers = {listed.entry(number): number for number in range(len(listed))}
-    found = []
-    for name in images.names:
-        number = numbers[name]
-        picture = decode(lambda number=number: listed.read(number), None, grey=channels == 1)  # type: ignore[misc]
-        assert isinstance(picture, Picture), "it was read a moment ago"
-        found.append(_fitted(picture.pixels, channels, size, step))
-    return found
+    channels, size, _ = images.shape
+    return [_fitted(picture.pixels, channels, size, step) for picture in originals(source, images)]
 
 
 def _fitted(pixels: np.ndarray, channels: int, size: int, step: int) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from kakusan import seeds
 from kakusan.config import models as config
+from kakusan.customising.framing import is_told_of_sizes
 from kakusan.customising.painter import Painter, require_drawable
 from kakusan.customising.trained import Trained
 from kakusan.customising.words import learn_word
@@ -33,7 +34,7 @@ class Customised:
         base: The pipeline; what learns is within it.
         network: Its weights that learn.
         denoiser: Through them.
-        prompts: What it is told of images, by number.
+        prompts: What it is told of images, by number; SDXL's stand there once for each size that images had.
         settings: How it learns.
     """
 
@@ -88,13 +89,16 @@ def picture_shape(base: TextToImage) -> tuple[int, int, int]:
     return int(base.pipe.vae.config["out_channels"]), height * factor, width * factor
 
 
-def customised(settings: config.Config, base: TextToImage, prompts: Sequence[str]) -> Customised:
+def customised(
+    settings: config.Config, base: TextToImage, prompts: Sequence[str], frames: Tensor | None = None
+) -> Customised:
     """Returns a pipeline of which something learns, before it has learned anything; weights are drawn from the seed.
 
     Args:
         settings: What learns.
         base: What :func:`base_of` returned; it is changed.
         prompts: What it is told of images.
+        frames: What SDXL is told of their sizes with each, as :class:`Painter` takes it.
 
     Raises:
         KakusanError: A layer, a rank or a word that does not fit, or peft is not installed.
@@ -107,7 +111,7 @@ def customised(settings: config.Config, base: TextToImage, prompts: Sequence[str
         _MADE[type(how)](pipe, how, base.name)
     _leave_unread(pipe)
     reading = isinstance(how, config.Embedding) or getattr(how, "text_encoder", False)
-    network = Trained(Painter(pipe, prompts, reading))
+    network = Trained(Painter(pipe, prompts, reading, frames))
     return Customised(base, network, denoiser_by(pipe.scheduler, network), tuple(prompts), settings)
 
 
@@ -177,7 +181,7 @@ def _whole(pipe: Any, how: config.Whole, name: str) -> None:
 
 def _leave_unread(pipe: Any) -> None:
     """Lets nothing learn that no loss reaches: SDXL reads its first text encoder before the last layer."""
-    if pipe.components.get("text_encoder_2") is None:
+    if not is_told_of_sizes(pipe):
         return
     last = f"layers.{pipe.text_encoder.config.num_hidden_layers - 1}."
     for name, weight in pipe.text_encoder.named_parameters():

@@ -22,9 +22,11 @@ class Painter(nn.Module):
         pipe: A ``StableDiffusionPipeline`` or a ``StableDiffusionXLPipeline``.
         prompts: What can be asked for.
         reading: Whether text encoders learn, so that prompts are read anew each time.
+        frames: What SDXL is told with each prompt of the size that images had, and of where they were cut, as
+            :func:`kakusan.customising.framing.frames_of` returns it, shape (P, 4); None: that they are whole.
     """
 
-    def __init__(self, pipe: Any, prompts: Sequence[str], reading: bool) -> None:
+    def __init__(self, pipe: Any, prompts: Sequence[str], reading: bool, frames: Tensor | None = None) -> None:
         super().__init__()
         self.unet = pipe.unet
         self.text_encoder = pipe.text_encoder
@@ -33,6 +35,7 @@ class Painter(nn.Module):
         self._numbers = _read(pipe, (*prompts, ""))
         self._zeros = bool(pipe.config.get("force_zeros_for_empty_prompt"))
         self._factor: int = pipe.vae_scale_factor
+        self._frames = frames
         self._kept: tuple[Tensor, Tensor | None] | None = None
         if not reading:
             with torch.no_grad():
@@ -46,7 +49,7 @@ class Painter(nn.Module):
         else:
             kept, whole = self._kept
             tokens, pooled = kept[told], None if whole is None else whole[told]
-        added = None if pooled is None else {"text_embeds": pooled, "time_ids": self._sizes(x)}
+        added = None if pooled is None else {"text_embeds": pooled, "time_ids": self._sizes(x, condition)}
         sample: Tensor = self.unet(x, clock, encoder_hidden_states=tokens, added_cond_kwargs=added).sample
         return sample
 
@@ -72,10 +75,14 @@ class Painter(nn.Module):
             tokens, pooled = tokens.masked_fill(silent[:, None, None], 0), pooled.masked_fill(silent[:, None], 0)
         return tokens, pooled
 
-    def _sizes(self, x: Tensor) -> Tensor:
+    def _sizes(self, x: Tensor, condition: Condition) -> Tensor:
         """Returns what SDXL is told of sizes: the original one, where it was cropped, and the wanted one; (B, 6)."""
-        height, width = (side * self._factor for side in x.shape[-2:])
-        return torch.tensor([[height, width, 0, 0, height, width]], device=x.device, dtype=x.dtype).expand(len(x), -1)
+        wanted = torch.tensor([side * self._factor for side in x.shape[-2:]], device=x.device).expand(len(x), -1)
+        frames = torch.cat([wanted, torch.zeros_like(wanted)], 1)
+        if self._frames is not None:
+            told = condition.labels_or(-1).to(x.device)
+            frames = torch.where(told[:, None] < 0, frames, self._frames.to(x.device)[told])
+        return torch.cat([frames, wanted], 1).to(x.dtype)
 
 
 def _read(pipe: Any, prompts: Sequence[str]) -> list[Tensor]:

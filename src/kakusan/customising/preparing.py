@@ -16,6 +16,7 @@ from kakusan.config import models as config
 from kakusan.customising.buckets import bucketed
 from kakusan.customising.customised import Customised, base_of, customised
 from kakusan.customising.feeding import batches_of, given_images, own_images, prior_of, prompts_of, repeated
+from kakusan.customising.framing import framed, frames_of, is_told_of_sizes, whole
 from kakusan.data.contact_sheet import sheet
 from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError
@@ -82,11 +83,17 @@ def prepared(
         remarks.append(f"sizes: {_sizes(shaped)}")
     prompts, pairs = prompts_of(settings, images)
     pairs, counts = repeated(settings, images, pairs)
+    frames = None
+    if is_told_of_sizes(base.pipe):
+        given = None if isinstance(data, ImageSet) else settings.data.source
+        prompts, pairs, frames = framed(prompts, pairs, frames_of(given, images, shaped))
+        kind = torch.tensor([whole(*images.shape[1:])]).expand(len(how.class_prompts), -1)
+        frames = torch.cat([frames, kind])
     prompts = (*prompts, *how.class_prompts)
-    learned = customised(settings, base, prompts)  # which draws, before it has learned, as it would without
+    learned = customised(settings, base, prompts, frames)  # which draws, before it has learned, as it would without
     prior = prior_of(settings, base, images.shape[1], show) if prior is None else prior
     batches = batches_of(settings, base, images, shaped, pairs, prompts, prior)
-    said = [it for it in (*prompts, *how.shown) if it]
+    said = [it for it in dict.fromkeys((*prompts, *how.shown)) if it]
     if isinstance(settings.network, config.Whole) and not how.class_prompts:
         remarks.append(
             "nothing keeps it from forgetting what it knows (--class-prompt 'a photo of a dog' says what is kept)"

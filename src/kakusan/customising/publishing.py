@@ -127,7 +127,7 @@ def _lora(learned: Customised, directory: Path) -> list[Path]:
     weights = {it.replace(".default.", "."): weight.detach().cpu() for it, weight in learned.network.named_parameters()}
     alpha = float(network.rank if network.alpha is None else network.alpha)
     alphas = {name.rpartition(".lora_A")[0]: alpha for name in weights if ".lora_A." in name}
-    adapter = Adapter(weights, alphas, {"base": network.model, "prompts": " | ".join(learned.prompts)})
+    adapter = Adapter(weights, alphas, {"base": network.model, "prompts": " | ".join(dict.fromkeys(learned.prompts))})
     adapters.write(adapter, directory / LORA)
     sdxl = len(list(readers(learned.base.pipe))) > 1
     # Its names there count the layers of a block.

@@ -42,7 +42,7 @@ class Showing:
         """Returns what is drawn of a pipeline, as its settings say unless told otherwise."""
         how = learned.settings.objective
         assert isinstance(how, config.Customising), "asked for by whoever knows"
-        own = learned.prompts[: len(learned.prompts) - len(how.class_prompts)]
+        own = tuple(dict.fromkeys(learned.prompts[: len(learned.prompts) - len(how.class_prompts)]))
         kind = how.class_prompts[:1]
         prompts = how.shown or (*own[: _PROMPTS - len(kind)], *kind)
         return cls(
