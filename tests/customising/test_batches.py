@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kakusan.customising.feeding import CustomBatches
+from kakusan.customising.batches import CustomBatches
 from kakusan.data.images import ImageSet
 from kakusan.networks.autoencoder import Posterior
 from kakusan.seeds import Draws
@@ -13,11 +13,11 @@ OWN, KIND = 4, 6
 
 @pytest.fixture
 def batches():
-    labels = torch.tensor([0] * OWN + [1] * KIND)
-    images = ImageSet(torch.zeros(OWN + KIND, 3, 8, 8, dtype=torch.uint8), labels, ("a rhombus", "a square"))
+    pairs = torch.stack([torch.arange(OWN + KIND), torch.tensor([0] * OWN + [1] * KIND)], 1)
+    images = ImageSet(torch.zeros(OWN + KIND, 3, 8, 8, dtype=torch.uint8))
     latents = torch.arange(OWN + KIND).float()[:, None].expand(-1, 4)
     view = Posterior(latents, torch.full_like(latents, -60))
-    return CustomBatches(images, [view], (1, 2, 2), KIND)
+    return CustomBatches(images, pairs, [view], (1, 2, 2), KIND)
 
 
 def drawn(batches, count, steps):

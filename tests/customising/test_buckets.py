@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from kakusan import customising
+from kakusan.customising.batches import CustomBatches
 from kakusan.customising.buckets import BucketBatches, bucket_of
-from kakusan.customising.feeding import CustomBatches
 from kakusan.customising.likeness import alike
 from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError
@@ -40,15 +40,14 @@ def test_a_bucket_has_no_more_pixels_than_the_square_and_nearly_the_aspect(step)
 def batches():
     total = sum(HOW_MANY)
     members = torch.arange(total)[torch.randperm(total, generator=torch.Generator().manual_seed(1))].split(HOW_MANY)
-    images = ImageSet(
-        torch.zeros(total, 3, 8, 8, dtype=torch.uint8), torch.arange(total), tuple(map(str, range(total)))
-    )
+    images = ImageSet(torch.zeros(total, 3, 8, 8, dtype=torch.uint8))
+    pairs = torch.arange(total)[:, None].expand(-1, 2)
     parts = []
     for side, those in enumerate(members, 2):
         latents = those.float()[:, None].expand(-1, 2 * side)
-        some = ImageSet(images.images[those], those, images.class_names)
-        parts.append(CustomBatches(some, [Posterior(latents, torch.full_like(latents, -60))], (1, 2, side)))
-    return BucketBatches(images, members, parts)
+        some, own = ImageSet(images.images[those]), torch.stack([torch.arange(len(those)), those], 1)
+        parts.append(CustomBatches(some, own, [Posterior(latents, torch.full_like(latents, -60))], (1, 2, side)))
+    return BucketBatches(images, pairs, members, parts)
 
 
 def test_a_batch_holds_images_of_one_size_and_every_image_is_seen_as_often(batches):
@@ -121,6 +120,7 @@ def test_images_count_as_often_as_their_folders_say(tmp_path):
     diamonds(source / "far", 2)
     made = prepared(source, objective__folder_repeats=True)
     assert made.feed.batches.epoch == 5
+    assert len(made.feed.batches.images) == 3  # and none is held twice for that
     assert "images count: 3_near 3×, far 1×" in made.feed.remarks
     assert prepared(source).feed.batches.epoch == 3
 

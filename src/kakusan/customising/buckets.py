@@ -65,14 +65,17 @@ class BucketBatches(ImageBatches):
 
     Args:
         images: All of them, as squares.
-        members: The numbers of the images of every size, int64, each shape (M,).
+        pairs: Which image goes with which prompt, as in :class:`ImageBatches`.
+        members: The numbers of the pairs of every size, int64, each shape (M,).
         parts: Batches of these.
     """
 
-    def __init__(self, images: ImageSet, members: Sequence[Tensor], parts: Sequence[ImageBatches]) -> None:
-        super().__init__(images, parts[0].flips)
+    def __init__(
+        self, images: ImageSet, pairs: Tensor, members: Sequence[Tensor], parts: Sequence[ImageBatches]
+    ) -> None:
+        super().__init__(images, parts[0].flips, pairs=pairs)
         self._members, self._parts = tuple(members), tuple(parts)
-        self._size_of = torch.empty(len(images), dtype=torch.int64)
+        self._size_of = torch.empty(len(pairs), dtype=torch.int64)
         for place, those in enumerate(members):
             self._size_of[those] = place
 

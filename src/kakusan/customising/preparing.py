@@ -13,10 +13,13 @@ from torch import Tensor
 from kakusan import config as run_config
 from kakusan import pictures
 from kakusan.config import models as config
+from kakusan.customising.batches import batches_of
 from kakusan.customising.buckets import bucketed
 from kakusan.customising.customised import Customised, base_of, customised
-from kakusan.customising.feeding import batches_of, given_images, own_images, prior_of, prompts_of, repeated
 from kakusan.customising.framing import framed, frames_of, is_told_of_sizes, whole
+from kakusan.customising.images import given_images, own_images
+from kakusan.customising.prior import prior_of
+from kakusan.customising.prompts import prompts_of, repeated
 from kakusan.data.contact_sheet import sheet
 from kakusan.data.images import ImageSet
 from kakusan.errors import KakusanError
@@ -89,10 +92,11 @@ def prepared(
         prompts, pairs, frames = framed(prompts, pairs, frames_of(given, images, shaped))
         kind = torch.tensor([whole(*images.shape[1:])]).expand(len(how.class_prompts), -1)
         frames = torch.cat([frames, kind])
+    kinds = range(len(prompts), len(prompts) + len(how.class_prompts))
     prompts = (*prompts, *how.class_prompts)
     learned = customised(settings, base, prompts, frames)  # which draws, before it has learned, as it would without
     prior = prior_of(settings, base, images.shape[1], show) if prior is None else prior
-    batches = batches_of(settings, base, images, shaped, pairs, prompts, prior)
+    batches = batches_of(settings, base, images, shaped, pairs, kinds, prior)
     said = [it for it in dict.fromkeys((*prompts, *how.shown)) if it]
     if isinstance(settings.network, config.Whole) and not how.class_prompts:
         remarks.append(

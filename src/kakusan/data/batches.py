@@ -82,29 +82,37 @@ class ImageBatches:
         flip: Whether to mirror images left to right, each with probability ½ and drawn anew every time.
         among: Numbers of the images to serve, int64, shape (M,); None for all.
         words: What is served as the captions of all images, int64, shape (N, L); None for none.
+        pairs: An image and its label for each that is served, int64, shape (P, 2), where one has several or counts more
+            than once: then numbers of images, and all that goes by them, are those of pairs. None: each with its own.
 
     Attributes:
         among: These numbers.
         flips: Whether it mirrors.
         words: These captions.
+        pairs: These pairs.
     """
 
     def __init__(
-        self, images: ImageSet, flip: bool = False, among: Tensor | None = None, words: Tensor | None = None
+        self,
+        images: ImageSet,
+        flip: bool = False,
+        among: Tensor | None = None,
+        words: Tensor | None = None,
+        pairs: Tensor | None = None,
     ) -> None:
         self._set = images
-        self.among, self.words = among, words
+        self.among, self.words, self.pairs = among, words, pairs
         self._pixels = images.images
         self.flips = flip
 
     @property
     def epoch(self) -> int:
-        return len(self._set) if self.among is None else len(self.among)
+        return self._count if self.among is None else len(self.among)
 
     @property
     def labels(self) -> Tensor | None:
         """Class of every image of the set, int64, shape (N,); or None."""
-        return self._set.labels
+        return self._set.labels if self.pairs is None else self.pairs[:, 1]
 
     @property
     def images(self) -> ImageSet:
@@ -128,7 +136,11 @@ class ImageBatches:
     @property
     def numbers(self) -> Tensor:
         """Numbers of the images that are served, int64, shape (M,)."""
-        return torch.arange(len(self._set)) if self.among is None else self.among
+        return torch.arange(self._count) if self.among is None else self.among
+
+    @property
+    def _count(self) -> int:
+        return len(self._set) if self.pairs is None else len(self.pairs)
 
     @property
     def own(self) -> Tensor:
@@ -137,7 +149,7 @@ class ImageBatches:
 
     def only(self, among: Tensor) -> ImageBatches:
         """Returns batches of some of the set's images, by number."""
-        return ImageBatches(self._set, self.flips, among, self.words)
+        return ImageBatches(self._set, self.flips, among, self.words, self.pairs)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -158,8 +170,13 @@ class ImageBatches:
         """Returns images of the set by number, int64, shape (B,), as they are, on ``device``."""
         if self._pixels.device != device and self._pixels.nbytes <= _RESIDENT_BYTES:
             self._pixels = self._pixels.to(device)
-        images = from_uint8(sent(self._pixels[sent(indices, self._pixels.device)], device))
+        places = sent(self._places(indices), self._pixels.device)
+        images = from_uint8(sent(self._pixels[places], device))
         return self._told(images, indices, device)
+
+    def _places(self, indices: Tensor) -> Tensor:
+        """Returns where in the set images lie, by number."""
+        return indices if self.pairs is None else self.pairs[indices, 0]
 
     def _told(self, images: Tensor, indices: Tensor, device: torch.device) -> Batch:
         """Returns a batch of what was made of images by number, with what they are told by."""

@@ -23,7 +23,7 @@ class LatentBatches(ImageBatches):
         views: The distribution of the latents of all images as they are, and where they are seen mirrored of all mirror
             images; mean and log-variance of shape (N, L·h·w), perhaps mapped from a disk.
         shape: (L, h, w) of the latents.
-        among, words: As in :class:`ImageBatches`.
+        among, words, pairs: As in :class:`ImageBatches`.
     """
 
     def __init__(
@@ -33,8 +33,9 @@ class LatentBatches(ImageBatches):
         shape: tuple[int, int, int],
         among: Tensor | None = None,
         words: Tensor | None = None,
+        pairs: Tensor | None = None,
     ) -> None:
-        super().__init__(images, len(views) > 1, among, words)
+        super().__init__(images, len(views) > 1, among, words, pairs)
         self._views, self._latent_shape = tuple(views), shape
 
     @property
@@ -42,7 +43,7 @@ class LatentBatches(ImageBatches):
         return self._latent_shape
 
     def only(self, among: Tensor) -> LatentBatches:
-        return LatentBatches(self.images, self._views, self._latent_shape, among, self.words)
+        return LatentBatches(self.images, self._views, self._latent_shape, among, self.words, self.pairs)
 
     def __call__(self, draws: Draws, device: torch.device) -> Batch:
         indices = self.indices(draws)
@@ -62,5 +63,5 @@ class LatentBatches(ImageBatches):
         return self._told(sent(self._posterior(indices, self._views[0]).mean, device), indices, device)
 
     def _posterior(self, indices: Tensor, view: Posterior) -> Posterior:
-        shape = (len(indices), *self._latent_shape)
-        return Posterior(view.mean[indices].view(shape), view.log_variance[indices].view(shape))
+        shape, places = (len(indices), *self._latent_shape), self._places(indices)
+        return Posterior(view.mean[places].view(shape), view.log_variance[places].view(shape))
