@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -55,7 +56,12 @@ class Prepared:
 
 
 def prepared(
-    settings: config.Config, device: torch.device, data: object, show: bool = True, prior: Tensor | None = None
+    settings: config.Config,
+    device: torch.device,
+    data: object,
+    show: bool = True,
+    prior: Tensor | None = None,
+    once: Callable[[Callable[[], Tensor | None]], Tensor | None] = lambda make: make(),
 ) -> Prepared:
     """Opens the pipeline, and encodes the images that it learns from.
 
@@ -65,6 +71,7 @@ def prepared(
         data: Images given in Python; None: those of the settings.
         show: Whether to show progress.
         prior: Images of the kind that were drawn already.
+        once: Of several processes, lets one alone make something for all.
 
     Raises:
         KakusanError: Something asked for cannot be had.
@@ -95,7 +102,7 @@ def prepared(
     kinds = range(len(prompts), len(prompts) + len(how.class_prompts))
     prompts = (*prompts, *how.class_prompts)
     learned = customised(settings, base, prompts, frames)  # which draws, before it has learned, as it would without
-    prior = prior_of(settings, base, images.shape[1], show) if prior is None else prior
+    prior = once(partial(prior_of, settings, base, images.shape[1], show)) if prior is None else prior
     batches = batches_of(settings, base, images, shaped, pairs, kinds, prior)
     said = [it for it in dict.fromkeys((*prompts, *how.shown)) if it]
     if isinstance(settings.network, config.Whole) and not how.class_prompts:

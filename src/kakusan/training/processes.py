@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import atexit
 import os
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
@@ -14,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from kakusan.devices import resolve
 from kakusan.errors import KakusanError
 
+Choice = TypeVar("Choice")
 _PATIENCE = timedelta(days=1)  # while one draws, the others wait; where one dies, its launcher ends them
 
 
@@ -101,12 +103,16 @@ class Processes:
         distributed.all_reduce(votes, group=self._hosts)
         return votes.item() > 0
 
-    def agree(self, choice: str) -> str:
+    def agree(self, choice: Choice) -> Choice:
         """Returns what the first process has chosen."""
         choices = [choice]
         if self._hosts is not None:
             distributed.broadcast_object_list(choices, group=self._hosts)
         return choices[0]
+
+    def once(self, make: Callable[[], Choice]) -> Choice:
+        """Returns what the first process makes, for which the others wait."""
+        return self.agree(make() if self.first else None)  # type: ignore[return-value]
 
     def wait(self) -> None:
         """Waits until all are here."""

@@ -189,7 +189,7 @@ def _made(
     show: bool,
 ) -> _Made:
     if isinstance(settings.network, config.models.Customised):
-        prepared = customising.prepared(settings, processes.device, data, show)
+        prepared = customising.prepared(settings, processes.device, data, show, once=processes.once)
         said = _start_from(prepared.learned, settings, None)
         return _Made(settings, prepared.learned, prepared.feed, said, prepared.keep)
     reader = texts.opened(settings.text)
