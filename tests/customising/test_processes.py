@@ -12,9 +12,9 @@ from tests.customising.scenes import diamonds
 
 pytest.importorskip("diffusers")
 pytest.importorskip("peft")
-pytestmark = pytest.mark.slow
 from tests.pipelines import saved
 
+pytestmark = pytest.mark.slow
 SCRIPT = """
 import os, sys, kakusan
 from kakusan.customising import preparing

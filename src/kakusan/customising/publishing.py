@@ -98,7 +98,7 @@ def _compared(learned: _Learned, file: Path) -> str:
             "whole: please report this)"
         )
     return (
-        f"{file}: plain diffusers draws with it what was trained, to {apart:.1e} of a pixel, of which learning has "
+        f"{file}: plain diffusers draws with it what was trained, to {apart:.1e} of a pixel, where learning has "
         f"changed {changed:.1e}"
     )
 
