@@ -26,7 +26,7 @@ from kakusan.networks.sizes import check_images
 from kakusan.objective import TimeSampling
 from kakusan.parametrization import X0, EDMPreconditioning, Epsilon, Flow, Parametrization, V
 from kakusan.perception import Lpips
-from kakusan.runs import Run, WeightsFrom
+from kakusan.runs import Run, WeightsFrom, worn_by
 from kakusan.schedules import Chain, Schedule
 from kakusan.tensors import load_weights
 from kakusan.words import Words
@@ -168,6 +168,9 @@ def restored(
         KakusanError: There is no such checkpoint, or its weights are damaged or do not fit.
     """
     settings = run_config.load(run.config_path)
+    if isinstance(settings.network, config.Customised):
+        told = worn_by(run.path) or "what it writes at its end"
+        raise KakusanError(f"{run.path} taught something to a pipeline: kakusan generate draws with it by {told}")
     chosen = run.checkpoint(checkpoint)
     state = chosen.state()
     try:

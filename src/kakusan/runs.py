@@ -43,6 +43,7 @@ _OWN = (
     "tensorboard",
     "wandb",
 )
+_WORN = {LORA: "--lora", EMBEDS: "--embedding", PIPELINE: "--model"}
 FORMAT = 2  # of checkpoints: 1 knew no skipped steps
 _FILES = {"ema": "ema.safetensors", "raw": "model.safetensors"}
 
@@ -300,3 +301,10 @@ class Run:
         path = self.path / "log.txt"
         with writing(path), path.open("a", encoding="utf-8") as file:
             file.write(f"{datetime.now().astimezone().isoformat(timespec='seconds')}  {message}\n")
+
+
+def worn_by(place: str | Path) -> str | None:
+    """Returns by which option ``kakusan generate`` draws with what a run has taught a pipeline; None where a directory
+    holds nothing of that kind."""
+    found = [option for name, option in _WORN.items() if (Path(place) / name).exists()]
+    return f"{found[0]} {place}" if found else None

@@ -9,11 +9,13 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from kakusan import customising
+import kakusan
+from kakusan import adapters, customising, stable_diffusion
 from kakusan.customising import publishing
 from kakusan.customising.publishing import publish
 from kakusan.errors import KakusanError
-from kakusan.runs import EMBEDS, LORA, Run
+from kakusan.runs import EMBEDS, LORA, Run, worn_by
+from kakusan.stable_diffusion import Extras
 from kakusan.stable_diffusion import plain as plain_text
 from kakusan.training import start
 from tests.customising.scenes import diamonds, settings
@@ -173,3 +175,29 @@ def test_a_second_run_leaves_nothing_of_the_first(tmp_path):
     publish(start.begin(told, tmp_path / "run", overwrite=True, show=False), "cpu")
     assert not (run.path / LORA).exists()
     assert (run.path / EMBEDS).exists()
+
+
+def test_what_a_run_has_taught_is_asked_for_by_its_own_option(tmp_path):
+    """Wherever else it is named."""
+    runs = {}
+    for preset, option in (("lora", "--lora"), ("textual-inversion", "--embedding"), ("dreambooth", "--model")):
+        runs[option] = start.begin(settings(preset, diamonds(tmp_path / "images")), tmp_path / preset, show=False)
+        publish(runs[option], "cpu")
+        assert worn_by(runs[option].path) == f"{option} {runs[option].path}"
+    lora, word, whole = (str(it.path) for it in runs.values())
+    with pytest.raises(KakusanError, match=f"draw with it by --lora {lora}"):
+        stable_diffusion.opened(lora, "cpu")
+    with pytest.raises(KakusanError, match=f"worn by --embedding {word}"):
+        adapters.read(word)
+    with pytest.raises(KakusanError, match=f"worn by --model {whole}"):
+        stable_diffusion.fitted(stable_diffusion.opened("mini", "cpu"), Extras(embeddings=[whole]))
+    with pytest.raises(KakusanError, match=f"kakusan generate draws with it by --lora {lora}"):
+        kakusan.load(lora)
+    assert worn_by(tmp_path) is None
+
+
+def test_captions_that_are_not_used_are_told_of(tmp_path):
+    source = diamonds(tmp_path / "images")
+    (source / "1.txt").write_text("a rhombus")
+    made = customising.prepared(settings("lora", source), torch.device("cpu"), None, show=False)
+    assert any(it.startswith("1 caption not used") for it in made.feed.remarks)

@@ -17,7 +17,7 @@ from kakusan.adapters.spelling import BLOCK_LAYERS, DOWN, UP, peft
 from kakusan.adapters.writing import METADATA
 from kakusan.errors import KakusanError, optional, reason_alone
 from kakusan.files import at_home
-from kakusan.runs import LORA
+from kakusan.runs import LORA, worn_by
 
 _PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 _KOHYA = ("lora_unet_", "lora_te_", "lora_te1_", "lora_te2_")
@@ -75,7 +75,13 @@ def weights_file(place: str | Path) -> Path:
     if path.is_dir():
         path = path / LORA
         if not path.exists():
-            raise KakusanError(f"{place} holds no {LORA} (give the file of a LoRA, or a run that trained one)")
+            told = worn_by(place)
+            mend = (
+                f"what it has learned is worn by {told}"
+                if told
+                else "give the file of a LoRA, or a run that trained one"
+            )
+            raise KakusanError(f"{place} holds no {LORA} ({mend})")
     if not path.exists():
         raise KakusanError(f"there is no file {place} (give the file of a LoRA, or a run that trained one)")
     if path.suffix.lower() in _PICKLES:

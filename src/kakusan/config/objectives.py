@@ -64,7 +64,7 @@ class Customising(Section):
     kind: Literal["customising"] = Field(
         default="customising", description="what is learned: what a pipeline does not know yet"
     )
-    instance_prompts: tuple[str, ...] = Field(
+    instance_prompts: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
         default=(), description="what every image is said to show, each in turn; []: what its own caption says"
     )
     class_prompts: tuple[Annotated[str, Field(min_length=1)], ...] = Field(

@@ -75,6 +75,6 @@ def _require_buckets(settings: config.Config, size: int, base: TextToImage) -> N
     stable_diffusion.require_side("objective.buckets", step, stable_diffusion.multiple_of(base.pipe.vae_scale_factor))
     if size % step:
         raise KakusanError(
-            f"objective.buckets must divide the side of the square, {size} pixels, and {step} does not (use 64, say, "
-            "or another data.size)"
+            f"objective.buckets must divide the side of the square, {size} pixels, and {step} does not (use "
+            f"{size // 4 or size}, say, or another data.size)"
         )

@@ -23,7 +23,7 @@ from kakusan.customising.prior import prior_of
 from kakusan.customising.prompts import prompts_of, repeated
 from kakusan.data.contact_sheet import sheet
 from kakusan.data.images import ImageSet
-from kakusan.errors import KakusanError
+from kakusan.errors import KakusanError, counted
 from kakusan.feeding import Feed
 from kakusan.files import atomic_write
 from kakusan.runs import SHEET, Checkpoint, Run, WeightsFrom
@@ -104,7 +104,10 @@ def prepared(
     learned = customised(settings, base, prompts, frames)  # which draws, before it has learned, as it would without
     prior = once(partial(prior_of, settings, base, images.shape[1], show)) if prior is None else prior
     batches = batches_of(settings, base, images, shaped, pairs, kinds, prior)
-    said = [it for it in dict.fromkeys((*prompts, *how.shown)) if it]
+    word = settings.network.token if isinstance(settings.network, config.Embedding) else None
+    said = [it if word is None else it.replace(word, "") for it in dict.fromkeys((*prompts, *how.shown)) if it]
+    if how.instance_prompts and (told := sum(bool(it.strip()) for it in images.captions)):
+        remarks.append(f"{counted(told, 'caption')} not used: objective.instance_prompts say what all images show")
     if isinstance(settings.network, config.Whole) and not how.class_prompts:
         remarks.append(
             "nothing keeps it from forgetting what it knows (--class-prompt 'a photo of a dog' says what is kept)"

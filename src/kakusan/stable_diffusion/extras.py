@@ -11,7 +11,7 @@ from kakusan import adapters
 from kakusan.errors import KakusanError, reason_of
 from kakusan.files import at_home, sha256_of
 from kakusan.interop.loading import quietly
-from kakusan.runs import EMBEDS
+from kakusan.runs import EMBEDS, worn_by
 from kakusan.stable_diffusion.control import read_controlnet, require_fit
 from kakusan.stable_diffusion.encoding import readers
 from kakusan.stable_diffusion.pipelines import TextToImage, Worn, opened
@@ -81,7 +81,9 @@ def _learned(model: TextToImage, place: str) -> Worn:
     path = at_home(place)
     path = path / EMBEDS if path.is_dir() else path
     if not path.is_file():
-        raise KakusanError(f"there is no learned word {place} (give a {EMBEDS}, or the run that learned one)")
+        option = worn_by(place)
+        mend = f"what it has learned is worn by {option}" if option else f"give a {EMBEDS}, or the run that learned one"
+        raise KakusanError(f"there is no learned word {place} ({mend})")
     if path.suffix != ".safetensors":
         raise KakusanError(f"{place} is no .safetensors, and may be a pickle, which is not read (convert it first)")
     digest = sha256_of([path])

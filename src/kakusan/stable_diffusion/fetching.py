@@ -12,7 +12,7 @@ from kakusan.errors import KakusanError
 from kakusan.files import at_home
 from kakusan.interop.hub import explained, snapshot, why
 from kakusan.interop.pipelines import place_of, refuse_pickles
-from kakusan.runs import PIPELINE, Run
+from kakusan.runs import PIPELINE, Run, worn_by
 
 _PICKLES = (".ckpt", ".bin", ".pt", ".pth")
 _NETWORK = ("config.json", "diffusion_pytorch_model.safetensors")
@@ -66,6 +66,8 @@ def fetched(name: str, *, offline: bool = False, half: bool = False) -> Files:
             )
     if (inside := place / PIPELINE / "model_index.json").is_file():  # a run that taught a pipeline
         return Files(inside.parent)
+    if name not in MODELS and (told := worn_by(place)):
+        raise KakusanError(f"{name} taught something to a pipeline, and is none: draw with it by {told}")
     if name not in MODELS and Run.is_at(place):
         raise KakusanError(
             f"{name} is a run of ours: kakusan sample {name} --prompt … draws from it, and kakusan export {name} DIR "

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from kakusan.config.names import HUB
 from kakusan.devices import memory_of, resolve
 from kakusan.errors import KakusanError, reason_of
+from kakusan.interop.hub import why
 from kakusan.interop.loading import quietly
 from kakusan.stable_diffusion.counting import counted
 from kakusan.stable_diffusion.extras import Extras
@@ -286,8 +287,11 @@ def _parts(name: str, place: str) -> dict[str, nn.Module]:
     from diffusers import DiffusionPipeline
 
     try:
-        index = DiffusionPipeline.load_config(place)
+        with quietly():
+            index = DiffusionPipeline.load_config(place)
     except (OSError, ValueError) as error:
+        if name == f"{HUB}{place}":
+            raise KakusanError(why(place, error.__cause__ or error, offline=False)) from error
         raise KakusanError(
             f"{name} is no pipeline of diffusers: {reason_of(error)} (give the directory that holds model_index.json)"
         ) from error

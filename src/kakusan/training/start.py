@@ -381,9 +381,10 @@ def _train(engine: Engine, run: Run, lines: Sequence[str], show: bool) -> Run:
     how = "interrupted" if outcome.interrupted else "finished"
     run.log(f"{how} after {counted(outcome.images, 'image')}, {outcome.seconds:.1f} s")
     if outcome.interrupted and show:
+        taught = isinstance(config.load(run.config_path).network, config.models.Customised)
         say(
             f"interrupted after {counted(outcome.images, 'image')}, which are saved "
-            f"(go on: kakusan train --resume {quote(str(run.path))})"
+            f"(go on: kakusan {'finetune' if taught else 'train'} --resume {quote(str(run.path))})"
         )
     _end(outcome)
     return run
